@@ -1,0 +1,98 @@
+"""slayerloss: train spiking networks on events and put them on Loihi.
+
+Event tensors are (N, C, T) or (N, C, H, W, T): batch, channel, [space], time last; one step is one bin. Submodules
+load when they are first used, so that `import slayerloss` is quick and `io` and `netx` work without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from slayerloss._check import (
+    ArgumentError,
+    BackendError,
+    DtypeError,
+    FormatError,
+    ShapeError,
+    SlayerError,
+    debug_checks,
+)
+
+if TYPE_CHECKING:
+    from slayerloss import (
+        axon,
+        block,
+        classifier,
+        data,
+        filter,
+        functional,
+        io,
+        kernels,
+        loss,
+        netx,
+        neuron,
+        plot,
+        spike,
+        synapse,
+        train,
+        utils,
+    )
+
+__version__ = "0.1.0"
+
+_SUBMODULES = (
+    "axon",
+    "block",
+    "classifier",
+    "data",
+    "filter",
+    "functional",
+    "io",
+    "kernels",
+    "loss",
+    "netx",
+    "neuron",
+    "plot",
+    "spike",
+    "synapse",
+    "train",
+    "utils",
+)
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "DtypeError",
+    "FormatError",
+    "ShapeError",
+    "SlayerError",
+    "__version__",
+    "axon",
+    "block",
+    "classifier",
+    "data",
+    "debug_checks",
+    "filter",
+    "functional",
+    "io",
+    "kernels",
+    "loss",
+    "netx",
+    "neuron",
+    "plot",
+    "spike",
+    "synapse",
+    "train",
+    "utils",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"slayerloss.{name}")
+    raise AttributeError(f"module 'slayerloss' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,197 @@
+"""Exceptions and argument checks: the only place that words an error.
+
+Every message reads `function: argument is wrong how; expected <rule>, got <value>. <a way out>.` The module imports
+neither torch nor numpy: it looks at `.shape`, `.dtype` and `.ndim`, so that it serves `io` and `netx` as well.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+class SlayerError(Exception):
+    """Whatever slayerloss refuses; every exception that it raises on purpose is one of these."""
+
+
+class ArgumentError(SlayerError, ValueError):
+    """A value outside its range, or not among the choices."""
+
+
+class ShapeError(SlayerError, ValueError):
+    """A tensor whose shape does not fit."""
+
+
+class DtypeError(SlayerError, TypeError):
+    """An argument of a type that cannot be used."""
+
+
+class BackendError(SlayerError, RuntimeError):
+    """A backend that was named and cannot run."""
+
+
+class FormatError(SlayerError, ValueError):
+    """A file that does not hold what its format demands."""
+
+
+def message(function: str, problem: str, expected: str, got: object, way_out: str = "") -> str:
+    """Word an error the one way it is worded here.
+
+    Example:
+        >>> message("rate", "spikes has too few dimensions", "(N, C, ..., T)", "(3,)", "Add a batch dimension")
+        'rate: spikes has too few dimensions; expected (N, C, ..., T), got (3,). Add a batch dimension.'
+    """
+    text = f"{function}: {problem}; expected {expected}, got {got}."
+    return f"{text} {way_out.rstrip('.')}." if way_out else text
+
+
+_debug = False
+
+
+@contextmanager
+def debug_checks(enabled: bool = True) -> Iterator[None]:
+    """Check values on every device, too, which makes a GPU wait; values on the CPU are always checked.
+
+    Example:
+        >>> with debug_checks():
+        ...     pass
+    """
+    global _debug
+    before, _debug = _debug, enabled
+    try:
+        yield
+    finally:
+        _debug = before
+
+
+def values_are_checked(tensor: Any) -> bool:
+    """Whether looking into `tensor` is allowed now: it lies on the CPU or `debug_checks` is on, and nothing compiles."""
+    import torch
+
+    if torch.compiler.is_compiling():
+        return False
+    return bool(_debug or tensor.device.type == "cpu")
+
+
+def check_choice(function: str, argument: str, value: object, choices: Collection[str]) -> None:
+    """Raise ArgumentError unless `value` is one of `choices`, naming the nearest one."""
+    if value in choices:
+        return
+    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.4)
+    expected = "one of " + ", ".join(repr(choice) for choice in choices)
+    raise ArgumentError(
+        message(function, f"{argument} is unknown", expected, repr(value), f"Did you mean {near[0]!r}" if near else "")
+    )
+
+
+def check_range(
+    function: str,
+    argument: str,
+    value: float,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    low_open: bool = False,
+    way_out: str = "",
+) -> None:
+    """Raise ArgumentError unless the number `value` lies in [low, high], or in (low, high] with `low_open`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+        raise DtypeError(message(function, f"{argument} is not a number", "a number", type(value).__name__, way_out))
+    inside = (low < float(value) if low_open else low <= float(value)) and float(value) <= high
+    if not inside:
+        if high == math.inf:
+            rule = f"a number {'above' if low_open else 'of at least'} {low:g}"
+        elif low == -math.inf:
+            rule = f"a number of at most {high:g}"
+        else:
+            rule = f"a number in {'(' if low_open else '['}{low:g}, {high:g}]"
+        raise ArgumentError(message(function, f"{argument} is out of range", rule, value, way_out))
+
+
+def check_integer(function: str, argument: str, value: object, low: int | None = None, high: int | None = None) -> int:
+    """Return `value` as int; raise DtypeError unless it is an integer, ArgumentError unless low <= value <= high."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise DtypeError(message(function, f"{argument} is not an integer", "an integer", repr(value)))
+    number = int(value.__index__())
+    if (low is not None and number < low) or (high is not None and number > high):
+        bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
+        raise ArgumentError(
+            message(function, f"{argument} is out of range", "an integer of " + " and ".join(bounds), number)
+        )
+    return number
+
+
+def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0, layout: str = "") -> None:
+    """Raise DtypeError unless `value` is a real torch tensor, ShapeError if it has under `min_ndim` dimensions."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        way_out = "Use torch.as_tensor" if hasattr(value, "__array__") or isinstance(value, (list, tuple)) else ""
+        raise DtypeError(
+            message(function, f"{argument} is not a tensor", "a torch.Tensor", type(value).__name__, way_out)
+        )
+    if value.is_complex():
+        raise DtypeError(message(function, f"{argument} is complex", "a real tensor", value.dtype))
+    if value.ndim < min_ndim:
+        raise ShapeError(
+            message(
+                function,
+                f"{argument} has too few dimensions",
+                layout or f"at least {min_ndim} dimensions",
+                tuple(value.shape),
+                "A single sample needs a batch dimension in front: x[None]" if value.ndim == min_ndim - 1 else "",
+            )
+        )
+
+
+def check_same_shape(function: str, name_a: str, a: Any, name_b: str, b: Any) -> None:
+    """Raise ShapeError unless both tensors have the same shape."""
+    if tuple(a.shape) != tuple(b.shape):
+        raise ShapeError(
+            message(function, f"{name_b} does not match {name_a}", f"{name_b} {tuple(a.shape)}", tuple(b.shape))
+        )
+
+
+def check_shape(function: str, argument: str, value: Any, expected: Sequence[int], way_out: str = "") -> None:
+    """Raise ShapeError unless `value.shape` is `expected`."""
+    if tuple(value.shape) != tuple(expected):
+        raise ShapeError(
+            message(function, f"{argument} has the wrong shape", str(tuple(expected)), tuple(value.shape), way_out)
+        )
+
+
+def check_finite(function: str, argument: str, value: Any) -> None:
+    """Raise ArgumentError if a floating tensor holds NaN or infinity (only where `values_are_checked`)."""
+    if not value.is_floating_point() or not values_are_checked(value):
+        return
+    # One pass, no temporary: a sum is finite unless an element is not (or the sum itself overflows: then look closely).
+    if not math.isfinite(float(value.detach().sum())) and not bool(value.isfinite().all()):
+        bad = int((~value.isfinite()).sum())
+        raise ArgumentError(
+            message(function, f"{argument} holds {bad} NaN or infinite values", "finite values", tuple(value.shape))
+        )
+
+
+def check_events(function: str, value: Any, argument: str = "spikes") -> None:
+    """Check an event tensor (N, C, ..., T): a real, finite tensor of at least three dimensions and one step."""
+    check_tensor(function, argument, value, min_ndim=3, layout="(N, C, ..., T)")
+    if value.shape[-1] == 0:
+        raise ShapeError(message(function, f"{argument} has no time steps", "T of at least 1", tuple(value.shape)))
+    check_finite(function, argument, value)
+
+
+def check_lengths(function: str, lengths: Any, num_samples: int, num_steps: int) -> None:
+    """Check `lengths`: integers of shape (N,), each in [1, T]."""
+    check_tensor(function, "lengths", lengths)
+    if lengths.is_floating_point() or str(lengths.dtype) == "torch.bool":
+        raise DtypeError(message(function, "lengths is not of an integer type", "an integer tensor", lengths.dtype))
+    check_shape(function, "lengths", lengths, (num_samples,))
+    if values_are_checked(lengths) and lengths.numel():
+        low, high = int(lengths.min()), int(lengths.max())
+        if low < 1 or high > num_steps:
+            raise ArgumentError(
+                message(function, "lengths is out of range", f"values in [1, {num_steps}]", f"{low} to {high}")
+            )
