@@ -7,6 +7,7 @@ neither torch nor numpy: it looks at `.shape`, `.dtype` and `.ndim`, so that it 
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ class BackendError(SlayerError, RuntimeError):
 
 class FormatError(SlayerError, ValueError):
     """A file that does not hold what its format demands."""
+
+
+class MissingPackageError(SlayerError, ImportError):
+    """A package of an optional extra that is not installed."""
 
 
 def message(function: str, problem: str, expected: str, got: object, way_out: str = "") -> str:
@@ -74,6 +79,20 @@ def values_are_checked(tensor: Any) -> bool:
     if torch.compiler.is_compiling():
         return False
     return bool(_debug or tensor.device.type == "cpu")
+
+
+def check_installed(function: str, package: str, extra: str) -> None:
+    """Raise MissingPackageError unless `package`, which the extra `extra` brings, can be imported."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingPackageError(
+            message(
+                function,
+                f"{package} is missing",
+                f"{package} to be installed",
+                "no such package",
+                f'pip install "slayerloss[{extra}]"',
+            )
+        )
 
 
 def check_choice(function: str, argument: str, value: object, choices: Collection[str]) -> None:
