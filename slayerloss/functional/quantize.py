@@ -1,0 +1,89 @@
+"""Quantisation that gradients pass through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import check_choice, check_range
+
+WEIGHT_LIMITS = (-256, 254)
+"""The chip's weights as lava-dl trains them: even integers in this range."""
+
+
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: float, mode: str) -> Tensor:
+        return (torch.round if mode == "round" else torch.floor)(x / step) * step
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad, None, None
+
+
+class _ClampWeight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward((x < low).to(torch.int8) - (x > high).to(torch.int8))
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (side,) = ctx.saved_tensors
+        return torch.where(side * grad > 0, torch.zeros_like(grad), grad), None, None
+
+
+def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:
+    """Bring values to multiples of a step; the gradient passes as if nothing had happened.
+
+    q = step round(x / step), halves to the even multiple; or step floor(x / step)
+
+    Args:
+        x: any shape, float.
+        step: above 0.
+        mode: "round" or "floor".
+
+    Returns:
+        Of the shape and dtype of x. Gradient 1.
+
+    Raises:
+        ArgumentError: unknown mode, or a step that is not positive.
+
+    Example:
+        >>> quantize(torch.tensor([0.24, 0.26, 0.5]), 0.5)
+        tensor([0.0000, 0.5000, 0.5000])
+    """
+    mode = str(getattr(mode, "name", mode)).lower()  # lava-dl passes a member of its MODE
+    check_choice("quantize", "mode", mode, ("round", "floor"))
+    check_range("quantize", "step", step, 0, low_open=True)
+    q: Tensor = _Round.apply(x, step, mode)
+    return q
+
+
+def quantize_weight(weight: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
+    """Bring weights to what the chip holds: even integers in [-256, 254], over `scale`.
+
+    q = clamp(2 round(w scale / 2), -256, 254) / scale
+
+    Args:
+        weight: any shape, float.
+        scale: weight LSBs per unit, 64 in lava-dl.
+        descale: return the integers, not the integers over `scale`.
+
+    Returns:
+        Of the shape and dtype of the weight. Gradient 1; 0 for a saturated weight that the gradient would push further.
+
+    Example:
+        >>> quantize_weight(torch.tensor([0.1, 10.0, -10.0]))
+        tensor([ 0.0938,  3.9688, -4.0000])
+        >>> quantize_weight(torch.tensor([0.1, 10.0, -10.0]), descale=True)
+        tensor([   6.,  254., -256.])
+
+    Note:
+        lava-dl stops the gradient of every saturated weight, so that it never comes back.
+    """
+    low, high = (limit / scale for limit in WEIGHT_LIMITS)
+    q: Tensor = _ClampWeight.apply(quantize(weight, 2 / scale), low, high)
+    return q * scale if descale else q

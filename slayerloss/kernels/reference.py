@@ -1,0 +1,172 @@
+"""The reference kernels: the chip's neuron as plain loops over time, on any device that has float64.
+
+They are the definition that every faster kernel has to equal, bit for bit forward. Time is the FIRST axis here,
+(T, N, C, ...), so that a step is one contiguous block; `slayerloss.functional` brings (N, C, ..., T) into this order.
+
+States are integers held in float64, where state * decay < 2^36 is exact. Their unit is 1/4096 of the units outside
+(state LSB); `keep` is 1 - decay, a multiple of 1/4096, which broadcasts over (N, C, ...).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+STATE_LIMIT = 2**23
+"""The current lives in (-2^23, 2^23] and wraps, the voltage in [-(2^23 - 1), 2^23 - 1] and saturates."""
+
+
+def leaky_integrator(x: Tensor, keep: Tensor, state: Tensor, state_scale: float) -> Tensor:
+    """u[t] = wrap(trunc(keep * u[t-1]) + trunc(state_scale * x[t])), in units of x.
+
+    Args:
+        x: (T, N, C, ...) float, the input in units of the threshold.
+        keep: 1 - decay, float64, broadcasts over (N, C, ...).
+        state: (N, C, ...) float, u before the first step, in units of x.
+        state_scale: state LSBs per unit, 4096 on the chip.
+
+    Returns:
+        u, of the shape and dtype of x.
+    """
+    u = _integrate(x, keep, state, state_scale, wrap=False)
+    if u.numel():
+        low, high = u.aminmax()
+        if high * state_scale > STATE_LIMIT or low * state_scale <= -STATE_LIMIT:
+            u = _integrate(x, keep, state, state_scale, wrap=True)
+    return u
+
+
+def _integrate(x: Tensor, keep: Tensor, state: Tensor, state_scale: float, wrap: bool) -> Tensor:
+    u = torch.empty_like(x, memory_format=torch.contiguous_format)
+    now = state.double() * state_scale
+    for x_t, u_t in zip((x * state_scale).trunc_().unbind(), u.unbind(), strict=True):
+        now = now.mul_(keep).trunc_().add_(x_t)
+        if wrap:
+            now = wrapped(now)
+        u_t.copy_(now)
+    return u.div_(state_scale)
+
+
+def wrapped(state: Tensor) -> Tensor:
+    """Lava's single wrap of an integer current into (-2^23, 2^23]."""
+    period = 2.0 * STATE_LIMIT
+    return state - period * (state > STATE_LIMIT).double() + period * (state <= -STATE_LIMIT).double()
+
+
+def integrate_and_fire(x: Tensor, keep: Tensor, threshold: float, state: Tensor, state_scale: float) -> Tensor:
+    """v[t] = saturate(trunc(keep * v'[t-1]) + trunc(state_scale * x[t])), where v' is 0 after v > threshold.
+
+    Args:
+        x: (T, N, C, ...) float, the current.
+        keep: 1 - decay, float64, broadcasts over (N, C, ...).
+        threshold: in units of x; infinity for a neuron that is never reset.
+        state: (N, C, ...) float, the voltage AFTER the reset of the step before.
+        state_scale: state LSBs per unit.
+
+    Returns:
+        v BEFORE the reset, of the shape and dtype of x: the neuron spikes where v > threshold.
+    """
+    v = torch.empty_like(x, memory_format=torch.contiguous_format)
+    now = state.double() * state_scale
+    limit = STATE_LIMIT - 1
+    level = threshold * state_scale
+    for x_t, v_t in zip((x * state_scale).trunc_().unbind(), v.unbind(), strict=True):
+        now = now.mul_(keep).trunc_().add_(x_t).clamp_(-limit, limit)
+        v_t.copy_(now)
+        now.masked_fill_(now > level, 0)
+    return v.div_(state_scale)
+
+
+def leaky_adjoint(grad: Tensor, keep: Tensor) -> Tensor:
+    """g[t] = grad[t] + keep * g[t+1], the adjoint of y[t] = keep * y[t-1] + x[t].
+
+    Args:
+        grad: (T, N, C, ...), the gradient with respect to y.
+        keep: of the dtype of `grad`, broadcasts over (N, C, ...).
+
+    Returns:
+        The gradient with respect to x, of the shape of grad.
+    """
+    g = torch.empty_like(grad, memory_format=torch.contiguous_format)
+    later = torch.zeros_like(grad[0])
+    for grad_t, g_t in zip(reversed(grad.unbind()), reversed(g.unbind()), strict=True):
+        later = torch.addcmul(grad_t, later, keep, out=g_t)
+    return g
+
+
+def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
+    """The derivative that stands for that of the spike: an exponential around the threshold."""
+    if graded:
+        return (v - threshold).clamp_(max=0).div_(tau).exp_().mul_(scale)
+    return (v - threshold).abs_().div_(-tau).exp_().mul_(scale / (2 * tau))
+
+
+def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
+    """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
+    return torch.where(v > threshold, v, torch.zeros((), dtype=v.dtype, device=v.device)) if graded else (
+        (v > threshold).to(v.dtype)
+    )
+
+
+def recurrent_cuba(
+    x: Tensor,
+    feedback: Tensor,
+    keep: tuple[Tensor, Tensor],
+    threshold: float,
+    state: tuple[Tensor, Tensor, Tensor],
+    state_scale: float,
+    graded: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A CUBA population that hears itself: its input is x[t] + feedback @ s[t-1].
+
+    Args:
+        x: (T, N, C) float.
+        feedback: (C, C), row i holds what neuron i hears.
+        keep: of the current and of the voltage.
+        threshold: in units of x.
+        state: current, voltage after reset, and spikes of the step before, each (N, C).
+        state_scale: state LSBs per unit.
+        graded: whether a spike carries the voltage.
+
+    Returns:
+        current, voltage before reset, spikes, each (T, N, C).
+    """
+    u, v, s = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(3))
+    current, voltage, spikes = state[0].double() * state_scale, state[1].double() * state_scale, state[2]
+    limit, level = STATE_LIMIT - 1, threshold * state_scale
+    for x_t, u_t, v_t, s_t in zip(x.unbind(), u.unbind(), v.unbind(), s.unbind(), strict=True):
+        heard = torch.addmm(x_t, spikes, feedback.T)
+        current = wrapped(current.mul_(keep[0]).trunc_().add_((heard * state_scale).trunc_()))
+        voltage = voltage.mul_(keep[1]).trunc_().add_(current).clamp_(-limit, limit)
+        u_t.copy_(current)
+        v_t.copy_(voltage / state_scale)
+        spikes = s_t.copy_(fired(v_t, threshold, graded))
+        voltage.masked_fill_(voltage > level, 0)
+    return u.div_(state_scale), v, s
+
+
+def recurrent_cuba_adjoint(
+    grads: tuple[Tensor, Tensor, Tensor],
+    slope: Tensor,
+    feedback: Tensor,
+    keep: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """The adjoint of `recurrent_cuba`, the reset ignored.
+
+    Args:
+        grads: with respect to current, voltage and spikes, each (T, N, C).
+        slope: (T, N, C), the surrogate ds/dv.
+        feedback: (C, C).
+        keep: of the current and of the voltage, of the dtype of the gradients.
+
+    Returns:
+        The gradients with respect to x[t], which is that of the current, and with respect to v[t], each (T, N, C).
+    """
+    g_u, g_v = (torch.empty_like(slope) for _ in range(2))
+    u_later, v_later = torch.zeros_like(slope[0]), torch.zeros_like(slope[0])
+    rows = [reversed(tensor.unbind()) for tensor in (*grads, slope, g_u, g_v)]
+    for u_grad, v_grad, s_grad, slope_t, u_t, v_t in zip(*rows, strict=True):
+        spike_grad = torch.addmm(s_grad, u_later, feedback)
+        v_later = torch.addcmul(v_grad + slope_t * spike_grad, v_later, keep[1], out=v_t)
+        u_later = torch.addcmul(u_grad + v_later, u_later, keep[0], out=u_t)
+    return g_u, g_v
