@@ -197,6 +197,12 @@ def check_finite(function: str, argument: str, value: Any) -> None:
 def check_events(function: str, value: Any, argument: str = "spikes") -> None:
     """Check an event tensor (N, C, ..., T): a real, finite tensor of at least three dimensions and one step."""
     check_tensor(function, argument, value, min_ndim=3, layout="(N, C, ..., T)")
+    check_signal(function, value, argument)
+
+
+def check_signal(function: str, value: Any, argument: str = "x") -> None:
+    """Check a tensor (..., T) of any dimensions: real, finite, of at least one step."""
+    check_tensor(function, argument, value, min_ndim=1, layout="(..., T)")
     if value.shape[-1] == 0:
         raise ShapeError(message(function, f"{argument} has no time steps", "T of at least 1", tuple(value.shape)))
     check_finite(function, argument, value)
@@ -214,3 +220,44 @@ def check_lengths(function: str, lengths: Any, num_samples: int, num_steps: int)
             raise ArgumentError(
                 message(function, "lengths is out of range", f"values in [1, {num_steps}]", f"{low} to {high}")
             )
+
+
+def check_labels(function: str, labels: Any, spikes: Any, *, windowed: bool) -> None:
+    """Check class labels for `spikes` (N, C, ..., T): integers of shape (N,), with a window also (N, T)."""
+    check_tensor(function, "labels", labels)
+    if labels.is_floating_point() or str(labels.dtype) == "torch.bool":
+        raise DtypeError(
+            message(function, "labels is not of an integer type", "int64 or int32", labels.dtype, "Use labels.long()")
+        )
+    per_sample, per_step = (spikes.shape[0],), (spikes.shape[0], spikes.shape[-1])
+    if tuple(labels.shape) != per_sample and not (windowed and tuple(labels.shape) == per_step):
+        expected = f"{per_sample} or {per_step}" if windowed else str(per_sample)
+        way_out = "Labels for every step need a moving_window" if not windowed and labels.ndim == 2 else ""
+        raise ShapeError(message(function, "labels has the wrong shape", expected, tuple(labels.shape), way_out))
+    check_same_device(function, "labels", labels, "spikes", spikes)
+
+
+def check_class_weights(function: str, weights: Any, num_classes: int) -> None:
+    """Check `class_weights`: shape (C,), finite, none negative."""
+    check_tensor(function, "class_weights", weights)
+    check_shape(function, "class_weights", weights, (num_classes,))
+    check_finite(function, "class_weights", weights)
+    check_values(function, "class_weights", weights, 0.0, math.inf)
+
+
+def check_same_device(function: str, name_a: str, a: Any, name_b: str, b: Any) -> None:
+    """Raise ArgumentError unless both tensors lie on the same device."""
+    if a.device != b.device:
+        problem, way_out = f"{name_a} is not where {name_b} is", f"Use {name_a}.to({str(b.device)!r})"
+        raise ArgumentError(message(function, problem, str(b.device), str(a.device), way_out))
+
+
+def check_values(function: str, argument: str, value: Any, low: float, high: float, way_out: str = "") -> None:
+    """Raise ArgumentError unless every value lies in [low, high] (only where `values_are_checked`)."""
+    if not value.numel() or not values_are_checked(value):
+        return
+    smallest, largest = (bound.item() for bound in value.detach().aminmax())
+    if not (low <= smallest and largest <= high):
+        rule = f"values of at least {low:g}" if high == math.inf else f"values in [{low:g}, {high:g}]"
+        got = f"{smallest:g} to {largest:g}"
+        raise ArgumentError(message(function, f"{argument} is out of range", rule, got, way_out))

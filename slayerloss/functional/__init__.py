@@ -1,1 +1,26 @@
 """The mathematics: pure functions on tensors, no state. Read this first."""
+
+from __future__ import annotations
+
+from slayerloss.functional.filters import (
+    causal_conv,
+    causal_corr,
+    exponential_filter,
+    exponential_kernel,
+    filter_bank,
+)
+from slayerloss.functional.rate import count, event_rate, rate
+from slayerloss.functional.window import WindowState, moving_window
+
+__all__ = [
+    "WindowState",
+    "causal_conv",
+    "causal_corr",
+    "count",
+    "event_rate",
+    "exponential_filter",
+    "exponential_kernel",
+    "filter_bank",
+    "moving_window",
+    "rate",
+]

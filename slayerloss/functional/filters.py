@@ -1,0 +1,309 @@
+"""Linear filters in time: exponential low-pass filters of any order, banks of them, and causal convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import (
+    ShapeError,
+    check_choice,
+    check_integer,
+    check_range,
+    check_shape,
+    check_signal,
+    check_tensor,
+    message,
+    values_are_checked,
+)
+from slayerloss.functional.delay import history
+from slayerloss.functional.events import accumulation_dtype, promote
+from slayerloss.kernels.filters import fir, low_pass
+
+
+def exponential_filter(
+    x: Tensor,
+    time_constant: float | Tensor,
+    order: int = 1,
+    *,
+    normalize: str | None = None,
+    length: int | None = None,
+    state: Tensor | None = None,
+    return_state: bool = False,
+) -> Any:
+    """Filter a signal with an exponential low-pass filter of order n.
+
+    y[t] = sum_k h_n[k] x[t-k],  h_1[k] = exp(-k/time_constant),  h_n = h_1 convolved with itself n-1 times
+
+    which is h_n[k] = binomial(k+n-1, n-1) exp(-k/time_constant). Without `length` it is exact: n recursions
+    y[t] = exp(-1/time_constant) y[t-1] + x[t], one after the other.
+
+    Args:
+        x: (N, C, ..., T), any real dtype; with one time constant any (..., T).
+        time_constant: steps, above 0. A number, or a tensor () or (C,), one for each channel.
+        order: n, at least 1.
+        normalize: None: h_n as above. "peak": its largest value is 1. "area": its sum is 1, so that the rate is kept.
+        length: cut h_n after so many steps; None: never.
+        state: what an earlier run returned; None: silence.
+        return_state: also return the state after the last step: (N, C, ..., n), or with `length` (N, C, ..., length-1).
+
+    Returns:
+        Like x. Integers and bool give the default float dtype; float16 and bfloat16 are filtered in float32, in which
+        the state is kept. Gradients run through x, time_constant and the state.
+
+    Raises:
+        ArgumentError: an unknown `normalize`; a time constant, order or length out of range; x with NaN or infinity.
+        ShapeError: x has no time step; time_constant or state has the wrong shape.
+        DtypeError: x is not a real tensor; order or length is not an integer.
+
+    Example:
+        >>> impulse = torch.tensor([[[1.0, 0.0, 0.0, 0.0]]])
+        >>> exponential_filter(impulse, 2.0)
+        tensor([[[1.0000, 0.6065, 0.3679, 0.2231]]])
+        >>> exponential_filter(impulse, 2.0, order=2, normalize="peak")
+        tensor([[[0.8244, 1.0000, 0.9098, 0.7358]]])
+
+    Note:
+        lava-dl's `loss.SpikeTime` is length=100 and normalize=None, where a time constant of 100 is cut at 37 %.
+    """
+    check_signal("exponential_filter", x)
+    tau = _time_constant("exponential_filter", time_constant, x)
+    if length is not None:
+        kernel = exponential_kernel(tau, length, order, normalize=normalize)
+        return causal_conv(x, kernel, state=state, return_state=return_state)
+    order = check_integer("exponential_filter", "order", order, low=1)
+    _check_normalize("exponential_filter", normalize)
+    if state is not None:
+        check_shape("exponential_filter", "state", state, (*x.shape[:-1], order))
+    rows = _to_rows(promote(x).to(tau.dtype), tau)
+    before = rows.new_zeros(*rows.shape[:-1], order) if state is None else _to_rows(state.to(tau.dtype), tau)
+    after = []
+    for initial in before.unbind(-1):
+        rows = low_pass(rows, tau.reshape(-1), initial)
+        after.append(rows.narrow(-1, x.shape[-1] - 1, 1))
+    y = rows if normalize is None else rows * _gain(tau, order, normalize).reshape(-1, 1, 1)
+    y = _from_rows(y, x, tau).to(promote(x).dtype)
+    return (y, _from_rows(torch.cat(after, dim=-1), x, tau)) if return_state else y
+
+
+def exponential_kernel(
+    time_constant: float | Tensor, length: int, order: int = 1, *, normalize: str | None = None
+) -> Tensor:
+    """The first `length` steps of the impulse response of `exponential_filter`.
+
+    h_n[k] = binomial(k+n-1, n-1) exp(-k/time_constant),  k = 0 .. length-1
+
+    Args:
+        time_constant: steps, above 0; a number or a tensor of any shape.
+        length: steps, at least 1.
+        order: n, at least 1.
+        normalize: None, "peak" (divided by its largest value) or "area" (divided by its sum).
+
+    Returns:
+        (..., length) for a time_constant (...), float, with a gradient with respect to it.
+
+    Raises:
+        ArgumentError: an unknown `normalize`; a time constant, order or length out of range.
+
+    Example:
+        >>> exponential_kernel(2.0, 4)
+        tensor([1.0000, 0.6065, 0.3679, 0.2231])
+    """
+    length = check_integer("exponential_kernel", "length", length, low=1)
+    order = check_integer("exponential_kernel", "order", order, low=1)
+    _check_normalize("exponential_kernel", normalize)
+    tau = _time_constant("exponential_kernel", time_constant)
+    kernel = _response(torch.arange(length, dtype=tau.dtype, device=tau.device), tau[..., None], order)
+    if normalize == "peak":
+        return kernel / kernel.amax(dim=-1, keepdim=True)
+    if normalize == "area":
+        return kernel / kernel.sum(dim=-1, keepdim=True)
+    return kernel
+
+
+def filter_bank(
+    x: Tensor,
+    time_constants: Sequence[float] | Tensor,
+    order: int = 1,
+    *,
+    normalize: str | None = None,
+    length: int | None = None,
+    stack: bool = False,
+    state: Tensor | None = None,
+    return_state: bool = False,
+) -> Any:
+    """Filter a signal with several exponential low-pass filters at once.
+
+    y[n, f, c, t] = sum_k h_f[k] x[n, c, t-k], with h_f of `exponential_filter` for the time constant f
+
+    Args:
+        x: (N, C, ..., T), any real dtype.
+        time_constants: F of them, in steps, above 0; a tensor (F,) may require a gradient.
+        order, normalize, length: as in `exponential_filter`.
+        stack: give the filters a dimension of their own.
+        state: what an earlier run returned; None: silence.
+        return_state: also return the state after the last step: (N, F, C, ..., order), with `length` (..., length-1).
+
+    Returns:
+        (N, F*C, ..., T), filter by filter, or with `stack` (N, F, C, ..., T). Dtypes and gradients as in
+        `exponential_filter`.
+
+    Raises:
+        ArgumentError, ShapeError, DtypeError: as `exponential_filter`.
+
+    Example:
+        >>> filter_bank(torch.zeros(8, 10, 100), [2.0, 5.0, 20.0]).shape
+        torch.Size([8, 30, 100])
+
+    Note:
+        The order of the channels is that of lava-dl's `utils.filter.FIRBank`.
+    """
+    check_tensor("filter_bank", "x", x, min_ndim=2, layout="(N, C, ..., T)")
+    taus = torch.as_tensor(time_constants, dtype=accumulation_dtype(x), device=x.device)
+    if taus.ndim != 1 or taus.numel() == 0:
+        raise ShapeError(message("filter_bank", "time_constants has the wrong shape", "(F,)", tuple(taus.shape)))
+    copies = x[:, None].expand(x.shape[0], len(taus), *x.shape[1:])
+    y = exponential_filter(
+        copies, taus, order, normalize=normalize, length=length, state=state, return_state=return_state
+    )
+    y, *after = y if return_state else (y,)
+    y = y if stack else y.flatten(1, 2)
+    return (y, *after) if return_state else y
+
+
+def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, return_state: bool = False) -> Any:
+    """Convolve a signal with a kernel in time, looking at the past only.
+
+    y[t] = sum_k kernel[k] x[t-k]
+
+    Args:
+        x: (N, C, ..., T), any real dtype; with one kernel any (..., T).
+        kernel: (L,), or (C, L), one for each channel; kernel[0] is the response in the same step.
+        state: (N, C, ..., L-1), the inputs before x; None: silence.
+        return_state: also return the last L-1 inputs.
+
+    Returns:
+        Like x. Integers and bool give the default float dtype; float16 and bfloat16 are summed in float32, in which the
+        state is kept. Gradients run through x, kernel and the state.
+
+    Raises:
+        ShapeError: x has no time step; kernel or state has the wrong shape.
+        DtypeError: x or kernel is not a real tensor.
+        ArgumentError: x or kernel holds NaN or infinity.
+
+    Example:
+        >>> causal_conv(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([1.0, 0.5]))
+        tensor([[[1.0000, 0.5000, 2.0000]]])
+
+    Note:
+        lava-dl: `utils.filter.conv`, which has no gradient with respect to the kernel.
+    """
+    check_signal("causal_conv", x)
+    _check_kernel("causal_conv", kernel, x)
+    past = kernel.shape[-1] - 1
+    if state is not None:
+        check_shape("causal_conv", "state", state, (*x.shape[:-1], past))
+    values = promote(x).to(accumulation_dtype(x))
+    padded = history(values, past, state)
+    y = _from_rows(fir(_to_rows(padded, kernel[..., 0]), _as_rows(kernel, values)), x, kernel[..., 0])
+    y = y.to(promote(x).dtype)
+    return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y
+
+
+def causal_corr(x: Tensor, kernel: Tensor) -> Tensor:
+    """Correlate a signal with a kernel in time, looking at the future only: the adjoint of `causal_conv`.
+
+    y[t] = sum_k kernel[k] x[t+k], so that sum_t conv(a)[t] b[t] = sum_t a[t] corr(b)[t]
+
+    Args:
+        x: (N, C, ..., T), any real dtype; with one kernel any (..., T).
+        kernel: (L,), or (C, L), one for each channel.
+
+    Returns:
+        Like x, with dtypes and gradients as in `causal_conv`.
+
+    Raises:
+        ShapeError, DtypeError, ArgumentError: as `causal_conv`.
+
+    Example:
+        >>> causal_corr(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([1.0, 0.5]))
+        tensor([[[1., 1., 2.]]])
+
+    Note:
+        lava-dl: `utils.filter.corr`.
+    """
+    check_signal("causal_corr", x)
+    _check_kernel("causal_corr", kernel, x)
+    values = promote(x).to(accumulation_dtype(x))
+    padded = torch.nn.functional.pad(values, (0, kernel.shape[-1] - 1))
+    y = fir(_to_rows(padded, kernel[..., 0]), _as_rows(kernel, values).flip(-1))
+    return _from_rows(y, x, kernel[..., 0]).to(promote(x).dtype)
+
+
+def _response(steps: Tensor, tau: Tensor, order: int) -> Tensor:
+    """h_n at `steps`: binomial(k+n-1, n-1) = (k+1)/1 (k+2)/2 ... (k+n-1)/(n-1)."""
+    response = torch.exp(-steps / tau)
+    for i in range(1, order):
+        response = response * ((steps + i) / i)
+    return response
+
+
+def _gain(tau: Tensor, order: int, normalize: str) -> Tensor:
+    """What gives the infinite response h_n unit area or unit peak."""
+    lost = -torch.expm1(-1 / tau)
+    if normalize == "area":
+        return lost**order
+    # h[k] < h[k+1] while k < (n exp(-1/tau) - 1) / (1 - exp(-1/tau)).
+    peak = ((order - 1) / lost.detach() - order).floor() + 1
+    return 1 / _response(peak.clamp(min=0), tau, order)
+
+
+def _to_rows(x: Tensor, coefficient: Tensor) -> Tensor:
+    """(N, C, ..., T) -> (C, rows, T) if there is a coefficient for each channel, (1, rows, T) if there is one."""
+    return x.movedim(1, 0).flatten(1, -2) if coefficient.ndim else x.reshape(1, -1, x.shape[-1])
+
+
+def _from_rows(rows: Tensor, like: Tensor, coefficient: Tensor) -> Tensor:
+    if not coefficient.ndim:
+        return rows.reshape(*like.shape[:-1], rows.shape[-1])
+    return rows.unflatten(1, (like.shape[0], *like.shape[2:-1])).movedim(0, 1)
+
+
+def _as_rows(kernel: Tensor, values: Tensor) -> Tensor:
+    return kernel.reshape(-1, kernel.shape[-1]).to(values)
+
+
+def _check_kernel(function: str, kernel: Tensor, x: Tensor) -> None:
+    check_signal(function, kernel, "kernel")
+    if kernel.ndim > 1 and (x.ndim < 3 or tuple(kernel.shape[:-1]) != (x.shape[1],)):
+        rule = f"(L,) or ({x.shape[1]}, L)" if x.ndim > 2 else "(L,)"
+        raise ShapeError(message(function, "kernel has the wrong shape", rule, tuple(kernel.shape)))
+
+
+def _check_normalize(function: str, normalize: str | None) -> None:
+    if normalize is not None:
+        check_choice(function, "normalize", normalize, ("peak", "area"))
+
+
+def _time_constant(function: str, time_constant: float | Tensor, x: Tensor | None = None) -> Tensor:
+    """The time constant as a tensor, in the dtype in which a filter of `x` sums; () or one for each channel of `x`."""
+    dtype = torch.get_default_dtype() if x is None else accumulation_dtype(x)
+    if not isinstance(time_constant, Tensor):
+        check_range(function, "time_constant", time_constant, 0, _LONGEST, low_open=True)
+        return torch.tensor(float(time_constant), dtype=dtype, device=None if x is None else x.device)
+    if not time_constant.is_floating_point():
+        time_constant = time_constant.to(dtype)
+    if x is not None and time_constant.ndim > 0 and (x.ndim < 3 or tuple(time_constant.shape) != (x.shape[1],)):
+        rule = f"one number, or one per channel ({x.shape[1]},)" if x.ndim > 2 else "one number"
+        raise ShapeError(message(function, "time_constant has the wrong shape", rule, tuple(time_constant.shape)))
+    if values_are_checked(time_constant) and time_constant.numel():
+        for bound in time_constant.detach().aminmax():
+            check_range(function, "time_constant", float(bound), 0, _LONGEST, low_open=True)
+    return time_constant if x is None else time_constant.to(x.device, dtype)
+
+
+_LONGEST = 1e9
+"""Steps; a longer time constant cannot be told from no decay in float32."""

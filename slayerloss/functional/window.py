@@ -1,0 +1,105 @@
+"""Moving windows: the mean, sum or maximum over the last steps, at every step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import check_choice, check_integer, check_lengths, check_shape, check_signal
+from slayerloss.functional.delay import history
+from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
+from slayerloss.kernels.filters import sliding
+
+
+class WindowState(NamedTuple):
+    """What a moving window remembers between two runs."""
+
+    history: Tensor
+    """(..., window-1): the last inputs, zero where there were none."""
+    steps: Tensor
+    """() or (N,), int64: how many steps were seen."""
+
+
+def moving_window(
+    x: Tensor,
+    window: int,
+    reduce: str = "mean",
+    *,
+    start: str = "zero",
+    lengths: Tensor | None = None,
+    state: WindowState | None = None,
+    return_state: bool = False,
+) -> Any:
+    """Reduce the last `window` steps, at every step.
+
+    y[t] = reduce of x[t-window+1], ..., x[t]
+
+    Args:
+        x: (N, C, ..., T), any real dtype; without `lengths` any (..., T).
+        window: steps, at least 1.
+        reduce: "mean", "sum" or "max". Where several steps share the maximum, they share its gradient.
+        start: what lies before the first step. "zero": zeros, and the mean divides by `window`. "seen": nothing; the
+            mean divides by, and the maximum looks at, the steps seen so far.
+        lengths: (N,) integer, the steps of each sample; None: all T.
+        state: what an earlier run returned; None: the beginning.
+        return_state: also return the state after the last step (with lengths: after each sample's last step).
+
+    Returns:
+        Like x, zero after a sample's length; with `return_state` a pair of it and a WindowState. Integers and bool give
+        the default float dtype; float16 and bfloat16 are summed in float32, in which the state is kept. The rounding
+        error does not grow with T. Gradients run through x and the state.
+
+    Raises:
+        ArgumentError: an unknown `reduce` or `start`; a window below 1; x with NaN or infinity; a length outside
+            [1, T].
+        ShapeError: x has no time step; lengths is not (N,); the state belongs to another shape or window.
+        DtypeError: x is not a real tensor; window or lengths is not of an integer type.
+
+    Example:
+        >>> x = torch.tensor([[[1.0, 1.0, 0.0, 1.0]]])
+        >>> moving_window(x, 2)
+        tensor([[[0.5000, 1.0000, 0.5000, 0.5000]]])
+        >>> moving_window(x, 2, start="seen")
+        tensor([[[1.0000, 1.0000, 0.5000, 0.5000]]])
+
+    Note:
+        lava-dl: `classifier.MovingWindow.rate`, float32 only, is reduce="mean" and start="zero".
+    """
+    window = check_integer("moving_window", "window", window, low=1)
+    check_choice("moving_window", "reduce", reduce, ("mean", "sum", "max"))
+    check_choice("moving_window", "start", start, ("zero", "seen"))
+    check_signal("moving_window", x)
+    if lengths is not None:
+        check_lengths("moving_window", lengths, x.shape[0], x.shape[-1])
+    if state is not None:
+        check_shape("moving_window", "state.history", state.history, (*x.shape[:-1], window - 1))
+    values = mask_steps(promote(x).to(accumulation_dtype(x)), lengths)
+    padded = history(values, window - 1, state and state.history)
+    before = torch.zeros(1, dtype=torch.int64, device=x.device) if state is None else state.steps
+    seen = before.reshape(-1, *[1] * (x.ndim - 1)) + torch.arange(1, x.shape[-1] + 1, device=x.device)
+
+    if reduce != "max":
+        y = sliding(padded, window, torch.add)
+    elif start == "zero":
+        y = sliding(padded, window, torch.maximum)
+    else:
+        age = torch.arange(window - 1, -x.shape[-1], -1, device=x.device)
+        y = sliding(padded.masked_fill(age >= seen.narrow(-1, 0, 1), -math.inf), window, torch.maximum)
+    if reduce == "mean":
+        y = y / (window if start == "zero" else seen.clamp(max=window))
+    y = mask_steps(y, lengths).to(promote(x).dtype)
+    if not return_state:
+        return y
+    steps = x.shape[-1] if lengths is None else lengths
+    return y, WindowState(_last_steps(padded, window - 1, lengths), before + steps)
+
+
+def _last_steps(padded: Tensor, remembered: int, lengths: Tensor | None) -> Tensor:
+    """The last `remembered` steps of a history (N, ..., remembered + T), for each sample up to its own length."""
+    if lengths is None:
+        return padded.narrow(-1, padded.shape[-1] - remembered, remembered)
+    last = lengths[:, None] + torch.arange(remembered, device=lengths.device)
+    return padded.gather(-1, last.reshape(-1, *[1] * (padded.ndim - 2), remembered).expand(*padded.shape[:-1], -1))

@@ -1,0 +1,114 @@
+"""Linear filters along time in plain torch, without a Python loop over single steps.
+
+All take (G, M, T): G groups, each with coefficients of its own, and M rows in a group; a G of 1 in the input is
+broadcast. Every result is a composition of differentiable torch operations, so gradients of any order exist, and the
+rounding error does not grow with T: nothing is subtracted from a running sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RECURSION_BLOCK = 32  # steps that one matrix product covers; 32 measured best of 32, 64, 128
+CONVOLUTION_BLOCK = 64
+
+
+def low_pass(x: Tensor, time_constant: Tensor, initial: Tensor) -> Tensor:
+    """The recursion y[t] = exp(-1/time_constant) y[t-1] + x[t] with y[-1] = initial.
+
+    Within a block the recursion is a product with a triangular Toeplitz matrix. The ends of the blocks follow the same
+    recursion with a time constant that is shorter by the block size, so the function calls itself for them.
+
+    Args:
+        x: (G or 1, M, T) float.
+        time_constant: (G,) in steps, > 0.
+        initial: (G, M).
+
+    Returns:
+        (G, M, T).
+    """
+    steps = x.shape[-1]
+    blocks = -(-steps // RECURSION_BLOCK)
+    size = -(-steps // blocks)
+    powers = torch.exp(-torch.arange(size + 1, dtype=x.dtype, device=x.device) / time_constant[:, None])
+    matrix = _toeplitz(F.pad(powers[:, :size], (size - 1, 0)), size)
+    with _full_precision(x):
+        if blocks == 1:
+            return x @ matrix + initial[..., None] * powers[:, None, 1:]
+        x = F.pad(x, (0, blocks * size - steps)).unflatten(-1, (blocks, size))
+        rows = x.flatten(1, 2)
+        ends = (rows @ matrix[..., -1:]).unflatten(1, x.shape[1:3]).squeeze(-1)
+        carry = low_pass(ends, time_constant / size, initial)
+        carry = torch.cat([initial[..., None], carry.narrow(-1, 0, blocks - 1)], dim=-1)
+        y = (rows @ matrix).unflatten(1, x.shape[1:3])
+    y = torch.addcmul(y, carry[..., None], powers[:, None, None, 1:])
+    return y.flatten(2).narrow(-1, 0, steps)
+
+
+def fir(x: Tensor, kernel: Tensor) -> Tensor:
+    """The convolution y[t] = sum_k kernel[k] x[t+L-1-k], over the steps where x is known.
+
+    Args:
+        x: (G or 1, M, L-1+T) float: the L-1 steps before the first output come first.
+        kernel: (G, L).
+
+    Returns:
+        (G, M, T).
+    """
+    taps = kernel.shape[-1]
+    steps = x.shape[-1] - taps + 1
+    blocks = -(-steps // max(CONVOLUTION_BLOCK, taps // 2))
+    size = -(-steps // blocks)
+    matrix = _toeplitz(F.pad(kernel, (size - 1, size - 1)), size)
+    x = F.pad(x, (0, blocks * size - steps)).unfold(-1, size + taps - 1, size)
+    with _full_precision(x):
+        y = x.flatten(1, 2) @ matrix
+    return y.unflatten(1, (-1, blocks)).flatten(2).narrow(-1, 0, steps)
+
+
+def sliding(x: Tensor, window: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Combine x[t], ..., x[t+window-1] for every t, in about 2 log2(window) passes.
+
+    Two neighbouring spans of n steps make one of 2n; the window is put together from spans of powers of two.
+
+    Args:
+        x: (..., window-1+T).
+        window: at least 1.
+        combine: an associative operation on two tensors, such as torch.add or torch.maximum.
+
+    Returns:
+        (..., T).
+
+    Example:
+        >>> sliding(torch.arange(5), 3, torch.add)
+        tensor([3, 6, 9])
+    """
+    steps = x.shape[-1] - window + 1
+    parts, start, span = [], 0, 1
+    while span <= window:
+        if window & span:
+            parts.append(x.narrow(-1, start, steps))
+            start += span
+        rest = x.shape[-1] - span
+        if 2 * span <= window:
+            x = combine(x.narrow(-1, 0, rest), x.narrow(-1, span, rest))
+        span *= 2
+    result = parts[0]
+    for part in parts[1:]:
+        result = combine(result, part)
+    return result
+
+
+def _toeplitz(values: Tensor, columns: int) -> Tensor:
+    """(G, R+columns-1) -> (G, R, columns): every row is the one below it, shifted right by one step."""
+    return values.unfold(-1, columns, 1).flip(-2)
+
+
+def _full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Autocast would round the sums of a filter to half precision."""
+    return nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False)
