@@ -73,10 +73,13 @@ def debug_checks(enabled: bool = True) -> Iterator[None]:
 
 
 def values_are_checked(tensor: Any) -> bool:
-    """Whether looking into `tensor` is allowed now: it lies on the CPU or `debug_checks` is on, and nothing compiles."""
+    """Whether looking into `tensor` is allowed now: it lies on the CPU or `debug_checks` is on, and nothing compiles.
+
+    Under torch.func (vmap, grad) a tensor may stand for many and has no value to look at.
+    """
     import torch
 
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
         return False
     return bool(_debug or tensor.device.type == "cpu")
 
