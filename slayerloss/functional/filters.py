@@ -19,9 +19,8 @@ from slayerloss._check import (
     message,
     values_are_checked,
 )
-from slayerloss.functional.delay import history
 from slayerloss.functional.events import accumulation_dtype, promote
-from slayerloss.kernels.filters import fir, low_pass
+from slayerloss.kernels.filters import fir, low_pass, with_past
 
 
 def exponential_filter(
@@ -207,7 +206,7 @@ def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, retur
     if state is not None:
         check_shape("causal_conv", "state", state, (*x.shape[:-1], past))
     values = promote(x).to(accumulation_dtype(x))
-    padded = history(values, past, state)
+    padded = with_past(values, past, state)
     y = _from_rows(fir(_to_rows(padded, kernel[..., 0]), _as_rows(kernel, values)), x, kernel[..., 0])
     y = y.to(promote(x).dtype)
     return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y

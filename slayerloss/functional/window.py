@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import check_choice, check_integer, check_lengths, check_shape, check_signal
-from slayerloss.functional.delay import history
 from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
-from slayerloss.kernels.filters import sliding
+from slayerloss.kernels.filters import sliding, with_past
 
 
 class WindowState(NamedTuple):
@@ -77,7 +76,7 @@ def moving_window(
     if state is not None:
         check_shape("moving_window", "state.history", state.history, (*x.shape[:-1], window - 1))
     values = mask_steps(promote(x).to(accumulation_dtype(x)), lengths)
-    padded = history(values, window - 1, state and state.history)
+    padded = with_past(values, window - 1, state and state.history)
     before = torch.zeros(1, dtype=torch.int64, device=x.device) if state is None else state.steps
     seen = before.reshape(-1, *[1] * (x.ndim - 1)) + torch.arange(1, x.shape[-1] + 1, device=x.device)
 

@@ -18,6 +18,11 @@ RECURSION_BLOCK = 32  # steps that one matrix product covers; 32 measured best o
 CONVOLUTION_BLOCK = 64
 
 
+def with_past(x: Tensor, steps: int, past: Tensor | None) -> Tensor:
+    """Put the `steps` steps before x, or silence, in front of it: (..., T) -> (..., steps+T)."""
+    return F.pad(x, (steps, 0)) if past is None else torch.cat([past.to(x.dtype), x], dim=-1)
+
+
 def low_pass(x: Tensor, time_constant: Tensor, initial: Tensor) -> Tensor:
     """The recursion y[t] = exp(-1/time_constant) y[t-1] + x[t] with y[-1] = initial.
 
