@@ -8,30 +8,36 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from slayerloss._check import check_events, check_integer, check_shape
+from slayerloss._check import check_events, check_integer, check_range, check_shape
 
 MAX_DELAY = 62
 """The longest axonal delay of the chip, in steps."""
 
 
-def history(x: Tensor, steps: int, state: Tensor | None = None) -> Tensor:
-    """Put the `steps` steps before the run in front of it: the state, or silence.
+def history(function: str, x: Tensor, steps: int, state: Tensor | None = None) -> Tensor:
+    """Put the `steps` steps before the run in front of it: the end of the state, and silence before that.
 
     Args:
+        function: in whose name an error is raised.
         x: (N, C, ..., T).
         steps: how many steps to put in front.
-        state: (N, C, ..., steps), the steps before x; None for silence.
+        state: (N, C, ..., S), the steps before x; None for silence.
 
     Returns:
         (N, C, ..., steps + T); its last `steps` steps are the state after the run.
 
     Example:
-        >>> history(torch.ones(1, 1, 2), 1)
-        tensor([[[0., 1., 1.]]])
+        >>> history("example", torch.ones(1, 1, 2), 2, torch.full((1, 1, 1), 5.0))
+        tensor([[[0., 5., 1., 1.]]])
     """
-    x = x.movedim(-1, 0)
-    before = x.new_zeros(steps, *x.shape[1:]) if state is None else state.movedim(-1, 0).to(x.dtype)
-    return torch.cat([before, x]).movedim(0, -1)
+    rows = x.movedim(-1, 0)
+    known = 0
+    parts = [rows]
+    if state is not None:
+        check_shape(function, "state", state, (*x.shape[:-1], state.shape[-1]), "Reset the state before another batch")
+        known = min(steps, state.shape[-1])
+        parts.insert(0, state.movedim(-1, 0)[state.shape[-1] - known :].to(rows))
+    return torch.cat([rows.new_zeros(steps - known, *rows.shape[1:]), *parts]).movedim(0, -1)
 
 
 def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_state: bool = False) -> Any:
@@ -42,7 +48,7 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
     Args:
         x: (N, C, ..., T).
         steps: at least 0.
-        state: (N, C, ..., steps), the steps before x; None for silence.
+        state: (N, C, ..., S), the steps before x; None for silence.
         return_state: also return the state after the run.
 
     Returns:
@@ -56,10 +62,7 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
         tensor([[[0., 1., 2.]]])
     """
     check_events("shift", x, "x")
-    steps = check_integer("shift", "steps", steps, 0)
-    if state is not None:
-        check_shape("shift", "state", state, (*x.shape[:-1], steps))
-    padded = history(x, steps, state)
+    padded = history("shift", x, check_integer("shift", "steps", steps, 0), state)
     y = padded.narrow(-1, 0, x.shape[-1])
     return (y, padded.narrow(-1, x.shape[-1], steps)) if return_state else y
 
@@ -107,7 +110,6 @@ def delay(
     x: Tensor,
     delay: Tensor,
     *,
-    steps: int | None = None,
     state: Tensor | None = None,
     return_state: bool = False,
 ) -> Any:
@@ -118,13 +120,12 @@ def delay(
     Args:
         x: (N, C, ..., T), float.
         delay: (C,), float, in steps, at least 0.
-        steps: the length of the history, at least the longest delay; None for the longest delay.
-        state: (N, C, ..., steps), the steps before x; None for silence.
+        state: (N, C, ..., S), the steps before x; None for silence.
         return_state: also return the state after the run.
 
     Returns:
-        Of the shape and dtype of x, and with `return_state` the state (N, C, ..., steps). Differentiable with respect to
-        x, state and delay.
+        Of the shape and dtype of x, and with `return_state` the state (N, C, ..., S), S the longest delay. Differentiable
+        with respect to x, state and delay.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -136,11 +137,8 @@ def delay(
     """
     check_events("delay", x, "x")
     check_shape("delay", "delay", delay, (x.shape[1],), "One delay per channel")
-    if steps is None:
-        steps = int(delay.detach().max().floor())
-    steps = check_integer("delay", "steps", steps, 0)
-    if state is not None:
-        check_shape("delay", "state", state, (*x.shape[:-1], steps))
-    padded = history(x, steps, state)
-    y: Tensor = _DelayChannels.apply(padded, delay.clamp(0, steps), steps)
+    check_range("delay", "delay", float(delay.detach().min()), 0)
+    steps = int(delay.detach().max())
+    padded = history("delay", x, steps, state)
+    y: Tensor = _DelayChannels.apply(padded, delay, steps)
     return (y, padded.narrow(-1, x.shape[-1], steps)) if return_state else y

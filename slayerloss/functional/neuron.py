@@ -65,8 +65,8 @@ def _keep(decay: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
 def _check_state(function: str, state: Tensor | None, x: Tensor) -> Tensor:
     if state is None:
         return torch.zeros(x.shape[:-1], dtype=x.dtype, device=x.device)
-    check_shape(function, "state", state, x.shape[:-1], "Start a new sequence with state=None")
-    return state.to(x.dtype)
+    check_shape(function, "state", state, x.shape[:-1], "Reset the state before another batch")
+    return state.to(x)
 
 
 def _sum_to(product: Tensor, like: Tensor) -> Tensor:
@@ -100,9 +100,7 @@ class _LeakyIntegrator(torch.autograd.Function):
 
 class _IntegrateAndFire(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, decay: Tensor, state: Tensor, threshold: float, state_scale: float
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, decay: Tensor, state: Tensor, threshold: float, state_scale: float) -> Tensor:
         keep = _keep(decay, x, torch.float64)
         v = reference.integrate_and_fire(_time_first(x), keep, threshold, state, state_scale)
         ctx.threshold = threshold
@@ -176,9 +174,7 @@ class _RecurrentCuba(torch.autograd.Function):
 
 
 @torch.compiler.disable
-def leaky_integrator(
-    x: Tensor, decay: Tensor | float, *, state: Tensor | None = None, scale: int = 64
-) -> Tensor:
+def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None = None, scale: int = 64) -> Tensor:
     """Integrate the input with a leak, in the chip's integers.
 
     u[t] = wrap(trunc((1 - decay) u[t-1]) + trunc(x[t])), in units of 1/(64 scale); u wraps at 24 bits.
@@ -190,8 +186,8 @@ def leaky_integrator(
         scale: weight LSBs per unit of x, 64 in lava-dl.
 
     Returns:
-        (N, C, ..., T), u; float32 or float64. Differentiable with respect to x, decay and state. The state after the run
-        is `u[..., -1]`.
+        (N, C, ..., T), u; float32 or float64. Differentiable with respect to x, decay and state. The state after the
+        run is `u[..., -1]`.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -232,8 +228,8 @@ def integrate_and_fire(
         scale: weight LSBs per unit of x, 64 in lava-dl.
 
     Returns:
-        (N, C, ..., T), v before the reset: the neuron spikes where v > threshold. float32 or float64. Differentiable with
-        respect to x, decay and state, the reset counting as a constant. `after_reset` gives the state after the run.
+        (N, C, ..., T), v before the reset: the neuron spikes where v > threshold. float32 or float64. Differentiable
+        with respect to x, decay and state, the reset counting as a constant. `after_reset` gives the state after the run.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -270,9 +266,7 @@ def after_reset(voltage: Tensor, threshold: float) -> Tensor:
     return last - torch.where(last > threshold, last, torch.zeros_like(last)).detach()
 
 
-def spike(
-    voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, graded: bool = False
-) -> Tensor:
+def spike(voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, graded: bool = False) -> Tensor:
     """Spike where the voltage is above the threshold, with an exponential surrogate gradient.
 
     s = [v > threshold], ds/dv = scale / (2 tau) exp(-|v - threshold| / tau); graded: s = v [v > threshold],

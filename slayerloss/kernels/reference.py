@@ -103,8 +103,10 @@ def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: boo
 
 def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
     """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
-    return torch.where(v > threshold, v, torch.zeros((), dtype=v.dtype, device=v.device)) if graded else (
-        (v > threshold).to(v.dtype)
+    return (
+        torch.where(v > threshold, v, torch.zeros((), dtype=v.dtype, device=v.device))
+        if graded
+        else ((v > threshold).to(v.dtype))
     )
 
 

@@ -1,0 +1,85 @@
+"""Axonal delays: learnable, one per channel, and the fixed shift of a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import check_events, check_integer, check_shape
+from slayerloss.functional import delay as functional_delay
+
+__all__ = ["Delay", "delay"]
+
+
+def delay(x: Tensor, delay: int = 1, sampling_time: int = 1) -> Tensor:
+    """Delay everything by a whole number of steps, `functional.shift`; `sampling_time` is the length of a step.
+
+    Example:
+        >>> delay(torch.tensor([[[1.0, 2.0, 3.0]]]), 2)
+        tensor([[[0., 0., 1.]]])
+    """
+    y: Tensor = functional_delay.shift(x, int(delay // sampling_time))
+    return y
+
+
+class Delay(torch.nn.Module):
+    """A learnable delay for each channel, cut to whole steps at use, `functional.delay`.
+
+    Args:
+        max_delay: the longest delay in steps; None for no limit.
+        grad_scale: factor of the delays' gradient.
+        channels: C; None to take it from the first input or the state dict.
+
+    Example:
+        >>> Delay(max_delay=62)(torch.ones(1, 3, 5)).shape
+        torch.Size([1, 3, 5])
+
+    Note:
+        Delays start uniformly in [0, 1), that is at no delay, as in lava-dl. A delay that was loaded stays.
+    """
+
+    def __init__(
+        self,
+        sampling_time: int = 1,
+        max_delay: int | None = None,
+        grad_scale: float = 1,
+        *,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.sampling_time = check_integer("Delay", "sampling_time", sampling_time, 1)
+        self.max_delay = None if max_delay is None else check_integer("Delay", "max_delay", max_delay, 0)
+        self.grad_scale = float(grad_scale)
+        self.delay = torch.nn.Parameter(torch.rand(channels or 1))
+        self.channels = channels
+
+    @property
+    def whole_delay(self) -> Tensor:
+        """(C,) int64, the delays in steps as they are used."""
+        return (self.delay.detach().clamp(0, self.max_delay) / self.sampling_time).floor().long()
+
+    def steps(self, x: Tensor) -> Tensor:
+        """(C,) the delays in steps for the channels of x, inside their range, with gradient."""
+        if self.channels is None:
+            self.channels = x.shape[1]
+            self.delay.data = torch.rand(self.channels, dtype=self.delay.dtype, device=self.delay.device)
+        check_shape("Delay", "delay", self.delay, (x.shape[1],), "A delay belongs to the channels it was made for")
+        with torch.no_grad():
+            self.delay.clamp_(0, self.max_delay)
+        scaled = self.delay * self.grad_scale
+        return (self.delay.detach() + scaled - scaled.detach()) / self.sampling_time
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ..., T), each channel delayed."""
+        check_events("Delay", x, "x")
+        y: Tensor = functional_delay.delay(x, self.steps(x))
+        return y
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        saved = state_dict.get(prefix + "delay")
+        if saved is not None and self.channels is None:
+            self.delay.data = self.delay.data.new_empty(saved.shape)
+            self.channels = saved.numel()
+        super()._load_from_state_dict(state_dict, prefix, *args)

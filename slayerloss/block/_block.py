@@ -1,0 +1,216 @@
+"""The one composition of every spiking block: synapse, delay, neuron."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slayerloss._check import ArgumentError, check_choice, check_shape, message
+from slayerloss.axon import Delay
+from slayerloss.functional.delay import MAX_DELAY, delay, shift
+from slayerloss.functional.quantize import quantize_weight
+from slayerloss.functional.rate import count
+from slayerloss.synapse import Synapse
+
+NeuronParams = Mapping[str, Any]
+Hook = Callable[..., Tensor]
+
+
+class BlockState(NamedTuple):
+    """What a block remembers between two runs."""
+
+    history: Tensor | None
+    """(N, C, ..., S), the steps that are still under way in the delay."""
+    neuron: Any
+
+
+def build_neuron(block: object, neuron_type: type, neuron_params: NeuronParams, channels: int | None) -> Any:
+    """A neuron from a dictionary of its arguments, which stays as it is."""
+    known = [name for name in inspect.signature(neuron_type).parameters if name != "channels"]
+    for name in neuron_params:
+        check_choice(type(block).__name__, "neuron_params key", name, known)
+    return neuron_type(**neuron_params, channels=channels)
+
+
+def in_scale_of(neuron: Any, hook: Hook | None) -> Hook | None:
+    """The default quantisation as this neuron does it; any other hook as it is."""
+    return neuron.quantize_8bit if hook is quantize_weight and neuron.scale != 64 else hook
+
+
+class SpikingBlock(torch.nn.Module):
+    """Synapse, delay and neuron: spikes in, spikes out.
+
+    z = synapse(x);  s = neuron(z delayed by 1 + delay)
+
+    Args:
+        neuron: the population.
+        synapse: the map from spikes to dendritic input.
+        delay: learn an axonal delay of up to 62 steps for each neuron.
+        delay_shift: True: the one step that spikes take from layer to layer sits at the block's input, as on the chip;
+            False: none; "lava-dl": it sits at the block's output, and the axonal delay with it.
+        mask: which synapses exist, (out, in), or None for all.
+        count_log: also return the events per neuron and step.
+
+    Note:
+        Without a bias, delays at the input and at the output give the same spikes. With one, only the former are the
+        chip's.
+    """
+
+    def __init__(
+        self,
+        neuron: Any,
+        synapse: Synapse | None,
+        delay: bool = False,
+        delay_shift: bool | str = True,
+        mask: Tensor | None = None,
+        count_log: bool = False,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_choice(type(self).__name__, "delay_shift", str(delay_shift), ("True", "False", "lava-dl"))
+        self.neuron = neuron
+        self.synapse = synapse
+        self.delay = Delay(max_delay=MAX_DELAY, channels=channels) if delay else None
+        self.delay_shift = delay_shift
+        self.count_log = count_log
+        self.mask: Tensor | None
+        self.register_buffer("mask", None)
+        if mask is not None and synapse is not None:
+            check_shape(type(self).__name__, "mask", mask, synapse.weight.shape[:2])
+            self.mask = mask.detach().clone().reshape(*mask.shape, 1, 1, 1)
+        self.shape: torch.Size | None = None
+        self.state: BlockState | None = None
+
+    def extra_repr(self) -> str:
+        return "" if self.delay_shift is True else f"delay_shift={self.delay_shift!r}"
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Any:
+        """Spikes (N, C, ..., T) in, spikes out; with `count_log` also the events per neuron and step.
+
+        `lengths` (N,) are the steps of each sample of a padded batch that count, for batch norm and event counts.
+        """
+        y, state = self.run(x, self.state, lengths)
+        if self.neuron is not None and self.neuron.persistent_state:
+            self.state = _detached(state)
+        return (y, self.log(y, lengths)) if self.count_log else y
+
+    def log(self, y: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """The events per neuron and step."""
+        steps = y.shape[0] * y.shape[-1] if lengths is None else lengths.sum()
+        return count(y > 0, lengths=lengths).sum() / (steps * y.shape[1:-1].numel())
+
+    def run(
+        self, x: Tensor, state: BlockState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, BlockState]:
+        """The spikes and the state after them, from a given state, with gradients through both.
+
+        run(x1) and then run(x2) with the state of the first equals run of both in one.
+        """
+        before = BlockState(None, None) if state is None else state
+        if self.delay_shift == "lava-dl":
+            y, after = self.respond(self.drive(x), before.neuron, lengths)
+            y, history = self._delayed(y, before.history)
+        else:
+            z, history = self._delayed(self.drive(x), before.history)
+            y, after = self.respond(z, before.neuron, lengths)
+        self.shape = y.shape[1:-1]
+        return y, BlockState(history, after)
+
+    def drive(self, x: Tensor) -> Tensor:
+        """The dendritic input that spikes cause."""
+        assert self.synapse is not None  # blocks without a synapse override this
+        z: Tensor = self.synapse(x, self.mask)
+        return z
+
+    def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+        """The neurons' spikes and their state after them."""
+        run: tuple[Tensor, Any] = self.neuron.run(z, state, lengths)
+        return run
+
+    def _delayed(self, z: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        steps = 0 if self.delay_shift is False else 1
+        run: tuple[Tensor, Tensor]
+        if self.delay is not None:
+            run = delay(z, self.delay.steps(z) + steps, state=state, return_state=True)
+            return run
+        if steps:
+            run = shift(z, steps, state=state, return_state=True)
+            return run
+        return z, None
+
+    def reset_state(self) -> None:
+        """Forget what `persistent_state` kept."""
+        self.state = None
+
+    def layer_fields(self) -> dict[str, Any]:
+        """This block in the fields of a network file's layer, as numpy arrays, numbers and text."""
+        raise ArgumentError(
+            message(
+                "layer_fields", f"{type(self).__name__} has no layer in a network file", "another block", repr(self)
+            )
+        )
+
+    def export_hdf5(self, handle: Any) -> None:
+        """Write `layer_fields` into an open HDF5 group, as lava-dl's blocks do."""
+        write_fields(handle, self.layer_fields())
+
+    def common_fields(self, kind: str, synapse: Any) -> dict[str, Any]:
+        """What every layer with a weight has: type, shape, weight, bias, delay, neuron."""
+        weight = synapse.effective_weight(self.mask).detach().cpu().numpy() * self.neuron.scale
+        fields: dict[str, Any] = {
+            "type": kind,
+            "shape": np.array(self._known_shape(), dtype=np.int64),
+            "weight": weight[..., 0].astype(np.float32),
+            "neuron": self.neuron.device_params,
+        }
+        if self.neuron.norm is not None:
+            fields["bias"] = self.neuron.norm.bias.detach().cpu().numpy().astype(np.float32)
+        if self.delay is not None:
+            fields["delay"] = self.delay.whole_delay.cpu().numpy().astype(np.float32)
+        return fields
+
+    def _known_shape(self) -> tuple[int, ...]:
+        if self.shape is None:
+            raise ArgumentError(
+                message(
+                    "layer_fields", f"{type(self).__name__} does not know its shape", "a block that has run", "None"
+                )
+            )
+        return tuple(self.shape)
+
+
+def _detached(state: Any) -> Any:
+    """The same state, cut off from the graph that made it."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, tuple):
+        parts = [_detached(part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return state
+
+
+def reset_state(model: torch.nn.Module) -> None:
+    """Forget every state that a model's blocks and neurons kept.
+
+    Example:
+        >>> reset_state(torch.nn.Sequential())
+    """
+    for module in model.modules():
+        if isinstance(module, SpikingBlock) or hasattr(module, "dynamics"):
+            module.reset_state()  # type: ignore[operator]
+
+
+def write_fields(handle: Any, fields: Mapping[str, Any]) -> None:
+    """Write nested fields into an HDF5 group, text as lava-dl writes it."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            write_fields(handle.create_group(name), value)
+        elif name == "type" and "/neuron" not in handle.name:
+            handle.create_dataset(name, data=np.array([value], dtype="S10"))
+        else:
+            handle.create_dataset(name, data=value)

@@ -1,0 +1,326 @@
+"""The layers, for any neuron: what each puts into the one composition, and its fields in a network file.
+
+`block.cuba` and its like set `neuron_type`; nothing here knows which neuron it builds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slayerloss import synapse
+from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, message
+from slayerloss.block._block import BlockState, Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of
+from slayerloss.functional.neuron import NEVER
+from slayerloss.functional.quantize import quantize_weight
+
+
+class Dense(SpikingBlock):
+    """Dense synapse and neuron."""
+
+    neuron_type: ClassVar[type]
+
+    def __init__(
+        self,
+        neuron_params: NeuronParams,
+        in_neurons: int | tuple[int, ...],
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = quantize_weight,
+        delay: bool = False,
+        delay_shift: bool | str = True,
+        mask: Tensor | None = None,
+        count_log: bool = False,
+    ) -> None:
+        neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
+        hook = in_scale_of(neuron, pre_hook_fx)
+        dense = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, hook)
+        super().__init__(neuron, dense, delay, delay_shift, mask, count_log, out_neurons)
+        self.shape = torch.Size([out_neurons])
+
+    def layer_fields(self) -> dict[str, Any]:
+        fields = self.common_fields("dense", self.synapse)
+        weight = fields["weight"].reshape(fields["weight"].shape[0], -1)
+        return fields | {"weight": weight, "inFeatures": weight.shape[1], "outFeatures": weight.shape[0]}
+
+
+class Conv(SpikingBlock):
+    """Convolution and neuron."""
+
+    neuron_type: ClassVar[type]
+
+    def __init__(
+        self,
+        neuron_params: NeuronParams,
+        in_features: int,
+        out_features: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = quantize_weight,
+        delay: bool = False,
+        delay_shift: bool | str = True,
+        count_log: bool = False,
+    ) -> None:
+        neuron = build_neuron(self, self.neuron_type, neuron_params, out_features)
+        hook = in_scale_of(neuron, pre_hook_fx)
+        conv = synapse.Conv(
+            in_features, out_features, kernel_size, stride, padding, dilation, groups, weight_scale, weight_norm, hook
+        )
+        super().__init__(neuron, conv, delay, delay_shift, None, count_log, out_features)
+
+    def layer_fields(self) -> dict[str, Any]:
+        conv: Any = self.synapse
+        return self.common_fields("conv", conv) | {
+            "inChannels": conv.in_channels,
+            "outChannels": conv.out_channels,
+            "kernelSize": np.array(conv.kernel_size),
+            "stride": np.array(conv.stride),
+            "padding": np.array(conv.padding),
+            "dilation": np.array(conv.dilation),
+            "groups": conv.groups,
+        }
+
+
+class Pool(SpikingBlock):
+    """Sum pooling and neuron; the neuron has no norm."""
+
+    neuron_type: ClassVar[type]
+
+    def __init__(
+        self,
+        neuron_params: NeuronParams,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = quantize_weight,
+        delay: bool = False,
+        delay_shift: bool | str = True,
+        count_log: bool = False,
+    ) -> None:
+        neuron = build_neuron(self, self.neuron_type, {**neuron_params, "norm": None}, None)
+        hook = in_scale_of(neuron, pre_hook_fx)
+        pool = synapse.Pool(kernel_size, stride, padding, dilation, weight_scale, weight_norm, hook)
+        super().__init__(neuron, pool, delay, delay_shift, None, count_log)
+
+    def layer_fields(self) -> dict[str, Any]:
+        pool: Any = self.synapse
+        return self.common_fields("pool", pool) | {
+            name: np.array(value)
+            for name, value in (
+                ("kernelSize", pool.kernel_size),
+                ("stride", pool.stride),
+                ("padding", pool.padding),
+                ("dilation", pool.dilation),
+            )
+        }
+
+
+class Input(SpikingBlock):
+    """The entrance of a network: an affine map of real values, and a neuron that turns them into spikes."""
+
+    neuron_type: ClassVar[type]
+
+    def __init__(
+        self,
+        neuron_params: NeuronParams | None = None,
+        weight: float | None = None,
+        bias: float | None = None,
+        delay_shift: bool | str = True,
+        count_log: bool = False,
+    ) -> None:
+        neuron = None if neuron_params is None else build_neuron(self, self.neuron_type, neuron_params, None)
+        super().__init__(neuron, None, False, delay_shift, None, count_log)
+        for name, value in (("weight", weight), ("bias", bias)):
+            parameter = None if value is None else torch.nn.Parameter(torch.tensor([float(value)]))
+            self.register_parameter(name, parameter)
+        self.pre_hook_fx: Hook | None = None if neuron is None else neuron.quantize_8bit
+
+    def run(
+        self, x: Tensor, state: BlockState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, BlockState]:
+        before = BlockState(None, None) if state is None else state
+        y, after = self.respond(self.drive(x), before.neuron, lengths)
+        history = before.history
+        if self.delay_shift == "lava-dl":
+            y, history = self._delayed(y, history)
+        self.shape = y.shape[1:-1]
+        return y, BlockState(history, after)
+
+    def drive(self, x: Tensor) -> Tensor:
+        """q(x) q(weight) + q(bias), all of them on the chip's grid; x itself without a neuron."""
+        check_events("Input", x, "x")
+        if self.pre_hook_fx is None:
+            return x
+        z = self.pre_hook_fx(x)
+        z = z if self.weight is None else z * self.pre_hook_fx(self.weight)
+        return z if self.bias is None else z + self.pre_hook_fx(self.bias)
+
+    def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+        return (z, None) if self.neuron is None else super().respond(z, state, lengths)
+
+    def layer_fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"type": "input", "shape": np.array(self._known_shape(), dtype=np.int64)}
+        if self.neuron is None:
+            return fields
+        for name in ("weight", "bias"):
+            parameter = getattr(self, name)
+            if parameter is not None:
+                fields[name] = self.neuron.quantize_8bit(parameter, descale=True).detach().cpu().numpy()
+        return fields | {"neuron": self.neuron.device_params}
+
+
+class Recurrent(SpikingBlock):
+    """Dense synapse and a population that hears its own spikes one step later.
+
+    s[t] = neuron(W x[t-1] + R s[t-1])
+    """
+
+    neuron_type: ClassVar[type]
+
+    def __init__(
+        self,
+        neuron_params: NeuronParams,
+        in_neurons: int,
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = quantize_weight,
+        requires_grad: bool = True,
+        delay: bool = False,
+        delay_shift: bool | str = True,
+        count_log: bool = False,
+    ) -> None:
+        if neuron_params.get("norm") is not None:
+            raise ArgumentError(
+                message(
+                    "Recurrent", "norm needs all steps at once", "neuron_params without norm", neuron_params["norm"]
+                )
+            )
+        neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
+        hook = in_scale_of(neuron, pre_hook_fx)
+        super().__init__(neuron, None, delay, delay_shift, None, count_log, out_neurons)
+        self.input_synapse = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, hook)
+        self.recurrent_synapse = synapse.Dense(out_neurons, out_neurons, weight_scale, weight_norm, hook)
+        self.recurrent_synapse.requires_grad_(requires_grad)
+        self.shape = torch.Size([out_neurons])
+
+    def drive(self, x: Tensor) -> Tensor:
+        z: Tensor = self.input_synapse(x)
+        return z
+
+    def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+        feedback = self.recurrent_synapse.effective_weight().flatten(1)
+        run: tuple[Tensor, Any] = self.neuron.run_recurrent(z, feedback, state)
+        return run
+
+    def layer_fields(self) -> dict[str, Any]:
+        fields = self.common_fields("dense_rec", self.input_synapse)
+        again = self.common_fields("dense_rec", self.recurrent_synapse)
+        shape = fields["weight"].shape[:2]
+        return fields | {
+            "weight": fields["weight"].reshape(shape),
+            "weight_rec": again["weight"].reshape(shape[0], shape[0]),
+            "inFeatures": shape[1],
+            "outFeatures": shape[0],
+        }
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        state_dict.pop(prefix + "spike_state", None)  # lava-dl saves the last batch's spikes
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Affine(SpikingBlock):
+    """A readout that does not spike: the voltage of neurons without threshold, or the dendritic input itself."""
+
+    neuron_type: ClassVar[type]
+
+    def __init__(
+        self,
+        neuron_params: NeuronParams,
+        in_neurons: int | tuple[int, ...],
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = quantize_weight,
+        dynamics: bool = True,
+        mask: Tensor | None = None,
+        count_log: bool = False,
+    ) -> None:
+        neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
+        dense = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, in_scale_of(neuron, pre_hook_fx))
+        super().__init__(neuron, dense, False, False, mask, count_log, out_neurons)
+        self.dynamics = dynamics
+        self.shape = torch.Size([out_neurons])
+
+    def log(self, y: Tensor, lengths: Tensor | None) -> None:
+        """A readout has no events to count."""
+
+    def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+        if not self.dynamics:
+            return z, None
+        _, voltage, after = self.neuron.run_dynamics(z, state, lengths, threshold=NEVER)
+        return voltage, after
+
+
+class Flatten(torch.nn.Module):
+    """(N, C, H, W, T) -> (N, C H W, T), in this order; (N, C, T) stays."""
+
+    def __init__(self, count_log: bool = False) -> None:
+        super().__init__()
+        self.count_log = count_log
+        self.shape: torch.Size | None = None
+
+    def forward(self, x: Tensor) -> Any:
+        """(N, C, H, W, T) -> (N, C H W, T); with `count_log` also None."""
+        check_events("Flatten", x, "x")
+        y = x.flatten(1, -2) if x.ndim > 3 else x
+        self.shape = torch.Size([y.shape[1], 1, 1])
+        return (y, None) if self.count_log else y
+
+    def layer_fields(self) -> dict[str, Any]:
+        """This block in the fields of a network file's layer."""
+        if self.shape is None:
+            raise ArgumentError(
+                message("layer_fields", "Flatten does not know its shape", "a block that has run", "None")
+            )
+        return {"type": "flatten", "shape": np.array(self.shape, dtype=np.int64)}
+
+
+class Average(torch.nn.Module):
+    """The mean over each of `num_outputs` equal groups of neurons."""
+
+    def __init__(self, num_outputs: int, count_log: bool = False) -> None:
+        super().__init__()
+        self.num_outputs = check_integer("Average", "num_outputs", num_outputs, 1)
+        self.count_log = count_log
+
+    @property
+    def shape(self) -> torch.Size:
+        """(num_outputs, 1, 1), as lava-dl has it."""
+        return torch.Size([self.num_outputs, 1, 1])
+
+    def forward(self, x: Tensor) -> Any:
+        """(N, C, ..., T) -> (N, num_outputs, T); with `count_log` also None."""
+        check_events("Average", x, "x")
+        flat = x.flatten(1, -2)
+        if flat.shape[1] % self.num_outputs:
+            rule = f"a multiple of {self.num_outputs} neurons"
+            raise ShapeError(message("Average", "the groups would not be equal", rule, tuple(x.shape)))
+        y = flat.unflatten(1, (self.num_outputs, -1)).mean(2)
+        return (y, None) if self.count_log else y
+
+    def layer_fields(self) -> dict[str, Any]:
+        """This block in the fields of a network file's layer."""
+        return {"type": "average", "shape": np.array(self.shape, dtype=np.int64)}

@@ -1,0 +1,92 @@
+"""Synapses as matrix products and 2-D convolutions over batch x time, in the memory order that needs no copy.
+
+Quantised weights times spikes are multiples of 1/32 below 2^19: sums over them are exact in float32, in any order.
+Under autocast they stay in float32, since the chip's integers do not fit into less.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from slayerloss._check import ShapeError, check_events, message
+from slayerloss.functional.events import promote
+
+
+def _full_precision(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    dtype = torch.promote_types(promote(x).dtype, weight.dtype)
+    dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+    return x.to(dtype), weight.to(dtype)
+
+
+def dense(x: Tensor, weight: Tensor) -> Tensor:
+    """Connect everything to everything.
+
+    y[o, t] = sum_c weight[o, c] x[c, t]
+
+    Args:
+        x: (N, C, T), or (N, C, H, W, T), which is flattened in this order.
+        weight: (O, C), or (O, C H W).
+
+    Returns:
+        (N, O, T), float32 or float64.
+
+    Raises:
+        ShapeError: the weight does not fit the channels.
+
+    Example:
+        >>> dense(torch.ones(1, 2, 3), torch.tensor([[1.0, 2.0]]))
+        tensor([[[3., 3., 3.]]])
+    """
+    check_events("dense", x, "x")
+    flat = x.flatten(1, -2) if x.ndim > 3 else x
+    if flat.shape[1] != weight.shape[1]:
+        raise ShapeError(
+            message("dense", "x has the wrong number of channels", f"{weight.shape[1]} of them", tuple(x.shape))
+        )
+    with torch.autocast(x.device.type, enabled=False):
+        flat, weight = _full_precision(flat, weight)
+        y = F.linear(flat.permute(2, 0, 1), weight)
+    return y.permute(1, 2, 0)
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """Convolve each step's image.
+
+    Args:
+        x: (N, C, H, W, T).
+        weight: (O, C / groups, kernel height, kernel width).
+        stride, padding, dilation: (height, width).
+        groups: of channels.
+
+    Returns:
+        (N, O, H', W', T), float32 or float64.
+
+    Raises:
+        ShapeError: x is no sequence of images, or the weight does not fit.
+
+    Example:
+        >>> conv(torch.ones(1, 1, 3, 3, 2), torch.ones(1, 1, 3, 3)).shape
+        torch.Size([1, 1, 1, 1, 2])
+    """
+    check_events("conv", x, "x")
+    if x.ndim != 5 or x.shape[1] != weight.shape[1] * groups:
+        rule = f"(N, {weight.shape[1] * groups}, H, W, T)"
+        raise ShapeError(message("conv", "x does not fit the kernel", rule, tuple(x.shape)))
+    covered = [dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in range(2)]
+    if any(x.shape[2 + i] + 2 * padding[i] < covered[i] for i in range(2)):
+        rule = f"at least {tuple(covered)} with padding {padding}"
+        raise ShapeError(message("conv", "the image is smaller than the kernel", rule, tuple(x.shape[2:4])))
+    with torch.autocast(x.device.type, enabled=False):
+        x, weight = _full_precision(x, weight)
+        images = x.permute(4, 0, 1, 2, 3)
+        y = F.conv2d(images.flatten(0, 1), weight, None, stride, padding, dilation, groups)
+    return y.unflatten(0, images.shape[:2]).permute(1, 2, 3, 4, 0)

@@ -1,0 +1,105 @@
+"""How a decay is stored, so that an optimiser with its usual learning rate can move it, and loaded from lava-dl.
+
+A decay in [0, 1] is stored as its natural logarithm: a step of an optimiser changes the time constant by a fraction of
+itself, whatever its size. Everything that knows about the logarithm is in this file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import ArgumentError, check_range, message
+from slayerloss.functional.neuron import DECAY_SCALE
+
+SMALLEST = 0.25 / DECAY_SCALE
+"""What stands for a decay of zero: it rounds to zero on the chip's grid, and has a logarithm."""
+
+VERSION = 2
+"""Of the state dict of a neuron. lava-dl's, which holds decays times 4096, is 1."""
+
+STRAY = 0.05
+"""How far a saved parameter may lie beyond its bound."""
+
+JITTER = 0.01
+"""How far decays per channel are drawn around a single number, as in lava-dl."""
+
+
+def to_parameter(decay: Tensor) -> Tensor:
+    """The stored form of decays in [0, 1].
+
+    Example:
+        >>> to_decay(to_parameter(torch.tensor([0.0, 0.25, 1.0]))).mul(4096).round()
+        tensor([   0., 1024., 4096.])
+    """
+    return decay.double().clamp(SMALLEST, 1).log().to(decay.dtype)
+
+
+def to_decay(parameter: Tensor) -> Tensor:
+    """The decays in [0, 1] that are stored in a parameter; differentiable."""
+    return parameter.exp()
+
+
+def clamp_(parameter: Tensor) -> None:
+    """Bring a parameter that an optimiser moved out of range back, in place and outside of autograd."""
+    with torch.no_grad():
+        parameter.clamp_(math.log(SMALLEST), 0)
+
+
+def initial(name: str, decay: float | Sequence[float], channels: int | None) -> Tensor:
+    """The decays that a neuron starts with.
+
+    Args:
+        name: of the argument, for errors.
+        decay: one number in [0, 1], or (lowest, highest) to draw from.
+        channels: None for one shared decay; else how many to draw uniformly, around a single number within 1 %.
+
+    Returns:
+        (1,) or (channels,) decays.
+    """
+    if channels is None:
+        check_range("Neuron", name, decay, 0, 1, way_out="shared_param=False takes (lowest, highest)")  # type: ignore[arg-type]
+        return torch.tensor([float(decay)])  # type: ignore[arg-type]
+    if isinstance(decay, Sequence):
+        low, high = decay
+    else:
+        low, high = decay * (1 - JITTER), min(decay * (1 + JITTER), 1.0)
+    check_range("Neuron", name, low, 0, 1)
+    check_range("Neuron", name, high, low, 1)
+    return low + (high - low) * torch.rand(channels)
+
+
+def from_state_dict(key: str, value: Tensor, version: int | None) -> Tensor:
+    """The stored form of a decay found in a state dict, ours or lava-dl's.
+
+    Args:
+        key: where it was found.
+        value: what was found.
+        version: of the neuron that was saved; None where a plain dict has lost it.
+
+    Raises:
+        ArgumentError: the version is lost and the values can be either form.
+    """
+    if version == VERSION:
+        return value
+    # Either form strays over its bound by a step of an optimiser, until it is used again.
+    ours, lava = bool((value < -STRAY).any()), bool((value > STRAY).any())
+    if version is None and ours == lava:
+        raise ArgumentError(
+            message(
+                "load_state_dict",
+                f"{key} can be slayerloss's logarithm of a decay or lava-dl's decay times 4096",
+                "a state dict with its metadata, as torch.save keeps it",
+                value.tolist(),
+                "Load the file anew and do not copy it into a plain dict",
+            )
+        )
+    if version is None and ours:
+        return value
+    if ours or not bool((value < 2 * DECAY_SCALE).all()):
+        rule = f"values in [0, {DECAY_SCALE}]"
+        raise ArgumentError(message("load_state_dict", f"{key} is not a lava-dl decay", rule, value.tolist()))
+    return to_parameter(value.round() / DECAY_SCALE)

@@ -1,0 +1,249 @@
+"""The current-based leaky integrate-and-fire neuron (CUBA LIF)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import ArgumentError, check_events, check_integer, check_range, message
+from slayerloss.functional.neuron import (
+    DECAY_SCALE,
+    CubaState,
+    after_reset,
+    integrate_and_fire,
+    leaky_integrator,
+    recurrent_cuba,
+    spike,
+)
+from slayerloss.functional.quantize import quantize_weight
+from slayerloss.neuron import _decay
+
+TAU_FACTOR = 100
+"""lava-dl's hidden factor: the surrogate is tau_grad * threshold * 100 wide."""
+
+SCALE_FACTOR = 0.1
+"""lava-dl's hidden factor: the surrogate is scale_grad * 0.1 high."""
+
+
+class Neuron(torch.nn.Module):
+    """A population of CUBA neurons, in the chip's integers.
+
+    u[t] = (1 - current_decay) u[t-1] + x[t];  v[t] = (1 - voltage_decay) v[t-1] (1 - s[t-1]) + norm(u[t]);
+    s[t] = v[t] > threshold. `slayerloss.functional.cuba` is the equation.
+
+    Args:
+        threshold: cut to multiples of 1/scale, as the chip holds it.
+        current_decay, voltage_decay: the fraction lost per step, in [0, 1]; with `shared_param=False` also
+            (lowest, highest).
+        tau_grad: width of the surrogate gradient, in units of 100 thresholds.
+        scale_grad: height of the surrogate gradient, in tenths.
+        scale: weight LSBs per unit.
+        norm: a class such as `norm.MeanOnlyBatchNorm`, applied to the current.
+        dropout: an instance of `Dropout`, applied to the spikes.
+        shared_param: one decay for all neurons; False draws one per channel.
+        persistent_state: go on from the last run's state until `reset_state`.
+        requires_grad: learn the decays.
+        graded_spike: a spike carries the voltage.
+        channels: C, if decays per channel are to be drawn now; None to draw them at the first run.
+
+    Raises:
+        ArgumentError, DtypeError: a value out of range.
+
+    Example:
+        >>> neuron = Neuron(threshold=1.5, current_decay=1.0, voltage_decay=0.0)
+        >>> neuron(torch.ones(1, 1, 4))
+        tensor([[[0., 1., 0., 1.]]])
+
+    Note:
+        The parameters `current_decay` and `voltage_decay` hold logarithms; `decays` gives the fractions. State dicts of
+        lava-dl, which hold decays times 4096, are converted when they are loaded.
+    """
+
+    _version = _decay.VERSION
+    threshold: float
+    current_decay: torch.nn.Parameter
+    voltage_decay: torch.nn.Parameter
+
+    def __init__(
+        self,
+        threshold: float,
+        current_decay: float | Sequence[float],
+        voltage_decay: float | Sequence[float],
+        tau_grad: float = 1,
+        scale_grad: float = 1,
+        scale: int = 64,
+        norm: Callable[..., torch.nn.Module] | None = None,
+        dropout: torch.nn.Module | None = None,
+        shared_param: bool = True,
+        persistent_state: bool = False,
+        requires_grad: bool = False,
+        graded_spike: bool = False,
+        channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.scale = check_integer("Neuron", "scale", int(scale), 1)
+        check_range("Neuron", "threshold", threshold)
+        check_range("Neuron", "tau_grad", tau_grad, 0, low_open=True)
+        self.threshold = int(threshold * self.scale) / self.scale
+        if self.threshold <= 0:
+            raise ArgumentError(
+                message("Neuron", "threshold is zero once cut to the chip's grid", f"at least 1/{scale}", threshold)
+            )
+        self.tau_grad, self.scale_grad = float(tau_grad), float(scale_grad)
+        self.shared_param = shared_param
+        self.persistent_state = persistent_state
+        self.requires_grad = requires_grad
+        self.graded_spike = graded_spike
+        self.norm = None if norm is None else norm()
+        if isinstance(self.norm, torch.nn.Module) and getattr(self.norm, "pre_hook_fx", 0) is None:
+            self.norm.pre_hook_fx = functools.partial(quantize_weight, scale=self.scale)  # type: ignore[assignment]
+        self.drop = dropout
+        self.state: CubaState | None = None
+        self._to_draw: dict[str, Any] = {}
+        for name, decay in (("current_decay", current_decay), ("voltage_decay", voltage_decay)):
+            per_channel = None if shared_param else (channels or 1)
+            value = _decay.to_parameter(_decay.initial(name, decay, per_channel))
+            self.register_parameter(name, torch.nn.Parameter(value, requires_grad=requires_grad))
+            if not shared_param and channels is None:
+                self._to_draw[name] = decay
+
+    def extra_repr(self) -> str:
+        current, voltage = (f"{float(decay.mean()):.4g}" for decay in self.decays)
+        return f"threshold={self.threshold:g}, current_decay={current}, voltage_decay={voltage}"
+
+    @property
+    def decays(self) -> tuple[Tensor, Tensor]:
+        """The fractions of current and voltage lost per step, (1,) or (C,) each; differentiable."""
+        return _decay.to_decay(self.current_decay), _decay.to_decay(self.voltage_decay)
+
+    @property
+    def tau(self) -> float:
+        """Width of the surrogate, in units of the voltage."""
+        return self.tau_grad * self.threshold * TAU_FACTOR
+
+    @property
+    def grad_scale(self) -> float:
+        """Height factor of the surrogate."""
+        return self.scale_grad * SCALE_FACTOR
+
+    @property
+    def v_th_mant(self) -> int:
+        """The threshold in weight LSBs, as the chip holds it."""
+        return round(self.threshold * self.scale)
+
+    @property
+    def device_params(self) -> dict[str, Any]:
+        """The neuron in the fields of a network file."""
+        whole = [(decay.detach() * DECAY_SCALE).round().to(torch.int64).cpu().numpy() for decay in self.decays]
+        current, voltage = (int(decay[0]) if decay.size == 1 else decay for decay in whole)
+        return {
+            "type": "CUBA",
+            "iDecay": current,
+            "vDecay": voltage,
+            "vThMant": self.v_th_mant,
+            "refDelay": 1,
+            "gradedSpike": self.graded_spike,
+        }
+
+    def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
+        """Weights as the chip holds them, `functional.quantize_weight` in this neuron's scale."""
+        return quantize_weight(weight, self.scale, descale)
+
+    def reset_state(self) -> None:
+        """Forget the state that `persistent_state` kept."""
+        self.state = None
+
+    def dynamics(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Current (after the norm) and voltage (before the reset), each (N, C, ..., T)."""
+        current, voltage, state = self.run_dynamics(x, self.state, lengths)
+        self._keep(state)
+        return current, voltage
+
+    def spike(self, voltage: Tensor) -> Tensor:
+        """The spikes of a voltage, after dropout."""
+        spikes = spike(voltage, self.threshold, tau=self.tau, scale=self.grad_scale, graded=self.graded_spike)
+        return spikes if self.drop is None else self.drop(spikes)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The spikes (N, C, ..., T) of the weighted input, in the dtype of the input."""
+        spikes, state = self.run(x, self.state, lengths)
+        self._keep(state)
+        return spikes
+
+    def run(self, x: Tensor, state: CubaState | None = None, lengths: Tensor | None = None) -> tuple[Tensor, CubaState]:
+        """The spikes and the state after them, from a given state, with gradients through both."""
+        _, voltage, state = self.run_dynamics(x, state, lengths)
+        spikes = self.spike(voltage)
+        return spikes.to(x.dtype) if x.is_floating_point() else spikes, state
+
+    def run_dynamics(
+        self,
+        x: Tensor,
+        state: CubaState | None = None,
+        lengths: Tensor | None = None,
+        threshold: float | None = None,
+    ) -> tuple[Tensor, Tensor, CubaState]:
+        """Current, voltage and the state after them, from a given state; `threshold` replaces the neuron's."""
+        check_events("Neuron", x, "x")
+        threshold = self.threshold if threshold is None else threshold
+        current_decay, voltage_decay = self._ready_decays(x.shape[1])
+        before = (None, None) if state is None else state
+        current = leaky_integrator(x, current_decay, state=before[0], scale=self.scale)
+        drive = current
+        if self.norm is not None:
+            drive = self.norm(current) if lengths is None else self.norm(current, lengths)
+        voltage = integrate_and_fire(drive, voltage_decay, threshold, state=before[1], scale=self.scale)
+        return drive, voltage, CubaState(current.select(-1, -1), after_reset(voltage, threshold))
+
+    def run_recurrent(
+        self, x: Tensor, feedback: Tensor, state: tuple[CubaState, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[CubaState, Tensor]]:
+        """The spikes of a population that hears its own through `feedback` (C, C), and the state after them."""
+        current_decay, voltage_decay = self._ready_decays(x.shape[1])
+        current, voltage, spikes = recurrent_cuba(
+            x,
+            feedback,
+            current_decay,
+            voltage_decay,
+            self.threshold,
+            tau=self.tau,
+            grad_scale=self.grad_scale,
+            graded=self.graded_spike,
+            state=state,
+            scale=self.scale,
+        )
+        after = CubaState(current.select(-1, -1), after_reset(voltage, self.threshold))
+        return (spikes if self.drop is None else self.drop(spikes)), (after, spikes.select(-1, -1))
+
+    def _ready_decays(self, channels: int) -> tuple[Tensor, Tensor]:
+        """The decays, drawn if they still have to be, and inside their range."""
+        for name, decay in self._to_draw.items():
+            parameter = getattr(self, name)
+            parameter.data = _decay.to_parameter(_decay.initial(name, decay, channels)).to(parameter)
+        self._to_draw.clear()
+        if self.requires_grad:
+            _decay.clamp_(self.current_decay)
+            _decay.clamp_(self.voltage_decay)
+        return self.decays
+
+    def _keep(self, state: CubaState) -> None:
+        if self.persistent_state:
+            self.state = CubaState(state.current.detach(), state.voltage.detach())
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        for name in ("current_decay", "voltage_decay"):
+            key, parameter = prefix + name, getattr(self, name)
+            if key not in state_dict:
+                continue
+            saved = _decay.from_state_dict(key, state_dict[key], local_metadata.get("version"))
+            state_dict[key] = saved
+            if not self.shared_param and saved.shape != parameter.shape and parameter.numel() == 1:
+                parameter.data = parameter.data.new_empty(saved.shape)
+            self._to_draw.pop(name, None)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)

@@ -1,0 +1,92 @@
+"""Normalisations that the chip can do without a multiplication."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import ArgumentError, check_events, check_lengths, message
+from slayerloss._distributed import sum_over_processes
+from slayerloss.functional.events import mask_steps
+
+
+class MeanOnlyBatchNorm(torch.nn.Module):
+    """Subtract each channel's mean over batch, space and time; on the chip it is the neuron's bias.
+
+    y = x - q(mean(x)) in training, y = x - q(running_mean) in eval mode
+
+    Args:
+        num_features: C; None to take it from the first input or the state dict.
+        momentum: of the running mean.
+        pre_hook_fx: q, the quantisation of the mean, or None. A block sets the chip's 8 bits.
+
+    Example:
+        >>> MeanOnlyBatchNorm(1)(torch.tensor([[[1.0, 3.0]]]))
+        tensor([[[-1.,  1.]]])
+
+    Note:
+        In a distributed run the mean is that of all processes' batches. A padded batch counts its `lengths` only.
+
+    References:
+        Salimans and Kingma, Weight Normalization, NeurIPS 2016.
+    """
+
+    def __init__(
+        self, num_features: int | None = None, momentum: float = 0.1, pre_hook_fx: Callable[..., Tensor] | None = None
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.momentum = momentum
+        self.pre_hook_fx = pre_hook_fx
+        self.update = True
+        self.running_mean: Tensor
+        self.register_buffer("running_mean", torch.zeros(num_features or 1))
+
+    def reset_parameters(self) -> None:
+        """Forget the running mean."""
+        self.running_mean.zero_()
+
+    def _quantized(self, mean: Tensor, **descale: bool) -> Tensor:
+        return mean if self.pre_hook_fx is None else self.pre_hook_fx(mean, **descale)
+
+    @property
+    def bias(self) -> Tensor:
+        """(C,), the bias of the neurons that stands for this norm, in weight LSBs where quantised."""
+        return -self._quantized(self.running_mean, descale=True)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Normalise (N, C, ..., T); `lengths` (N,) are the steps of each sample that count."""
+        check_events("MeanOnlyBatchNorm", x, "x")
+        if self.num_features is None:
+            self.num_features = x.shape[1]
+        if x.shape[1] != self.num_features:
+            raise ArgumentError(
+                message("MeanOnlyBatchNorm", "x has the wrong number of channels", self.num_features, x.shape[1])  # type: ignore[arg-type]
+            )
+        if self.training and self.update:
+            mean = self._batch_mean(x, lengths)
+            with torch.no_grad():
+                self.running_mean = torch.lerp(
+                    self.running_mean.expand_as(mean), mean.to(self.running_mean.dtype), self.momentum
+                )
+        else:
+            mean = self.running_mean
+        return x - self._quantized(mean).reshape(-1, *[1] * (x.ndim - 2))
+
+    def _batch_mean(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        others = [0, *range(2, x.ndim)]
+        count = x.new_tensor(x.numel() / x.shape[1])
+        if lengths is not None:
+            check_lengths("MeanOnlyBatchNorm", lengths, x.shape[0], x.shape[-1])
+            count = lengths.sum().to(x.dtype) * (x.numel() // (x.shape[0] * x.shape[1] * x.shape[-1]))
+        return sum_over_processes(mask_steps(x, lengths).sum(others)) / sum_over_processes(count)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        saved = state_dict.get(prefix + "running_mean")
+        if saved is not None and self.num_features in (None, saved.numel()):
+            self.num_features = saved.numel() if saved.numel() > 1 else self.num_features
+            self.running_mean = self.running_mean.new_empty(saved.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,0 +1,154 @@
+"""Synapses: dense, convolution and pooling, with lava-dl's weights and names."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import ArgumentError, check_events, check_integer, message
+from slayerloss.functional import synapse as functional
+from slayerloss.synapse._weight import Hook, Synapse
+
+__all__ = ["Conv", "Dense", "Pool", "Synapse"]
+
+
+def pair(function: str, argument: str, value: int | tuple[int, int], low: int = 1) -> tuple[int, int]:
+    """One number for height and width, or both."""
+    values = (value, value) if isinstance(value, int) else tuple(value)
+    if len(values) != 2:
+        raise ArgumentError(message(function, f"{argument} is not a pair", "a number or (height, width)", value))
+    return check_integer(function, argument, values[0], low), check_integer(function, argument, values[1], low)
+
+
+def _initial(weight_scale: float, *shape: int) -> Tensor:
+    """Uniform in +-1/sqrt(fan-in), torch's and lava-dl's default, times `weight_scale`."""
+    bound = weight_scale / math.sqrt(math.prod(shape[1:]))
+    return torch.empty(*shape).uniform_(-bound, bound)
+
+
+class Dense(Synapse):
+    """Connect everything to everything, `functional.dense`.
+
+    Args:
+        in_neurons: C; (W, H) or (W, H, C) for an input with space, which arrives as (N, C, H, W, T).
+        out_neurons: O.
+        weight_scale: factor of the initial weights.
+        weight_norm: hold the weight as direction and length.
+        pre_hook_fx: applied to the weight at every use.
+
+    Example:
+        >>> Dense(2, 3)(torch.ones(1, 2, 5)).shape
+        torch.Size([1, 3, 5])
+    """
+
+    def __init__(
+        self,
+        in_neurons: int | tuple[int, ...],
+        out_neurons: int,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        space = (in_neurons,) if isinstance(in_neurons, int) else tuple(in_neurons)
+        if not 1 <= len(space) <= 3:
+            raise ArgumentError(message("Dense", "in_neurons is no shape", "C, (W, H) or (W, H, C)", in_neurons))
+        for size in (*space, out_neurons):
+            check_integer("Dense", "number of neurons", size, 1)
+        width, height = space[:2] if len(space) > 1 else (1, 1)
+        channels = 1 if len(space) == 2 else space[-1]
+        super().__init__(_initial(weight_scale, out_neurons, channels, height, width, 1), weight_norm, pre_hook_fx)
+        self.in_channels, self.out_channels = channels, out_neurons
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(N, C, T) or (N, C, H, W, T) -> (N, O, T)."""
+        return functional.dense(x, self.effective_weight(mask).flatten(1))
+
+
+class Conv(Synapse):
+    """Convolve each step's image, `functional.conv`.
+
+    Args:
+        in_features, out_features: C and O.
+        kernel_size, stride, padding, dilation: a number or (height, width).
+        groups: of channels.
+        weight_scale, weight_norm, pre_hook_fx: as `Dense`.
+
+    Example:
+        >>> Conv(2, 3, kernel_size=3, padding=1)(torch.ones(1, 2, 4, 4, 5)).shape
+        torch.Size([1, 3, 4, 4, 5])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        check_integer("Conv", "groups", groups, 1)
+        if in_features % groups or out_features % groups:
+            rule = f"a divisor of {in_features} and {out_features}"
+            raise ArgumentError(message("Conv", "groups does not divide the channels", rule, groups))
+        kernel = pair("Conv", "kernel_size", kernel_size)
+        shape = (check_integer("Conv", "out_features", out_features, 1), in_features // groups, *kernel, 1)
+        super().__init__(_initial(weight_scale, *shape), weight_norm, pre_hook_fx)
+        self.in_channels, self.out_channels, self.groups = in_features, out_features, groups
+        self.kernel_size = kernel
+        self.stride = pair("Conv", "stride", stride)
+        self.padding = pair("Conv", "padding", padding, 0)
+        self.dilation = pair("Conv", "dilation", dilation)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(N, C, H, W, T) -> (N, O, H', W', T)."""
+        weight = self.effective_weight(mask).squeeze(-1)
+        return functional.conv(x, weight, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Pool(Synapse):
+    """Sum each channel over a window, times a fixed weight.
+
+    Args:
+        kernel_size, stride, padding, dilation: a number or (height, width); the stride is the kernel size by default.
+        weight_scale: the weight of every connection.
+        weight_norm, pre_hook_fx: as `Dense`.
+
+    Example:
+        >>> Pool(2)(torch.ones(1, 3, 4, 4, 5)).shape
+        torch.Size([1, 3, 2, 2, 5])
+
+    Note:
+        lava-dl folds the channels into the height, so that a stride other than the kernel size mixes them; here they
+        stay apart.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] | None = None,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        weight_scale: float = 1,
+        weight_norm: bool = False,
+        pre_hook_fx: Hook | None = None,
+    ) -> None:
+        kernel = pair("Pool", "kernel_size", kernel_size)
+        super().__init__(torch.full((1, 1, *kernel, 1), float(weight_scale)), weight_norm, pre_hook_fx)
+        self.requires_grad_(False)
+        self.kernel_size = kernel
+        self.stride = kernel if stride is None else pair("Pool", "stride", stride)
+        self.padding = pair("Pool", "padding", padding, 0)
+        self.dilation = pair("Pool", "dilation", dilation)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(N, C, H, W, T) -> (N, C, H', W', T)."""
+        check_events("Pool", x, "x")
+        weight = self.effective_weight(mask).squeeze(-1).expand(x.shape[1], -1, -1, -1)
+        return functional.conv(x, weight, self.stride, self.padding, self.dilation, groups=x.shape[1])

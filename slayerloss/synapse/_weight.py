@@ -1,0 +1,89 @@
+"""What the synapses share: the weight, its normalisation and quantisation, and lava-dl's names for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import ArgumentError, check_finite, message
+
+Hook = Callable[..., Tensor]
+
+
+class Synapse(torch.nn.Module):
+    """A linear map from spikes to dendritic input, with a quantised weight.
+
+    Args:
+        weight: the initial weight, of lava-dl's 5-dimensional shape (out, in, height, width, 1).
+        weight_norm: hold the weight as direction `weight_v` and length `weight_g`, one length per row.
+        pre_hook_fx: applied to the weight at every use, for instance the chip's quantisation; None for nothing.
+    """
+
+    def __init__(self, weight: Tensor, weight_norm: bool = False, pre_hook_fx: Hook | None = None) -> None:
+        super().__init__()
+        self.pre_hook_fx = pre_hook_fx
+        self._parameters_from(weight, weight_norm)
+
+    def _parameters_from(self, weight: Tensor, weight_norm: bool) -> None:
+        trained = [parameter.requires_grad for parameter in self.parameters()]
+        for name in ("weight", "weight_g", "weight_v"):
+            self._parameters.pop(name, None)
+        parts = {"weight": weight}
+        if weight_norm:
+            parts = {"weight_g": _row_norm(weight), "weight_v": weight}
+        for name, value in parts.items():
+            self._parameters[name] = torch.nn.Parameter(value.detach().clone(), requires_grad=all(trained))
+
+    @property
+    def weight_norm_enabled(self) -> bool:
+        """Whether the weight is held as direction and length."""
+        return "weight_v" in self._parameters
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "weight" and "weight_v" in self.__dict__.get("_parameters", {}):
+            return torch._weight_norm(self.weight_v, self.weight_g, 0)
+        return super().__getattr__(name)
+
+    def enable_weight_norm(self) -> None:
+        """Hold the weight as direction and length from now on; its value stays."""
+        if not self.weight_norm_enabled:
+            self._parameters_from(self.weight, True)
+
+    def disable_weight_norm(self) -> None:
+        """Hold the weight itself from now on; its value stays."""
+        if self.weight_norm_enabled:
+            self._parameters_from(self.weight, False)
+
+    def effective_weight(self, mask: Tensor | None = None) -> Tensor:
+        """The weight that is applied: normalised, masked, quantised."""
+        weight = self.weight if mask is None else self.weight * mask
+        check_finite(type(self).__name__, "weight", weight)
+        return weight if self.pre_hook_fx is None else self.pre_hook_fx(weight)
+
+    @property
+    def grad_norm(self) -> float:
+        """The 2-norm of the weight's gradient over the number of weights; 0 without a gradient."""
+        name = "weight_g" if self.weight_norm_enabled else "weight"
+        parameter = self._parameters[name]
+        if parameter is None or parameter.grad is None:
+            return 0.0
+        return float(parameter.grad.norm() / parameter.grad.numel())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Take a weight with or without weight norm, whichever this synapse has itself."""
+        whole, length, direction = (prefix + name for name in ("weight", "weight_g", "weight_v"))
+        if self.weight_norm_enabled and whole in state_dict and direction not in state_dict:
+            state_dict[direction] = state_dict.pop(whole)
+            state_dict[length] = _row_norm(state_dict[direction])
+        elif not self.weight_norm_enabled and direction in state_dict:
+            if length not in state_dict:
+                raise ArgumentError(message("load_state_dict", f"{direction} has no length", length, "nothing"))
+            state_dict[whole] = torch._weight_norm(state_dict.pop(direction), state_dict.pop(length), 0)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _row_norm(weight: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(weight, dim=list(range(1, weight.ndim)), keepdim=True)
