@@ -240,14 +240,6 @@ def check_labels(function: str, labels: Any, spikes: Any, *, windowed: bool) -> 
     check_same_device(function, "labels", labels, "spikes", spikes)
 
 
-def check_class_weights(function: str, weights: Any, num_classes: int) -> None:
-    """Check `class_weights`: shape (C,), finite, none negative."""
-    check_tensor(function, "class_weights", weights)
-    check_shape(function, "class_weights", weights, (num_classes,))
-    check_finite(function, "class_weights", weights)
-    check_values(function, "class_weights", weights, 0.0, math.inf)
-
-
 def check_same_device(function: str, name_a: str, a: Any, name_b: str, b: Any) -> None:
     """Raise ArgumentError unless both tensors lie on the same device."""
     if a.device != b.device:

@@ -10,6 +10,11 @@ from slayerloss.functional.filters import (
     filter_bank,
 )
 from slayerloss.functional.rate import count, event_rate, rate
+from slayerloss.functional.sparsity import rate_band, sparsity
+from slayerloss.functional.spike_max import spike_max
+from slayerloss.functional.spike_moid import spike_moid
+from slayerloss.functional.spike_rate import spike_rate
+from slayerloss.functional.spike_time import spike_time
 from slayerloss.functional.window import WindowState, moving_window
 
 __all__ = [
@@ -23,4 +28,10 @@ __all__ = [
     "filter_bank",
     "moving_window",
     "rate",
+    "rate_band",
+    "sparsity",
+    "spike_max",
+    "spike_moid",
+    "spike_rate",
+    "spike_time",
 ]

@@ -1,0 +1,121 @@
+"""What the losses over classes share: the rates that they compare, and the label, mask and weight of each term."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import (
+    ShapeError,
+    check_choice,
+    check_events,
+    check_finite,
+    check_integer,
+    check_labels,
+    check_lengths,
+    check_same_device,
+    check_shape,
+    check_tensor,
+    check_values,
+    message,
+)
+from slayerloss.functional._reduce import REDUCTIONS
+from slayerloss.functional.events import accumulation_dtype, time_mask
+from slayerloss.functional.rate import rate
+from slayerloss.functional.window import moving_window as window_mean
+
+
+class ClassRates(NamedTuple):
+    """The rates that a loss compares, and what belongs to them; floats are float32 or float64."""
+
+    rate: Tensor
+    """(N, C), or (N, C, T) with a window."""
+    num_steps: Tensor
+    """The steps behind each rate, broadcastable to `rate`."""
+    class_weight: Tensor
+    """(C,), or (C, 1) with a window."""
+    counted: Tensor
+    """(N,), or (N, T) with a window, bool: where there is data."""
+
+
+class Terms(NamedTuple):
+    """What belongs to each term of a loss; each (N,), or (N, T) with a window."""
+
+    label: Tensor
+    """int64, a valid class everywhere, also where nothing is counted."""
+    counted: Tensor
+    """bool: where there is data and the label is not the ignored one."""
+    weight: Tensor
+    """The weight of the label's class; 0 where nothing is counted."""
+
+
+def check_window_options(function: str, moving_window: int | None, reduction: str, start: str) -> None:
+    """Check the options that all losses over classes have."""
+    if moving_window is not None:
+        check_integer(function, "moving_window", moving_window, low=1)
+    check_choice(function, "reduction", reduction, REDUCTIONS)
+    check_choice(function, "start", start, ("zero", "seen"))
+
+
+def class_rates(
+    function: str,
+    spikes: Tensor,
+    moving_window: int | None,
+    start: str,
+    lengths: Tensor | None,
+    class_weights: Tensor | Sequence[float] | None,
+) -> ClassRates:
+    """Check the arguments, flatten space into the classes, and take the rates."""
+    check_events(function, spikes)
+    if 0 in spikes.shape[1:]:
+        raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
+    if lengths is not None:
+        check_lengths(function, lengths, spikes.shape[0], spikes.shape[-1])
+        check_same_device(function, "lengths", lengths, "spikes", spikes)
+    dtype, spikes = accumulation_dtype(spikes), spikes.flatten(1, -2)
+    if spikes.is_floating_point():
+        spikes = spikes.to(dtype)
+    num_samples, num_classes, num_steps = spikes.shape
+    weight = torch.ones(num_classes, dtype=dtype, device=spikes.device)
+    if class_weights is not None:
+        weight = as_class_weights(function, class_weights).to(weight)
+        check_shape(function, "class_weights", weight, (num_classes,))
+    counted = torch.ones(num_samples, dtype=torch.bool, device=spikes.device)
+    if moving_window is None:
+        steps = torch.full_like(counted, num_steps, dtype=dtype) if lengths is None else lengths.to(dtype)
+        return ClassRates(rate(spikes, lengths=lengths), steps[:, None], weight, counted)
+    steps = torch.full((num_steps,), moving_window, dtype=dtype, device=spikes.device)
+    if start == "seen":
+        steps = torch.minimum(steps, torch.arange(1, num_steps + 1, device=spikes.device))
+    counted = counted[:, None].expand(-1, num_steps) if lengths is None else time_mask(lengths, num_steps)
+    rates = cast(Tensor, window_mean(spikes, moving_window, start=start, lengths=lengths))
+    return ClassRates(rates, steps, weight[:, None], counted)
+
+
+def label_terms(function: str, spikes: Tensor, labels: Tensor, rates: ClassRates, ignore_index: int | None) -> Terms:
+    """Check `labels` and align them with `rates`; (N,) labels hold for every step of a window."""
+    windowed = rates.rate.ndim == 3
+    check_labels(function, labels, spikes, windowed=windowed)
+    if windowed and labels.ndim == 1:
+        labels = labels[:, None]
+    counted = rates.counted
+    if ignore_index is not None:
+        counted = counted & (labels != check_integer(function, "ignore_index", ignore_index))
+    label = torch.where(counted, labels.long(), 0)
+    way_out = "ignore_index=K masks the labels that are K" if ignore_index is None else ""
+    check_values(function, "labels", label, 0, rates.rate.shape[1] - 1, way_out)
+    return Terms(label, counted, rates.class_weight.flatten()[label] * counted)
+
+
+def as_class_weights(function: str, class_weights: Tensor | Sequence[float]) -> Tensor:
+    """Make a tensor of class weights and check that they are finite and not negative."""
+    if isinstance(class_weights, Sequence):
+        class_weights = torch.tensor(class_weights, dtype=torch.get_default_dtype())
+    check_tensor(function, "class_weights", class_weights, min_ndim=1, layout="(C,)")
+    check_finite(function, "class_weights", class_weights)
+    check_values(function, "class_weights", class_weights, 0.0, math.inf)
+    return class_weights

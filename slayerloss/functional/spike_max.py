@@ -1,0 +1,134 @@
+"""SpikeMax: the negative log-likelihood of the true class, from spike rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from slayerloss._check import ArgumentError, check_choice, check_range, message
+from slayerloss.functional._classes import check_window_options, class_rates, label_terms
+from slayerloss.functional._reduce import reduce_loss
+
+MODES = ("probability", "softmax")
+EPSILON = 1e-6  # keeps the logarithm of the summed rates finite, as in lava-dl
+
+
+def spike_max(
+    spikes: Tensor,
+    labels: Tensor,
+    moving_window: int | None = None,
+    mode: str = "probability",
+    reduction: str = "sum",
+    *,
+    lengths: Tensor | None = None,
+    ignore_index: int | None = None,
+    class_weights: Tensor | Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+    temperature: float = 1.0,
+    start: str = "zero",
+) -> Tensor:
+    r"""The negative log-likelihood of the true class y, where spike rates r are the confidence.
+
+    Mode "probability", with n the steps behind a rate (T, the sample's length, or the window), so that 1/n is one
+    spike, and with the missing part of a spike :math:`g_y = \max(0, 1/n - r_y)`:
+
+    .. math::
+        L = \log \frac{\sum_c r_c + C n g_y^2 + 10^{-6}}{r_y + g_y} + n g_y
+
+    With a spike of the true class (:math:`r_y \ge 1/n`) this is :math:`-\log(r_y / (\sum_c r_c + 10^{-6}))`. Below one
+    spike :math:`-\log r_y` continues linearly, and the quadratic term puts a silent sample at :math:`\log C + 1`, above
+    every correctly classified one. Loss and gradient are continuous in the rates.
+
+    Mode "softmax", with temperature :math:`\tau`:
+
+    .. math::
+        L = -\log \frac{\exp(r_y / \tau)}{\sum_c \exp(r_c / \tau)}
+
+    Args:
+        spikes: (N, C, ..., T), any dtype; space is flattened into the classes. Half precision is summed in float32.
+        labels: (N,) int64 or int32 in [0, C), or (N, T) with a window; (N,) then holds for every step.
+        moving_window: the rates are means over the last `moving_window` steps, and every step has a loss. None: one
+            rate over all steps.
+        mode: "probability" or "softmax".
+        reduction: "sum"; "mean", over the samples (or steps) that are counted, each with its class weight; or "none".
+        lengths: (N,) integer, the steps of each sample in a padded batch. Later steps are not counted.
+        ignore_index: samples (or steps) with this label are not counted. None: a negative label is an error.
+        class_weights: (C,), the weight of a sample (or step) by its label.
+        label_smoothing: in [0, 1]; this share of the label is spread evenly over all C classes.
+        temperature: above 0, of the softmax. Rates lie in [0, 1]: at 1 the softmax hardly tells them apart.
+        start: the first steps of a window: "zero" divides by `moving_window`, as if zeros came before; "seen" divides
+            by the steps there are.
+
+    Returns:
+        0-d for "sum" and "mean", (N,) or with a window (N, T) for "none"; float32, or float64 for float64 spikes.
+        Value and gradient are always finite. In mode "probability", for rates that are whole numbers of spikes, the
+        derivative by a rate is at most 3n in magnitude, and by the rate of a silent true class at most -n: it is
+        raised. (Between no spike and one the bound is :math:`n (1 + 2C / \sqrt{4C - 1})`, above 3n for C > 3; a loss
+        that falls from :math:`\log C + 1` to 0 on that way must be steeper than 3n somewhere for C > 7.)
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: an argument does not fit.
+
+    Example:
+        >>> import torch
+        >>> spikes = torch.tensor([[[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]])
+        >>> spike_max(spikes, torch.tensor([0]))
+        tensor(0.4055)
+        >>> spike_max(torch.zeros(1, 2, 4), torch.tensor([0]))
+        tensor(1.6931)
+
+    Note:
+        lava-dl returns infinity, and NaN as the gradient, where the true class is silent; elsewhere the values are the
+        same. With all labels counted and no weights "mean" is lava-dl's.
+
+    References:
+        Shrestha, Orchard, "SLAYER: Spike Layer Error Reassignment in Time", NeurIPS 2018; lava-dl 0.6.0,
+        ``lava.lib.dl.slayer.loss.SpikeMax``.
+    """
+    check_options(moving_window, mode, reduction, label_smoothing, temperature, start)
+    rates = class_rates("spike_max", spikes, moving_window, start, lengths, class_weights)
+    terms = label_terms("spike_max", spikes, labels, rates, ignore_index)
+    label = terms.label.unsqueeze(1)
+    asked = rates.rate if label_smoothing else rates.rate.gather(1, label)  # all classes, or the true one
+    if mode == "probability":
+        surprise = _surprise_probability(rates.rate, asked, rates.num_steps)
+    else:
+        surprise = _surprise_softmax(rates.rate, asked, temperature)
+    if not label_smoothing:
+        return reduce_loss(terms.weight * surprise.squeeze(1), terms.weight, reduction)
+    loss = (1 - label_smoothing) * terms.weight * surprise.gather(1, label).squeeze(1)
+    loss = loss + label_smoothing * terms.counted * (rates.class_weight * surprise).mean(1)
+    return reduce_loss(loss, terms.weight, reduction)
+
+
+def check_options(
+    moving_window: int | None, mode: str, reduction: str, label_smoothing: float, temperature: float, start: str
+) -> None:
+    """Check the options of `spike_max`."""
+    check_window_options("spike_max", moving_window, reduction, start)
+    check_choice("spike_max", "mode", mode, MODES)
+    check_range("spike_max", "label_smoothing", label_smoothing, 0.0, 1.0)
+    check_range("spike_max", "temperature", temperature, 0.0, low_open=True)
+    if mode != "softmax" and temperature != 1.0:
+        raise ArgumentError(
+            message("spike_max", "temperature has no effect", "1 for mode 'probability'", temperature, "mode='softmax'")
+        )
+
+
+def _surprise_probability(rates: Tensor, asked: Tensor, num_steps: Tensor) -> Tensor:
+    """-log of the share that the rates `asked`, some of `rates`, have in the sum, as the docstring above has it."""
+    missing = (1 / num_steps - asked).clamp_min(0)
+    total = rates.sum(1, keepdim=True) + rates.shape[1] * num_steps * missing.square() + EPSILON
+    return _log(total / (asked + missing)) + num_steps * missing
+
+
+def _log(ratio: Tensor, floor: float = 0.5) -> Tensor:
+    """The logarithm, continued linearly below `floor`, where only negative rates lead: the ratio is 3/4 otherwise."""
+    below = (floor - ratio).clamp_min(0)
+    return (ratio + below).log() - below / floor
+
+
+def _surprise_softmax(rates: Tensor, asked: Tensor, temperature: float) -> Tensor:
+    peak = rates.detach().amax(1, keepdim=True)
+    return ((rates - peak) / temperature).logsumexp(1, keepdim=True) - (asked - peak) / temperature

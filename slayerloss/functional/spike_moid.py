@@ -1,0 +1,132 @@
+"""SpikeMoid: binary cross-entropy of every class on its own, from spike rates through a sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from slayerloss._check import (
+    ShapeError,
+    check_integer,
+    check_range,
+    check_same_device,
+    check_tensor,
+    check_values,
+    message,
+)
+from slayerloss.functional._classes import ClassRates, check_window_options, class_rates, label_terms
+from slayerloss.functional._reduce import reduce_loss
+
+
+def spike_moid(
+    spikes: Tensor,
+    targets: Tensor,
+    moving_window: int | None = None,
+    reduction: str = "sum",
+    alpha: float = 1.0,
+    theta: float = 0.0,
+    *,
+    lengths: Tensor | None = None,
+    ignore_index: int | None = None,
+    class_weights: Tensor | Sequence[float] | None = None,
+    start: str = "zero",
+) -> Tensor:
+    r"""The binary cross-entropy between targets y and the spike rates r through a sigmoid, for several true classes.
+
+    .. math::
+        L = -\sum_c \left( y_c \log p_c + (1 - y_c) \log(1 - p_c) \right), \qquad
+        p_c = \frac{1}{1 + \exp(-(r_c - \theta) / \alpha)}
+
+    Args:
+        spikes: (N, C, ..., T), any dtype; space is flattened into the classes. Half precision is summed in float32.
+        targets: in [0, 1], any real dtype: (N, C, ...), and with a window (N, C, ..., T) for a target for every step;
+            space may be flattened. Or class labels of an integer type: (N,), and with a window (N, T).
+        moving_window: the rates are means over the last `moving_window` steps, and every step has a loss. None: one
+            rate over all steps.
+        reduction: "sum"; "mean", over the targets that are counted (C per sample or step), each with its class weight;
+            or "none".
+        alpha: spikes per step, above 0; the temperature of the sigmoid.
+        theta: spikes per step; the rate at which p is 1/2.
+        lengths: (N,) integer, the steps of each sample in a padded batch. Later steps are not counted.
+        ignore_index: targets of this value, or samples (or steps) with this label, are not counted. None: a negative
+            one is an error.
+        class_weights: (C,), the weight of each class's term.
+        start: the first steps of a window: "zero" divides by `moving_window`, as if zeros came before; "seen" divides
+            by the steps there are.
+
+    Returns:
+        0-d for "sum" and "mean", (N,) or with a window (N, T) for "none", which is summed over C; float32, or float64
+        for float64 spikes. It works from the logits: however far the sigmoid saturates, value and gradient are right.
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: an argument does not fit. With a window and C = T, integers of shape
+            (N, C) are refused: they may be targets or labels.
+
+    Example:
+        >>> spikes = torch.tensor([[[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]])
+        >>> spike_moid(spikes, torch.tensor([[1.0, 0.0]]), alpha=0.1, theta=0.3)
+        tensor(0.6010)
+        >>> spike_moid(spikes, torch.tensor([0]), alpha=0.1, theta=0.3)
+        tensor(0.6010)
+
+    Note:
+        lava-dl takes the logarithm of the sigmoid: saturated terms stay at 100 and have no gradient. Its documentation
+        says that theta is 1 by default; it is 0.
+
+    References:
+        lava-dl 0.6.0, ``lava.lib.dl.slayer.loss.SpikeMoid``.
+    """
+    check_options(moving_window, reduction, alpha, theta, start)
+    rates = class_rates("spike_moid", spikes, moving_window, start, lengths, class_weights)
+    target, counted = _targets(spikes, targets, rates, ignore_index)
+    logits = (rates.rate - theta) / alpha
+    weight = counted * rates.class_weight
+    loss = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
+    return reduce_loss(loss.sum(1), weight.sum(1), reduction)
+
+
+def check_options(moving_window: int | None, reduction: str, alpha: float, theta: float, start: str) -> None:
+    """Check the options of `spike_moid`."""
+    check_window_options("spike_moid", moving_window, reduction, start)
+    check_range("spike_moid", "alpha", alpha, 0.0, low_open=True)
+    check_range("spike_moid", "theta", theta)
+
+
+def _targets(spikes: Tensor, targets: Tensor, rates: ClassRates, ignore_index: int | None) -> tuple[Tensor, Tensor]:
+    """Check the targets; return them, and where they are counted, both in the shape of the rates."""
+    r = rates.rate
+    if _are_labels(spikes, targets, r):
+        terms = label_terms("spike_moid", spikes, targets, rates, ignore_index)
+        one_hot = torch.zeros_like(r).scatter(1, terms.label.unsqueeze(1), 1.0)
+        return one_hot, terms.counted.unsqueeze(1).expand_as(r)
+    check_same_device("spike_moid", "targets", targets, "spikes", spikes)
+    per_step = targets.numel() == r.numel() and r.ndim == 3
+    targets = targets.reshape(r.shape if per_step else (*r.shape[:2], *[1] * (r.ndim - 2)))
+    counted = rates.counted.unsqueeze(1)
+    if ignore_index is not None:
+        counted = counted & (targets != check_integer("spike_moid", "ignore_index", ignore_index))
+    targets = torch.where(counted, targets.to(r), 0.0).expand_as(r)
+    check_values("spike_moid", "targets", targets, 0.0, 1.0)
+    return targets, counted.expand_as(r)
+
+
+def _are_labels(spikes: Tensor, targets: Tensor, rates: Tensor) -> bool:
+    """Whether `targets` holds class labels; raise ShapeError if it has neither the labels' shape nor the targets'."""
+    check_tensor("spike_moid", "targets", targets)
+    num_samples, num_classes, *steps = rates.shape
+    of_labels = [(num_samples,)] + [(num_samples, num_steps) for num_steps in steps]
+    of_targets = [(num_samples, num_classes), tuple(spikes.shape[:-1])]
+    if steps:
+        of_targets += [tuple(rates.shape), tuple(spikes.shape)]
+    shape, integer = tuple(targets.shape), not (targets.is_floating_point() or targets.dtype == torch.bool)
+    if integer and shape in of_labels and shape in of_targets:
+        rule, way_out = "C and T that differ", "Use targets.float() for (N, C), a one-hot (N, C, T) for (N, T)"
+        raise ShapeError(message("spike_moid", "targets of integers may be (N, C) or (N, T)", rule, shape, way_out))
+    if shape not in (of_labels if integer else []) + of_targets:
+        expected = " or ".join(str(shape) for shape in dict.fromkeys(of_targets))
+        expected += ", or integer labels " + " or ".join(str(shape) for shape in of_labels)
+        raise ShapeError(message("spike_moid", "targets has the wrong shape", expected, shape))
+    return integer and shape in of_labels

@@ -1,0 +1,99 @@
+"""SpikeTime: the squared distance of low-pass filtered spike trains."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import (
+    check_choice,
+    check_events,
+    check_integer,
+    check_lengths,
+    check_range,
+    check_same_device,
+    check_same_shape,
+)
+from slayerloss.functional._reduce import REDUCTIONS, reduce_loss
+from slayerloss.functional.events import accumulation_dtype, mask_steps
+from slayerloss.functional.filters import exponential_filter
+
+
+def spike_time(
+    spikes: Tensor,
+    targets: Tensor,
+    time_constant: float = 5.0,
+    length: int | None = 100,
+    filter_order: int = 1,
+    reduction: str = "sum",
+    *,
+    normalize: str | None = None,
+    lengths: Tensor | None = None,
+) -> Tensor:
+    r"""The squared distance of spike trains s from target spike trains, both filtered with h.
+
+    .. math::
+        L = \sum_c \sum_t \big( (h * s_c)[t] - (h * \hat s_c)[t] \big)^2
+
+    where h is the exponential filter of `exponential_filter`.
+
+    Args:
+        spikes: (N, C, ..., T), any dtype. Half precision is filtered in float32.
+        targets: the same shape, any dtype.
+        time_constant: steps, above 0.
+        length: steps after which h is cut, as lava-dl does; None: never.
+        filter_order: at least 1; h is the exponential convolved with itself so many times.
+        reduction: "sum"; "mean", over the neurons and steps that are counted; or "none".
+        normalize: of h. None: h[0] = 1, so that h grows with its order; "peak": its largest value is 1; "area": its
+            sum is 1.
+        lengths: (N,) integer, the steps of each sample in a padded batch. Later steps are not counted.
+
+    Returns:
+        0-d for "sum" and "mean", (N,) for "none", which is summed over neurons and time; float32, or float64 for
+        float64 spikes. With gradient for both `spikes` and `targets`.
+
+    Raises:
+        ArgumentError, DtypeError, ShapeError: an argument does not fit.
+
+    Example:
+        >>> spikes = torch.tensor([[[0.0, 1.0, 0.0, 0.0]]])
+        >>> spike_time(spikes, spikes.roll(1, dims=-1))
+        tensor(1.0549)
+
+    Note:
+        lava-dl's documentation has the square at another place; this is what its code computes.
+
+    References:
+        van Rossum, "A Novel Spike Distance", Neural Computation 13, 2001; lava-dl 0.6.0,
+        ``lava.lib.dl.slayer.loss.SpikeTime``.
+    """
+    check_options(time_constant, length, filter_order, reduction, normalize)
+    check_events("spike_time", spikes)
+    check_events("spike_time", targets, "targets")
+    check_same_shape("spike_time", "spikes", spikes, "targets", targets)
+    check_same_device("spike_time", "targets", targets, "spikes", spikes)
+    dtype = accumulation_dtype(spikes)
+    difference = exponential_filter(
+        spikes.to(dtype) - targets.to(dtype), time_constant, filter_order, normalize=normalize, length=length
+    )  # the filter is linear: of the difference it is the difference of the filtered
+    if lengths is not None:
+        check_lengths("spike_time", lengths, spikes.shape[0], spikes.shape[-1])
+        difference = mask_steps(difference, lengths)
+    loss = difference.square().flatten(1).sum(1)
+    steps = torch.full_like(loss, spikes.shape[-1]) if lengths is None else lengths.to(loss)
+    return reduce_loss(loss, steps * math.prod(spikes.shape[1:-1]), reduction)
+
+
+def check_options(
+    time_constant: float, length: int | None, filter_order: int, reduction: str, normalize: str | None
+) -> None:
+    """Check the options of `spike_time`."""
+    check_range("spike_time", "time_constant", time_constant, 0.0, low_open=True)
+    if length is not None:
+        check_integer("spike_time", "length", length, low=1)
+    check_integer("spike_time", "filter_order", filter_order, low=1)
+    check_choice("spike_time", "reduction", reduction, REDUCTIONS)
+    if normalize is not None:
+        check_choice("spike_time", "normalize", normalize, ("peak", "area"))
