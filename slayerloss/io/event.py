@@ -1,0 +1,277 @@
+"""`Event`: a recording as arrays of coordinates and times, with lava-dl's ways to a tensor and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from slayerloss._check import ArgumentError, DtypeError, ShapeError, check_choice, check_range, message
+
+if TYPE_CHECKING:
+    import torch
+
+    Frames = TypeVar("Frames", NDArray[Any], torch.Tensor)
+
+
+class Event:
+    """A recording: where, in which channel and when something happened.
+
+    The arrays are kept as attributes `x`, `y` (None in one dimension), `c`, `t` and `p` (the payload, or None) and may
+    be replaced. They are never written to: an argument that needs no conversion is kept as it is.
+
+    Args:
+        x_event: (E,) column or neuron id; converted to int64, fractions cut off.
+        y_event: (E,) row, the same; None for one spatial dimension.
+        c_event: (E,) channel: for a camera the polarity, 0 for OFF and 1 for ON.
+        t_event: (E,) time in milliseconds, finite; converted to float64.
+        payload: (E,) value of each graded spike; None for binary events.
+
+    Raises:
+        ShapeError: the arrays are not one-dimensional and of one length.
+        DtypeError: an array does not hold real numbers.
+        ArgumentError: a coordinate or a time is NaN or infinite.
+
+    Example:
+        >>> event = Event([3, 3, 0], [1, 1, 2], [0, 1, 1], [0.25, 1.0, 2.75])
+        >>> event
+        Event(3 events, x to 3, y to 2, c to 1, 0.25 to 2.75 ms)
+        >>> event.to_tensor().shape
+        (2, 3, 4, 4)
+        >>> event[event.c == 1].t
+        array([1.  , 2.75])
+
+    Note:
+        lava-dl subtracts the smallest channel, in the caller's array, so that a recording of ON events only becomes one
+        of OFF events only. Here channels stay as they are.
+    """
+
+    def __init__(
+        self,
+        x_event: ArrayLike,
+        y_event: ArrayLike | None,
+        c_event: ArrayLike,
+        t_event: ArrayLike,
+        payload: ArrayLike | None = None,
+    ) -> None:
+        self.x = _numbers("x_event", x_event).astype(np.int64, copy=False)
+        self.y = None if y_event is None else _numbers("y_event", y_event).astype(np.int64, copy=False)
+        self.c = _numbers("c_event", c_event).astype(np.int64, copy=False)
+        self.t = _numbers("t_event", t_event).astype(np.float64, copy=False)
+        self.p = None if payload is None else _numbers("payload", payload)
+        sizes = [len(array) for array in (self.x, self.y, self.c, self.t, self.p) if array is not None]
+        if len(set(sizes)) != 1:
+            raise ShapeError(message("Event", "the arrays have different lengths", "one length", sizes))
+
+    @property
+    def dim(self) -> int:
+        """The number of spatial dimensions, 1 or 2."""
+        return 1 if self.y is None else 2
+
+    @property
+    def graded(self) -> bool:
+        """Whether the events carry a payload."""
+        return self.p is not None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, selection: Any) -> Event:
+        """The selected events: a slice, a boolean mask or an array of indices."""
+        y = None if self.y is None else self.y[selection]
+        p = None if self.p is None else self.p[selection]
+        return Event(self.x[selection], y, self.c[selection], self.t[selection], p)
+
+    def __repr__(self) -> str:
+        if len(self) == 0:
+            return f"Event(empty, {self.dim}-dimensional)"
+        rows = "" if self.y is None else f"y to {self.y.max()}, "
+        graded = ", graded" if self.graded else ""
+        times = f"{self.t.min():g} to {self.t.max():g} ms"
+        return f"Event({len(self)} events, x to {self.x.max()}, {rows}c to {self.c.max()}, {times}{graded})"
+
+    def sorted(self) -> Event:
+        """The same events in the order of their times; events of one time keep their order."""
+        return self[np.argsort(self.t, kind="stable")]
+
+    def to_tensor(self, sampling_time: float = 1, dim: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """Bin the events as lava-dl does: bin round(t / Ts), amplitude 1/Ts, at most one spike per bin.
+
+        Args:
+            sampling_time: the width Ts of a bin in ms, above 0.
+            dim: the shape wanted, (C, X, T) or (C, Y, X, T); without it, the smallest that holds all events.
+
+        Returns:
+            (C, X, T) for one spatial dimension, (C, Y, X, T) for two. An empty recording gives one silent step.
+
+        Raises:
+            ArgumentError: `sampling_time` is not above 0.
+            ShapeError: `dim` has the wrong number of entries.
+
+        Example:
+            >>> Event([0, 1], None, [0, 0], [0.4, 2.0]).to_tensor()
+            array([[[1., 0., 0.],
+                    [0., 0., 1.]]])
+
+        Note:
+            `slayerloss.io.to_frames` bins with floor, counts, and keeps amplitude 1.
+        """
+        check_range("Event.to_tensor", "sampling_time", sampling_time, 0, low_open=True)
+        axes = [self.c] + ([] if self.y is None else [self.y]) + [self.x, np.round(self.t / sampling_time)]
+        shape = [int(axis.max(initial=0)) + 1 for axis in axes] if dim is None else [int(size) for size in dim]
+        if len(shape) != len(axes):
+            layout = "(C, X, T)" if self.dim == 1 else "(C, Y, X, T)"
+            raise ShapeError(message("Event.to_tensor", "dim does not fit the events", layout, tuple(shape)))
+        empty = np.zeros((shape[0], 1, *shape[1:]) if self.dim == 1 else shape)
+        return self.fill_tensor(empty, sampling_time).reshape(shape)
+
+    def fill_tensor(
+        self,
+        empty_tensor: Frames,
+        sampling_time: float = 1,
+        random_shift: bool = False,
+        binning_mode: str = "OR",
+        *,
+        rng: np.random.Generator | None = None,
+    ) -> Frames:
+        """Write the events into a tensor as lava-dl does: bin round(t / Ts), amplitude 1/Ts; others are dropped.
+
+        Args:
+            empty_tensor: (C, Y, X, T), or (C, 1, X, T) for one spatial dimension; numpy or torch, any device. It is
+                filled in place.
+            sampling_time: the width Ts of a bin in ms, above 0.
+            random_shift: shift the recording by a random number of bins, such that no event leaves the tensor; where
+                the recording is longer than the tensor, a random part of it is taken.
+            binning_mode: "OR" gives at most one spike per bin, "SUM" adds them up. Graded events are always added up.
+            rng: the source of the shift; by default one that follows numpy's global seed.
+
+        Returns:
+            `empty_tensor`.
+
+        Raises:
+            ArgumentError: `sampling_time` is not above 0, or `binning_mode` is unknown.
+            ShapeError: `empty_tensor` does not have four dimensions.
+
+        Example:
+            >>> Event([1, 1], None, [0, 0], [0.6, 1.4]).fill_tensor(np.zeros((1, 1, 2, 3)), binning_mode="SUM")
+            array([[[[0., 0., 0.],
+                     [0., 2., 0.]]]])
+
+        Note:
+            numpy's rounding sends halves to the even bin, in lava-dl as here. Unlike lava-dl's, "SUM" counts events
+            that share a bin, and `random_shift` does not drop the beginning. A tensor of one channel takes events of
+            one channel whichever number it bears: lava-dl renumbers such events.
+        """
+        check_range("Event.fill_tensor", "sampling_time", sampling_time, 0, low_open=True)
+        check_choice("Event.fill_tensor", "binning_mode", str(binning_mode).upper(), ("OR", "SUM"))
+        shape = tuple(empty_tensor.shape)
+        if len(shape) != 4:
+            layout = "(C, 1, X, T)" if self.dim == 1 else "(C, Y, X, T)"
+            raise ShapeError(message("Event.fill_tensor", "empty_tensor has the wrong shape", layout, shape))
+        x, c = _rounded(self.x), _rounded(self.c)
+        y = np.zeros_like(x) if self.y is None else _rounded(self.y)
+        t = _rounded(self.t / sampling_time)
+        if random_shift and len(t):
+            t = t + _random_shift(int(t.min()), int(t.max()), shape[3], rng)
+        if shape[0] == 1 and len(c) and c.min() == c.max():
+            c = np.zeros_like(c)
+        index = (c, y, x, t)
+        inside = np.logical_and.reduce([(axis >= 0) & (axis < size) for axis, size in zip(index, shape, strict=True)])
+        index = (c[inside], y[inside], x[inside], t[inside])
+        values = np.full(len(index[0]), 1 / sampling_time) if self.p is None else self.p[inside]
+        _put(empty_tensor, index, values, add=self.graded or str(binning_mode).upper() == "SUM")
+        return empty_tensor
+
+
+def tensor_to_event(spike_tensor: Any, sampling_time: float = 1) -> Event:
+    """The events of a tensor, as lava-dl gives them: t = k Ts, payload = value * Ts unless that is 1 everywhere.
+
+    Args:
+        spike_tensor: (C, X, T) or (C, Y, X, T), numpy or torch.
+        sampling_time: the width Ts of a bin in ms, above 0.
+
+    Returns:
+        One event per value other than zero; binary if every value is 1/Ts, graded otherwise.
+
+    Raises:
+        DtypeError: `spike_tensor` is neither a numpy array nor a torch tensor.
+        ShapeError: it has neither three nor four dimensions.
+        ArgumentError: `sampling_time` is not above 0.
+
+    Example:
+        >>> event = Event([0, 1], None, [0, 1], [0.0, 2.0])
+        >>> tensor_to_event(event.to_tensor())
+        Event(2 events, x to 1, c to 1, 0 to 2 ms)
+
+    Note:
+        As in lava-dl, `fill_tensor` writes a payload as it is and this function multiplies it by Ts: for graded events
+        the two are inverse at Ts = 1 only. `to_frames` and `from_frames` are inverse at every step.
+    """
+    check_range("tensor_to_event", "sampling_time", sampling_time, 0, low_open=True)
+    spikes = as_array("tensor_to_event", "spike_tensor", spike_tensor)
+    if spikes.ndim not in (3, 4):
+        raise ShapeError(
+            message(
+                "tensor_to_event", "spike_tensor has the wrong shape", "(C, X, T) or (C, Y, X, T)", tuple(spikes.shape)
+            )
+        )
+    index = np.nonzero(spikes)
+    payload = spikes[index] * sampling_time
+    binary = bool(np.all(np.abs(payload - 1) < 1e-6))
+    y = index[1] if spikes.ndim == 4 else None
+    return Event(index[-2], y, index[0], index[-1] * float(sampling_time), None if binary else payload)
+
+
+def as_array(function: str, argument: str, tensor: Any) -> NDArray[Any]:
+    """The values of a numpy array or a torch tensor as a numpy array.
+
+    Raises:
+        DtypeError: it is neither.
+    """
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    if not hasattr(tensor, "detach"):
+        raise DtypeError(message(function, f"{argument} is no tensor", "numpy or torch", type(tensor).__name__))
+    host = tensor.detach().cpu()
+    return np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)
+
+
+def _numbers(argument: str, values: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.reshape(-1).astype(np.float64, copy=False)
+    if array.ndim != 1:
+        raise ShapeError(message("Event", f"{argument} is not one-dimensional", "(E,)", array.shape))
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(message("Event", f"{argument} does not hold numbers", "real numbers", array.dtype))
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = np.count_nonzero(~np.isfinite(array))
+        raise ArgumentError(message("Event", f"{argument} is not finite", "finite values", f"{bad} NaN or infinite"))
+    return array
+
+
+def _rounded(values: NDArray[Any]) -> NDArray[np.int64]:
+    # A caller may have replaced x or y by real coordinates, as lava-dl's tutorials do when they rotate a recording.
+    return np.round(values).astype(np.int64, copy=False)
+
+
+def _random_shift(first: int, last: int, num_steps: int, rng: np.random.Generator | None) -> int:
+    """A shift from [-first, num_steps - 1 - last], which keeps all events inside; the ends swap if they do not fit."""
+    if rng is None:
+        rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002  (lava-dl's users seed numpy's global one)
+    low, high = sorted((-first, num_steps - 1 - last))
+    return int(rng.integers(low, high, endpoint=True))
+
+
+def _put(tensor: Any, index: tuple[NDArray[np.int64], ...], values: NDArray[Any], add: bool) -> None:
+    if not isinstance(tensor, np.ndarray):
+        import torch
+
+        places = tuple(torch.from_numpy(axis).to(tensor.device) for axis in index)
+        tensor.index_put_(places, torch.as_tensor(values).to(tensor), accumulate=add)
+    elif add:
+        np.add.at(tensor, index, values)
+    else:
+        tensor[index] = values

@@ -1,0 +1,167 @@
+"""Events to frames and back, with every event counted: the form to use in new code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from slayerloss._check import ArgumentError, ShapeError, check_choice, check_integer, check_range, message
+from slayerloss.io.event import Event, as_array
+
+
+def bins(t: NDArray[Any], step_ms: float = 1.0, rounding: str = "floor") -> NDArray[np.int64]:
+    """The time step of each event: floor(t / step), or lava-dl's round(t / step).
+
+    Args:
+        t: (E,) times in ms.
+        step_ms: the width of a step in ms, above 0.
+        rounding: "floor", or "nearest" (halves go to the even step).
+
+    Returns:
+        (E,) int64.
+
+    Raises:
+        ArgumentError: `step_ms` is not above 0, or `rounding` is unknown.
+
+    Example:
+        >>> bins(np.array([0.3, 0.6, 1.5]), step_ms=0.3)
+        array([1, 2, 5])
+    """
+    check_range("bins", "step_ms", step_ms, 0, low_open=True)
+    check_choice("bins", "rounding", rounding, ("floor", "nearest"))
+    if rounding == "nearest":
+        return np.round(t / step_ms).astype(np.int64)
+    # The last factor lifts 0.6 / 0.3 = 1.9999999999999998 over the edge; times in whole microseconds fall exactly.
+    return np.floor(t / step_ms * (1 + 1e-15)).astype(np.int64)
+
+
+def to_frames(
+    event: Event,
+    shape: Sequence[int],
+    num_steps: int | None = None,
+    step_ms: float = 1.0,
+    *,
+    count: bool = False,
+    rounding: str = "floor",
+    dtype: DTypeLike = np.float32,
+) -> NDArray[Any]:
+    """Bin events into frames of equal duration: frame k holds the events with k <= t / step < k + 1.
+
+    Args:
+        event: the recording.
+        shape: (C, X) for one spatial dimension, (C, Y, X) for two.
+        num_steps: T; events before time 0 or after the last step are left out. None takes the steps up to the last
+            event.
+        step_ms: the width of a step in ms, above 0.
+        count: True counts the events in each bin, False marks the bins that hold any. The payloads of graded events are
+            always added up.
+        rounding: "floor", or "nearest" as lava-dl does.
+        dtype: of the frames.
+
+    Returns:
+        (*shape, T). In memory time comes first, as blocks prefer it.
+
+    Raises:
+        ShapeError: `shape` does not fit the events' dimensions.
+        ArgumentError: an event lies outside `shape`, or an option is out of range.
+
+    Example:
+        >>> event = Event([1, 1, 0], None, [0, 0, 0], [0.2, 0.8, 1.0])
+        >>> to_frames(event, (1, 2), num_steps=2, count=True)
+        array([[[0., 1.],
+                [2., 0.]]], dtype=float32)
+    """
+    sizes = tuple(check_integer("to_frames", "shape", size, 1) for size in shape)
+    for name, axis, size in _axes("to_frames", event, sizes):
+        if len(axis) and (axis.min() < 0 or axis.max() >= size):
+            raise ArgumentError(
+                message(
+                    "to_frames",
+                    f"{name} lies outside of shape {sizes}",
+                    f"0 to {size - 1}",
+                    f"{axis.min()} to {axis.max()}",
+                    "Leave those events out with crop(event, shape)",
+                )
+            )
+    step = bins(event.t, step_ms, rounding)
+    num_steps = (
+        int(step.max(initial=0)) + 1 if num_steps is None else check_integer("to_frames", "num_steps", num_steps, 1)
+    )
+    kept = (step >= 0) & (step < num_steps)
+    if not kept.all():
+        event, step = event[kept], step[kept]
+    cell = step
+    for _, axis, size in _axes("to_frames", event, sizes):
+        cell = cell * size + axis
+    frames = np.zeros((num_steps, *sizes), dtype)
+    if count or event.graded:
+        np.add.at(frames.reshape(-1), cell, frames.dtype.type(1) if event.p is None else event.p.astype(dtype))
+    else:
+        frames.reshape(-1)[cell] = 1
+    return np.moveaxis(frames, 0, -1)
+
+
+def from_frames(frames: Any, step_ms: float = 1.0) -> Event:
+    """The events of frames: one per value other than zero, at the beginning of its step.
+
+    Args:
+        frames: (C, X, T) or (C, Y, X, T), numpy or torch.
+        step_ms: the width of a step in ms, above 0.
+
+    Returns:
+        Events in the order of time; graded, with the value as payload, unless every value is 1.
+
+    Raises:
+        DtypeError: `frames` is neither a numpy array nor a torch tensor.
+        ShapeError: it has neither three nor four dimensions.
+        ArgumentError: `step_ms` is not above 0.
+
+    Example:
+        >>> from_frames(np.array([[[0, 1], [2, 0]]]), step_ms=10).t
+        array([ 0., 10.])
+    """
+    check_range("from_frames", "step_ms", step_ms, 0, low_open=True)
+    array = as_array("from_frames", "frames", frames)
+    if array.ndim not in (3, 4):
+        raise ShapeError(
+            message("from_frames", "frames has the wrong shape", "(C, X, T) or (C, Y, X, T)", tuple(array.shape))
+        )
+    step, c, *space = np.nonzero(np.moveaxis(array, -1, 0))
+    place = (c, *space, step)
+    values = array[place]
+    y = space[0] if len(space) == 2 else None
+    return Event(space[-1], y, c, step * float(step_ms), None if np.all(values == 1) else values)
+
+
+def crop(event: Event, shape: Sequence[int]) -> Event:
+    """The events that lie inside a sensor.
+
+    Args:
+        event: the recording.
+        shape: (C, X) for one spatial dimension, (C, Y, X) for two.
+
+    Returns:
+        `event` itself if all of them do.
+
+    Raises:
+        ShapeError: `shape` does not fit the events' dimensions.
+
+    Example:
+        >>> crop(Event([-1, 0, 2], None, [0, 0, 0], [0, 1, 2]), (1, 2))
+        Event(1 events, x to 0, c to 0, 1 to 1 ms)
+    """
+    inside = [(axis >= 0) & (axis < size) for _, axis, size in _axes("crop", event, shape)]
+    kept = np.logical_and.reduce(inside)
+    return event if kept.all() else event[kept]
+
+
+def _axes(function: str, event: Event, shape: Sequence[int]) -> list[tuple[str, NDArray[np.int64], int]]:
+    """Name, coordinates and size of each axis but time."""
+    axes = [("c", event.c), ("x", event.x)] if event.y is None else [("c", event.c), ("y", event.y), ("x", event.x)]
+    if len(shape) != len(axes):
+        layout = "(C, X)" if event.dim == 1 else "(C, Y, X)"
+        raise ShapeError(message(function, "shape does not fit the events", layout, tuple(shape)))
+    return [(name, axis, size) for (name, axis), size in zip(axes, shape, strict=True)]
