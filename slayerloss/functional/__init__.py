@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from slayerloss.functional.decision import confidence, latency_to_decision, predict
+from slayerloss.functional.distance import van_rossum_distance
 from slayerloss.functional.filters import (
     causal_conv,
     causal_corr,
@@ -21,12 +23,15 @@ __all__ = [
     "WindowState",
     "causal_conv",
     "causal_corr",
+    "confidence",
     "count",
     "event_rate",
     "exponential_filter",
     "exponential_kernel",
     "filter_bank",
+    "latency_to_decision",
     "moving_window",
+    "predict",
     "rate",
     "rate_band",
     "sparsity",
@@ -34,4 +39,5 @@ __all__ = [
     "spike_moid",
     "spike_rate",
     "spike_time",
+    "van_rossum_distance",
 ]

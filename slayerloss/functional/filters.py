@@ -22,6 +22,9 @@ from slayerloss._check import (
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.kernels.filters import fir, low_pass, with_past
 
+LONGEST_TIME_CONSTANT = 1e9
+"""Steps; a longer time constant cannot be told from no decay in float32."""
+
 
 def exponential_filter(
     x: Tensor,
@@ -291,7 +294,7 @@ def _time_constant(function: str, time_constant: float | Tensor, x: Tensor | Non
     """The time constant as a tensor, in the dtype in which a filter of `x` sums; () or one for each channel of `x`."""
     dtype = torch.get_default_dtype() if x is None else accumulation_dtype(x)
     if not isinstance(time_constant, Tensor):
-        check_range(function, "time_constant", time_constant, 0, _LONGEST, low_open=True)
+        check_range(function, "time_constant", time_constant, 0, LONGEST_TIME_CONSTANT, low_open=True)
         return torch.tensor(float(time_constant), dtype=dtype, device=None if x is None else x.device)
     if not time_constant.is_floating_point():
         time_constant = time_constant.to(dtype)
@@ -300,9 +303,5 @@ def _time_constant(function: str, time_constant: float | Tensor, x: Tensor | Non
         raise ShapeError(message(function, "time_constant has the wrong shape", rule, tuple(time_constant.shape)))
     if values_are_checked(time_constant) and time_constant.numel():
         for bound in time_constant.detach().aminmax():
-            check_range(function, "time_constant", float(bound), 0, _LONGEST, low_open=True)
+            check_range(function, "time_constant", float(bound), 0, LONGEST_TIME_CONSTANT, low_open=True)
     return time_constant if x is None else time_constant.to(x.device, dtype)
-
-
-_LONGEST = 1e9
-"""Steps; a longer time constant cannot be told from no decay in float32."""
