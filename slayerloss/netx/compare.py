@@ -1,0 +1,166 @@
+"""Does the network file do what the trained model does, spike by spike?"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slayerloss.netx.description import Description, leaves, trees_equal
+from slayerloss.netx.export import describe_model, find_blocks
+from slayerloss.netx.read import read
+from slayerloss.netx.run import Network
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+
+@dataclass
+class Comparison:
+    """A trained model in eval mode against its network file, run in integers.
+
+    Attributes:
+        layers: names of the layers with neurons.
+        samples: how many samples ran.
+        predictions_differ: samples whose most active output is another.
+        spikes_differ: for each layer, spikes that only one of the two has.
+        events: for each layer, the spikes of the file.
+        fields_differ: HDF5 paths at which the file says something else than the model.
+        intact: whether the file is as it was written, by its checksum.
+    """
+
+    layers: list[str]
+    samples: int = 0
+    predictions_differ: int = 0
+    spikes_differ: list[int] = field(default_factory=list)
+    events: list[int] = field(default_factory=list)
+    fields_differ: list[str] = field(default_factory=list)
+    intact: bool = True
+
+    @property
+    def identical(self) -> bool:
+        """Whether no spike, no prediction and no field differs."""
+        return self.intact and not (self.predictions_differ or any(self.spikes_differ) or self.fields_differ)
+
+    @property
+    def silent(self) -> list[str]:
+        """The layers that never spiked, of which a comparison says little."""
+        return [name for name, count in zip(self.layers, self.events, strict=True) if count == 0]
+
+    def __str__(self) -> str:
+        lines = [f"{self.samples} samples, {self.predictions_differ} predictions differ"]
+        width = max(len(name) for name in self.layers)
+        for name, count, differ in zip(self.layers, self.events, self.spikes_differ, strict=True):
+            lines.append(f"  {name:{width}}  {count:>12,} spikes, {differ:,} differ{'' if count else ', SILENT'}")
+        lines += [f"  the file differs from the model in {path}" for path in self.fields_differ]
+        return "\n".join(lines if self.intact else [*lines, "  the file was changed after it was written"])
+
+
+def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: Tensor | Iterable[Any]) -> Comparison:
+    """Run a model and its network file on the same input and count what differs.
+
+    Args:
+        model: as for `export`. A copy runs, in eval mode and from rest.
+        file: the network file.
+        inputs: events (N, C, T) or (N, C, H, W, T), or an iterable of such batches, or of tuples that begin with one.
+
+    Returns:
+        The counts; `.identical`, `.silent`, and as text a line a layer.
+
+    Raises:
+        FormatError: the file cannot be read or run.
+        ArgumentError, ShapeError: the model is not made of blocks, or the input does not fit.
+
+    Example:
+        >>> import tempfile, torch
+        >>> import slayerloss as slayer
+        >>> neuron = dict(threshold=0.5, current_decay=0.25, voltage_decay=0.03)
+        >>> _, model = torch.manual_seed(0), slayer.block.cuba.Dense(neuron, 20, 10)
+        >>> path = f"{tempfile.mkdtemp()}/network.net"
+        >>> _ = slayer.netx.export(model, path)
+        >>> slayer.netx.compare(model, path, (torch.rand(4, 20, 30) < 0.3).float()).identical
+        True
+    """
+    import torch
+
+    description = file if isinstance(file, Description) else read(file)
+    model = copy.deepcopy(model).eval()
+    blocks = [(name, block) for name, block in find_blocks(model) if getattr(block, "neuron", None) is not None]
+    sent: dict[int, Tensor] = {}
+    for i, (_, block) in enumerate(blocks):
+        block.register_forward_hook(lambda _, __, output, i=i: sent.__setitem__(i, output))
+    names = [f"{name} ({type(block).__name__})" if name else type(block).__name__ for name, block in blocks]
+    result = Comparison(names, spikes_differ=[0] * len(names), events=[0] * len(names))
+    network = None
+    for batch in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
+        x = batch if isinstance(batch, torch.Tensor) else batch[0]
+        if network is None:
+            network = Network(description, input_shape=_image_shape(description, x))
+        _reset(model)
+        with torch.no_grad():
+            model(x)
+            recording = network.run(_integers(blocks[0][1], x))
+        _add(result, [_array(sent[i]) for i in range(len(blocks))], recording.spikes)
+    result.fields_differ = _fields_differ(model, description)
+    result.intact = description.checksum_stored in (None, description.checksum())
+    return result
+
+
+def _reset(model: Module) -> None:
+    from slayerloss.block import reset_state
+
+    reset_state(model)
+
+
+def _image_shape(description: Description, x: Tensor) -> tuple[int, int, int] | None:
+    if description.layers[0].type != "conv" or x.ndim != 5:
+        return None
+    _, channels, height, width, _ = x.shape
+    return width, height, channels
+
+
+def _integers(first: Any, x: Tensor) -> NDArray[Any]:
+    """What the file's first layer is fed: events as they are, or what an Input block makes of them, cut to integers."""
+    from slayerloss.block import cuba
+
+    if not isinstance(first, cuba.Input):
+        return x.detach().cpu().numpy()
+    return np.trunc(first.drive(x).detach().cpu().numpy() * first.neuron.scale)
+
+
+def _array(output: Any) -> NDArray[Any]:
+    """The spikes of a block's output, which `count_log` makes a tuple of."""
+    spikes = output[0] if isinstance(output, tuple) else output
+    array: NDArray[Any] = spikes.detach().cpu().numpy()
+    return array
+
+
+def _add(result: Comparison, model: list[NDArray[Any]], file: list[NDArray[Any]]) -> None:
+    result.samples += len(file[0])
+    for i, (ours, its) in enumerate(zip(model, file, strict=True)):
+        result.events[i] += int(np.count_nonzero(its))
+        result.spikes_differ[i] += int(np.count_nonzero(ours != its))
+    predictions = [spikes.sum(-1).reshape(len(spikes), -1).argmax(1) for spikes in (model[-1], file[-1])]
+    result.predictions_differ += int(np.count_nonzero(predictions[0] != predictions[1]))
+
+
+def _fields_differ(model: Module, description: Description) -> list[str]:
+    """Where the file's fields are not the model's. Layers that hold nothing but a shape are left out."""
+    expected, _ = describe_model(model)
+    ours, its = (
+        [(i, layer) for i, layer in enumerate(d.layers) if layer.fields.keys() != {"shape"}]
+        for d in (expected, description)
+    )
+    if [layer.type for _, layer in ours] != [layer.type for _, layer in its]:
+        return ["layer"]
+    paths = []
+    for (_, own), (i, layer) in zip(ours, its, strict=True):
+        values = dict(leaves(layer.fields))
+        paths += [f"layer/{i}/{name}" for name, value in leaves(own.fields) if not trees_equal(value, values.get(name))]
+    return paths

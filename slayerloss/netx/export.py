@@ -1,0 +1,173 @@
+"""From trained blocks to a network file that Lava loads and runs with the same spikes."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from slayerloss._check import ArgumentError, message
+from slayerloss.netx.check import Finding, check
+from slayerloss.netx.description import Description
+from slayerloss.netx.write import describe, write
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+Named = tuple[str, Any]
+"""A block and where it is in the model."""
+
+
+def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[int] | None = None) -> list[Finding]:
+    """Write a trained model as a network file, or say what Lava could not run in it.
+
+    Args:
+        model: a block, a Sequential of blocks, or a module that holds them in one attribute, such as `blocks`. It is
+            written as it is in eval mode, and not changed.
+        path: the file to make or replace.
+        input_shape: (C, H, W) or (C,), without N and T. It is written into the file, so that a network whose first
+            layer is a Conv needs no `input_shape` in Lava, and it lets blocks be exported that have not run yet.
+
+    Returns:
+        What `check` notes about the file, without errors: there are none.
+
+    Raises:
+        ArgumentError: Lava cannot load a layer, or would compute something else than the model. The message names the
+            layers and the way out, and no file is written.
+        OSError: the folder cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> import slayerloss as slayer
+        >>> neuron = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.03)
+        >>> export(slayer.block.cuba.Dense(neuron, 20, 10), f"{tempfile.mkdtemp()}/network.net")
+        []
+
+    Note:
+        lava-dl's `export_hdf5` writes what Lava drops, ignores or reads as zeros. A Dense block that reads an image
+        gets a flatten layer before it, which Lava needs.
+    """
+    description, names = describe_model(model, input_shape)
+    findings = check(description)
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        told = "; ".join(f"layer {_name(finding, names)}: {finding.problem}" for finding in errors)
+        ways_out = ". ".join(dict.fromkeys(finding.way_out for finding in errors if finding.way_out))
+        raise ArgumentError(message("export", told, "layers that Lava runs as they are", _count(errors), ways_out))
+    write(path, description)
+    return findings
+
+
+def _count(errors: list[Finding]) -> str:
+    return "1 that it does not" if len(errors) == 1 else f"{len(errors)} problems"
+
+
+def _name(finding: Finding, names: list[str]) -> str:
+    """The block of a finding at layer/INDEX/..., and the field."""
+    _, index, *field = finding.place.split("/")
+    return f"{names[int(index)]}, {'/'.join(field)}" if field else names[int(index)]
+
+
+def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> tuple[Description, list[str]]:
+    """The Description of a model, unchecked, and the block's name for each of its layers."""
+    model = _shaped(model, input_shape)
+    blocks = find_blocks(model)
+    layers: list[dict[str, Any]] = []
+    names: list[str] = []
+
+    def append(name: str, fields: dict[str, Any]) -> None:
+        layers.append(fields)
+        names.append(name)
+
+    shape: tuple[int, ...] = () if input_shape is None else tuple(input_shape)
+    if len(shape) == 3 and type(blocks[0][1]).__name__ != "Input":
+        append("input", {"type": "input", "shape": shape})
+    for name, block in blocks:
+        label = f"{name} ({type(block).__name__})" if name else type(block).__name__
+        _refuse(block, label)
+        fields = block.layer_fields()
+        if fields["type"] == "flatten" and len(shape) == 1:
+            continue  # it does nothing, and Lava could not load it
+        if fields["type"].startswith("dense") and len(shape) == 3 and layers[-1]["type"] != "flatten":
+            append(label, {"type": "flatten", "shape": [math.prod(shape), 1, 1]})
+        append(label, fields)
+        if fields["type"] != "flatten":
+            shape = tuple(int(size) for size in fields["shape"])
+    return describe(layers, source="export"), names
+
+
+def _shaped(model: Module, input_shape: Sequence[int] | None) -> Module:
+    """The model, or a copy that has seen one silent sample and so knows its shapes."""
+    if input_shape is None:
+        return model
+    import torch
+
+    model = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        model(torch.zeros(1, *input_shape, 1))
+    return model
+
+
+def _refuse(block: Any, label: str) -> None:
+    """Raise ArgumentError for what the fields of a layer would not show."""
+    from slayerloss.block import cuba
+    from slayerloss.neuron.norm import MeanOnlyBatchNorm
+
+    def refused(problem: str, expected: str, got: object, way_out: str) -> ArgumentError:
+        return ArgumentError(message("export", f"layer {label}: {problem}", expected, got, way_out))
+
+    if isinstance(block, cuba.Affine):
+        raise refused("Lava has no such readout", "a Dense block", "Affine", "Export the blocks before it")
+    shift = getattr(block, "delay_shift", True)
+    if shift is not True and not (isinstance(block, cuba.Input) and shift is False):
+        way_out = "Build the block with delay_shift=True"
+        raise refused("on the chip the step of delay sits at the input", "delay_shift=True", repr(shift), way_out)
+    norm = getattr(getattr(block, "neuron", None), "norm", None)
+    if norm is not None and not isinstance(norm, MeanOnlyBatchNorm):
+        way_out = "Use norm=slayerloss.neuron.norm.MeanOnlyBatchNorm"
+        raise refused("Lava would ignore its norm", "a mean-only norm or none", type(norm).__name__, way_out)
+
+
+def find_blocks(model: Module) -> list[Named]:
+    """The blocks of a model in their order, with their names.
+
+    Args:
+        model: a block; a Sequential or ModuleList of blocks or of more such lists; or a module with one attribute that
+            holds them all.
+
+    Raises:
+        ArgumentError: there are no blocks, or their order is not clear.
+    """
+    blocks = _collect(model, "")
+    if not blocks:
+        raise ArgumentError(message("export", "model has no blocks", "slayerloss.block", type(model).__name__))
+    return blocks
+
+
+def _collect(module: Any, name: str) -> list[Named]:
+    from torch.nn import ModuleList, Sequential
+
+    if hasattr(module, "layer_fields"):
+        return [(name, module)]
+    children = [(f"{name}.{key}" if name else key, child) for key, child in module.named_children()]
+    if isinstance(module, (Sequential, ModuleList)):
+        for key, child in children:
+            if not _holds_blocks(child) and any(True for _ in child.parameters()):
+                raise _unclear(f"layer {key} is not a block of slayerloss", type(child).__name__)
+        return [block for key, child in children for block in _collect(child, key)]
+    holders = [(key, child) for key, child in children if _holds_blocks(child)]
+    if len(holders) > 1:
+        raise _unclear(f"the order of the blocks in {type(module).__name__} is not clear", [key for key, _ in holders])
+    return [block for key, child in holders for block in _collect(child, key)]
+
+
+def _holds_blocks(module: Any) -> bool:
+    return any(hasattr(child, "layer_fields") for child in module.modules())
+
+
+def _unclear(problem: str, got: object) -> ArgumentError:
+    return ArgumentError(
+        message("export", problem, "a Sequential of blocks", got, "Pass the blocks in a torch.nn.Sequential")
+    )

@@ -1,0 +1,156 @@
+"""Read a network file into a Description, trusting nothing in it."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import h5py
+import numpy as np
+
+from slayerloss._check import FormatError
+from slayerloss.netx.description import Description, Layer, Tree
+from slayerloss.netx.schema import FORMAT_VERSION
+from slayerloss.netx.validate import fail, validate
+
+_MAX_DEPTH = 6
+_MAX_ITEMS = 100_000
+_MAX_BYTES = 1 << 31
+_SMALL = 1 << 20  # up to here a dataset may claim more bytes than the file stores of it
+_BEST_COMPRESSION = 1100  # deflate packs a run of zeros 1032 to 1
+_MAX_TEXTS = 4096
+
+
+def read(path: str | os.PathLike[str]) -> Description:
+    """Read a network file.
+
+    Args:
+        path: an HDF5 network file (`.net`) of lava-dl or of this library.
+
+    Returns:
+        Its layers with every field as the file has it; what the schema does not know is kept.
+
+    Raises:
+        FormatError: the file cannot be opened, is damaged or of a newer format, or a field is missing or of a type or
+            shape that does not fit. The message names the file and the HDF5 path.
+
+    Example:
+        >>> read("missing.net")
+        Traceback (most recent call last):
+        ...
+        slayerloss._check.FormatError: netx: missing.net: / cannot be opened; expected an HDF5 network file, got ...
+
+    Note:
+        A wrong checksum is no reason to refuse: `check` reports it. Attributes are kept on the root alone; the format
+        has none elsewhere.
+    """
+    source = os.fspath(path)
+    expected = "an HDF5 network file"
+    try:
+        with open(source, "rb"):
+            pass
+        with h5py.File(source, "r") as file:
+            return _Reader(source).description(file)
+    except FormatError:
+        raise
+    except FileNotFoundError as error:
+        raise fail(source, "/", "cannot be opened", expected, "no such file") from error
+    except Exception as error:  # whatever h5py raises on a damaged file: it has no class of its own for that
+        raise fail(source, "/", "is not HDF5, or is damaged", expected, f"{type(error).__name__}: {error}") from error
+
+
+class _Reader:
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.items = 0
+        self.bytes = 0
+
+    def description(self, file: h5py.File) -> Description:
+        attributes = {name: self._plain(value) for name, value in file.attrs.items()}
+        version = attributes.pop("format_version", FORMAT_VERSION)
+        if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+            raise fail(
+                self.source, "/ format_version", "is unknown", f"at most {FORMAT_VERSION}", version, "Update slayerloss"
+            )
+        checksum = attributes.pop("checksum", None)
+        tree = self._group(file, "", 0)
+        groups = tree.pop("layer", None)
+        if not isinstance(groups, dict) or not groups:
+            raise fail(self.source, "/layer", "is missing or empty", "a group with the layers 0, 1, 2, ...", "none")
+        layers = [self._layer(groups, str(i)) for i in range(len(groups))]
+        return Description(layers, tree, attributes, checksum if isinstance(checksum, str) else None, self.source)
+
+    def _layer(self, groups: Tree, name: str) -> Layer:
+        place = f"layer/{name}"
+        fields = groups.get(name)
+        if not isinstance(fields, dict):
+            problem = "is missing" if fields is None else "is not a group"
+            raise fail(self.source, place, problem, f"the layers 0 to {len(groups) - 1}", sorted(groups)[:8])
+        layer = Layer(self._text(fields.pop("type", None), f"{place}/type"), fields)
+        neuron = fields.get("neuron")
+        if isinstance(neuron, dict):
+            neuron["type"] = self._text(neuron.get("type"), f"{place}/neuron/type")
+        validate(layer, self.source, place)
+        return layer
+
+    def _text(self, value: Any, place: str) -> str:
+        """Text of either kind: a variable-length string, or bytes, alone or as the one element of an array."""
+        array = np.asarray(value)
+        if value is None or array.size != 1 or array.dtype.kind not in "SUO":
+            raise fail(self.source, place, "is not a text", "one text", "none" if value is None else array.dtype)
+        item = array.reshape(-1)[0]
+        return item.decode("ascii") if isinstance(item, bytes) else str(item)
+
+    def _group(self, group: h5py.Group, place: str, depth: int) -> Tree:
+        if depth > _MAX_DEPTH:
+            raise fail(self.source, place, "is nested too deep", f"{_MAX_DEPTH} groups at most", "a cycle, or more")
+        tree: Tree = {}
+        for name in group:
+            here = f"{place}/{name}" if place else name
+            self.items += 1
+            if self.items > _MAX_ITEMS:
+                raise fail(self.source, here, "is one item too many", f"at most {_MAX_ITEMS} items", "more")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise fail(self.source, here, "is a link", "a dataset or group in this file", "a soft or external link")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                tree[name] = self._group(item, here, depth + 1)
+            elif isinstance(item, h5py.Dataset):
+                tree[name] = self._dataset(item, here)
+            else:
+                raise fail(self.source, here, "is neither dataset nor group", "one of them", type(item).__name__)
+        return tree
+
+    def _dataset(self, dataset: h5py.Dataset, place: str) -> Any:
+        if dataset.shape is None:
+            raise fail(self.source, place, "is empty", "a dataset with a value", "a null dataspace")
+        dtype = dataset.dtype
+        texts = h5py.check_string_dtype(dtype) is not None
+        if dtype.kind not in "biufcS" and not texts:
+            raise fail(self.source, place, "has a type that the format does not use", "numbers or text", dtype)
+        self._check_size(dataset, place, texts and dtype.kind == "O")
+        if dtype.kind == "O":
+            value = dataset.asstr("utf-8")[()]
+            return str(value) if dataset.shape == () else value
+        return np.asarray(dataset[()])
+
+    def _check_size(self, dataset: h5py.Dataset, place: str, variable_length: bool) -> None:
+        """Refuse what claims to be far larger than its bytes in the file, before any memory is taken for it."""
+        size = math.prod(dataset.shape)
+        claimed = size * dataset.dtype.itemsize
+        self.bytes += claimed
+        stored = dataset.id.get_storage_size()
+        if (
+            (variable_length and size > _MAX_TEXTS)
+            or (claimed > _SMALL and claimed > _BEST_COMPRESSION * stored)
+            or self.bytes > _MAX_BYTES
+        ):
+            got = f"shape {dataset.shape}, {claimed} bytes of which {stored} are stored"
+            raise fail(self.source, place, "has an absurd size", "no more than the file stores", got)
+
+    def _plain(self, value: Any) -> Any:
+        """An attribute as int, float, str or array."""
+        if isinstance(value, bytes):
+            return value.decode("utf-8")
+        return value.item() if isinstance(value, np.generic) else value

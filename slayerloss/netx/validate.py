@@ -1,0 +1,126 @@
+"""Hold a layer's fields against the schema: is everything there, of the right type and of a shape that fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from slayerloss._check import FormatError, message
+from slayerloss.netx.description import Layer, Tree
+from slayerloss.netx.schema import LAYERS, MAX_NEURONS, NEURONS, Field, Shape
+
+_KINDS = {
+    "integer": ("iu", "integers"),
+    "number": ("iuf", "numbers"),
+    "real": ("iuf", "numbers"),
+    "flag": ("biu", "a truth value"),
+    "text": ("U", "text"),
+}
+
+
+def fail(source: str, place: str, problem: str, expected: str, got: object, way_out: str = "") -> FormatError:
+    """A FormatError that names the file and the HDF5 path."""
+    return FormatError(message("netx", f"{source}: {place} {problem}", expected, got, way_out))
+
+
+def validate(layer: Layer, source: str, place: str) -> None:
+    """Raise FormatError unless the fields of `layer` have the types and shapes of the schema.
+
+    Args:
+        layer: a layer; if its type, or its neuron's, has no row in the schema, it passes as it is.
+        source: the file's name, for the message.
+        place: the layer's HDF5 path, for the message.
+
+    Raises:
+        FormatError: a required field is missing, or a field has a type or shape that does not fit.
+    """
+    neuron = layer.neuron
+    if neuron is not None:
+        if not isinstance(neuron, Mapping):
+            raise fail(source, f"{place}/neuron", "is not a group", "a group with the neuron's fields", "a dataset")
+        if not isinstance(neuron.get("type"), str):
+            raise fail(source, f"{place}/neuron/type", "is not there or not text", "the neuron's type", "none")
+    if layer.type not in LAYERS or (neuron is not None and neuron["type"] not in NEURONS):
+        return
+    fields = LAYERS[layer.type]
+    _validate_field(fields["shape"], layer.fields.get("shape"), {}, source, f"{place}/shape")
+    sizes = _own_sizes(layer, source, place)
+    for name, rule in fields.items():
+        _validate_field(rule, layer.fields.get(name), sizes, source, f"{place}/{name}")
+    if neuron is not None:
+        for name, rule in NEURONS[neuron["type"]].items():
+            _validate_field(rule, neuron.get(name), sizes, source, f"{place}/neuron/{name}")
+
+
+def _own_sizes(layer: Layer, source: str, place: str) -> dict[str, int]:
+    shape = layer.shape
+    neurons = math.prod(shape)
+    if min(shape) < 1 or neurons > MAX_NEURONS:
+        raise fail(source, f"{place}/shape", "is absurd", f"sizes from 1 on, at most {MAX_NEURONS} neurons", shape)
+    if len(shape) != 3 or layer.type.startswith("dense"):
+        return {"out": neurons, "C": neurons}
+    return {"out": neurons, "C": shape[0], "H": shape[1], "W": shape[2]}
+
+
+def _validate_field(rule: Field, value: Any, sizes: dict[str, int], source: str, place: str) -> None:
+    if value is None:
+        if rule.required:
+            raise fail(source, place, "is missing", rule.meaning or "the field", "a layer without it")
+        return
+    if isinstance(value, Mapping):
+        raise fail(source, place, "is a group", f"a dataset of {_KINDS[rule.kind][1]}", "a group")
+    array = np.asarray(value)
+    kinds, words = _KINDS[rule.kind]
+    if array.dtype.kind not in kinds:
+        raise fail(source, place, "has the wrong type", words, array.dtype)
+    for pattern in rule.shapes:
+        fitted = _fit(pattern, array.shape, sizes)
+        if fitted is not None:
+            sizes.update(fitted)
+            return
+    expected = " or ".join(_words(pattern, sizes) for pattern in rule.shapes)
+    raise fail(source, place, "has the wrong shape", expected, array.shape)
+
+
+def _fit(pattern: Shape, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dict[str, int] | None:
+    """The sizes that a shape fixes, or None where it does not fit; `ndim` and `flat` stand for special cases."""
+    if pattern == ("ndim",):
+        return {} if len(shape) == 1 and 1 <= shape[0] <= 3 else None
+    if pattern == ("flat",):  # a weight matrix in one row
+        fits = len(shape) == 1 and shape[0] > 0 and shape[0] % sizes["out"] == 0
+        return {"in": shape[0] // sizes["out"]} if fits else None
+    if len(pattern) != len(shape) or 0 in shape:
+        return None
+    fixed: dict[str, int] = {}
+    for letter, size in zip(pattern, shape, strict=True):
+        known = letter if isinstance(letter, int) else fixed.get(letter, sizes.get(letter, size))
+        if known != size:
+            return None
+        if isinstance(letter, str):
+            fixed[letter] = size
+    return fixed
+
+
+def _words(pattern: Shape, sizes: Mapping[str, int]) -> str:
+    if pattern == ("ndim",):
+        return "1 to 3 sizes"
+    names = ", ".join(f"{letter}={sizes[str(letter)]}" if letter in sizes else str(letter) for letter in pattern)
+    return f"({names}{',' if len(pattern) == 1 else ''})"
+
+
+def normalize(fields: Mapping[str, Any], rules: Mapping[str, Field]) -> Tree:
+    """The same fields in the types that the format keeps them in; fields without a rule become plain arrays."""
+    return {name: _normalized(value, rules.get(name)) for name, value in fields.items()}
+
+
+def _normalized(value: Any, rule: Field | None) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return normalize(value, {})
+    types = {"integer": np.int64, "number": np.float32, "flag": np.bool_, "real": np.float64}
+    array = np.asarray(value)
+    return array.astype(types[rule.kind]) if rule is not None and rule.kind in types else array

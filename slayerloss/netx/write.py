@@ -1,0 +1,84 @@
+"""Write a Description as a network file that lava-dl's netx loads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from slayerloss.io.atomic import replacing
+from slayerloss.netx.description import Description, Layer, Tree
+from slayerloss.netx.schema import FORMAT_VERSION, LAYERS, NEURONS
+from slayerloss.netx.validate import normalize, validate
+
+
+def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> Description:
+    """Make a Description from one dict a layer, with the field names of the file.
+
+    Args:
+        layers: for instance [{"type": "dense", "shape": [2], "weight": [[2, -4]], "neuron": {"type": "CUBA", ...}}].
+        source: a name for messages.
+
+    Returns:
+        The layers, their fields in the types that the format keeps them in.
+
+    Raises:
+        FormatError: a field is missing or does not fit.
+
+    Example:
+        >>> describe([{"type": "flatten", "shape": [8]}]).layers[0].shape
+        (8,)
+    """
+    described = []
+    for i, fields in enumerate(layers):
+        kind = str(fields["type"])
+        rest = {name: value for name, value in fields.items() if name not in ("type", "neuron")}
+        tree = normalize(rest, LAYERS.get(kind, {}))
+        neuron = fields.get("neuron")
+        if neuron is not None:
+            tree["neuron"] = normalize(neuron, NEURONS.get(neuron.get("type"), {}))
+        layer = Layer(kind, tree)
+        validate(layer, source, f"layer/{i}")
+        described.append(layer)
+    return Description(described, source=source)
+
+
+def write(path: str | os.PathLike[str], description: Description) -> None:
+    """Write a network file, complete or not at all.
+
+    Args:
+        path: the file to make or replace; it is written beside it under a temporary name, and renamed.
+        description: what to write, from `read` or `describe`.
+
+    Raises:
+        FormatError: a field is missing or does not fit.
+        OSError: the folder cannot be written to.
+
+    Note:
+        Layer types are stored as `S10`, other texts as variable-length UTF-8, as lava-dl's netx expects them. The root
+        carries the attributes `format_version` and `checksum`, which it ignores.
+    """
+    for i, layer in enumerate(description.layers):
+        validate(layer, os.fspath(path), f"layer/{i}")
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        _write_tree(file, description.tree())
+        for name, value in description.attributes.items():
+            file.attrs[name] = value
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["checksum"] = description.checksum()
+
+
+def _write_tree(group: h5py.Group, tree: Tree) -> None:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            _write_tree(group.create_group(name), dict(value))
+        elif name == "type" and group.parent.name == "/layer":
+            encoded = value.encode("ascii")
+            group.create_dataset(name, data=np.array([encoded], dtype=f"S{max(10, len(encoded))}"))
+        else:
+            array = np.asarray(value)
+            text = array.dtype.kind in "OU"
+            group.create_dataset(name, data=value, dtype=h5py.string_dtype("utf-8") if text else array.dtype)
