@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_choice, check_integer, check_lengths, check_shape, check_signal
+from slayerloss._check import check_choice, check_integer, check_lengths, check_shape, check_signal, check_tensor
 from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
 from slayerloss.kernels.filters import sliding, with_past
 
@@ -19,7 +19,7 @@ class WindowState(NamedTuple):
     history: Tensor
     """(..., window-1): the last inputs, zero where there were none."""
     steps: Tensor
-    """() or (N,), int64: how many steps were seen."""
+    """(1,), or with lengths (N,), int64: how many steps were seen."""
 
 
 def moving_window(
@@ -72,33 +72,33 @@ def moving_window(
     check_choice("moving_window", "start", start, ("zero", "seen"))
     check_signal("moving_window", x)
     if lengths is not None:
+        check_tensor("moving_window", "x", x, min_ndim=2, layout="(N, ..., T)")
         check_lengths("moving_window", lengths, x.shape[0], x.shape[-1])
     if state is not None:
         check_shape("moving_window", "state.history", state.history, (*x.shape[:-1], window - 1))
     values = mask_steps(promote(x).to(accumulation_dtype(x)), lengths)
     padded = with_past(values, window - 1, state and state.history)
     before = torch.zeros(1, dtype=torch.int64, device=x.device) if state is None else state.steps
-    seen = before.reshape(-1, *[1] * (x.ndim - 1)) + torch.arange(1, x.shape[-1] + 1, device=x.device)
+    seen = before.reshape(-1, *[1] * (x.ndim - 1))
 
-    if reduce != "max":
-        y = sliding(padded, window, torch.add)
-    elif start == "zero":
-        y = sliding(padded, window, torch.maximum)
+    if reduce == "max" and start == "seen":
+        age = torch.arange(window - 1, -x.shape[-1], -1, device=x.device)  # of padded, in steps before x
+        y = sliding(padded.masked_fill(age > seen, -math.inf), window, torch.maximum)
     else:
-        age = torch.arange(window - 1, -x.shape[-1], -1, device=x.device)
-        y = sliding(padded.masked_fill(age >= seen.narrow(-1, 0, 1), -math.inf), window, torch.maximum)
+        y = sliding(padded, window, torch.maximum if reduce == "max" else torch.add)
     if reduce == "mean":
-        y = y / (window if start == "zero" else seen.clamp(max=window))
+        steps = torch.arange(1, x.shape[-1] + 1, device=x.device)
+        y = y / (window if start == "zero" else (seen + steps).clamp(max=window))
     y = mask_steps(y, lengths).to(promote(x).dtype)
     if not return_state:
         return y
-    steps = x.shape[-1] if lengths is None else lengths
-    return y, WindowState(_last_steps(padded, window - 1, lengths), before + steps)
+    history = _last_steps(padded, window - 1, lengths)
+    return y, WindowState(history, before + (x.shape[-1] if lengths is None else lengths))
 
 
 def _last_steps(padded: Tensor, remembered: int, lengths: Tensor | None) -> Tensor:
     """The last `remembered` steps of a history (N, ..., remembered + T), for each sample up to its own length."""
     if lengths is None:
         return padded.narrow(-1, padded.shape[-1] - remembered, remembered)
-    last = lengths[:, None] + torch.arange(remembered, device=lengths.device)
-    return padded.gather(-1, last.reshape(-1, *[1] * (padded.ndim - 2), remembered).expand(*padded.shape[:-1], -1))
+    last = lengths.reshape(-1, *[1] * (padded.ndim - 1)) + torch.arange(remembered, device=lengths.device)
+    return padded.gather(-1, last.expand(*padded.shape[:-1], remembered))
