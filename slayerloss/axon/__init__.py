@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import check_events, check_integer, check_shape
-from slayerloss.functional import delay as functional_delay
+from slayerloss.functional.delay import delay as delay_channels
+from slayerloss.functional.delay import shift
 
 __all__ = ["Delay", "delay"]
 
@@ -20,7 +21,7 @@ def delay(x: Tensor, delay: int = 1, sampling_time: int = 1) -> Tensor:
         >>> delay(torch.tensor([[[1.0, 2.0, 3.0]]]), 2)
         tensor([[[0., 0., 1.]]])
     """
-    y: Tensor = functional_delay.shift(x, int(delay // sampling_time))
+    y: Tensor = shift(x, int(delay // sampling_time))
     return y
 
 
@@ -69,12 +70,12 @@ class Delay(torch.nn.Module):
         with torch.no_grad():
             self.delay.clamp_(0, self.max_delay)
         scaled = self.delay * self.grad_scale
-        return (self.delay.detach() + scaled - scaled.detach()) / self.sampling_time
+        return (self.delay.detach() + (scaled - scaled.detach())) / self.sampling_time
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ..., T), each channel delayed."""
         check_events("Delay", x, "x")
-        y: Tensor = functional_delay.delay(x, self.steps(x))
+        y: Tensor = delay_channels(x, self.steps(x))
         return y
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from slayerloss.functional.decision import confidence, latency_to_decision, predict
+from slayerloss.functional.delay import delay, shift
 from slayerloss.functional.distance import van_rossum_distance
+from slayerloss.functional.events import from_time_last, to_time_last
 from slayerloss.functional.filters import (
     causal_conv,
     causal_corr,
@@ -11,33 +13,50 @@ from slayerloss.functional.filters import (
     exponential_kernel,
     filter_bank,
 )
+from slayerloss.functional.neuron import CubaState, cuba, integrate_and_fire, leaky_integrator, recurrent_cuba, spike
+from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.rate import count, event_rate, rate
 from slayerloss.functional.sparsity import rate_band, sparsity
 from slayerloss.functional.spike_max import spike_max
 from slayerloss.functional.spike_moid import spike_moid
 from slayerloss.functional.spike_rate import spike_rate
 from slayerloss.functional.spike_time import spike_time
+from slayerloss.functional.synapse import conv, dense
 from slayerloss.functional.window import WindowState, moving_window
 
 __all__ = [
+    "CubaState",
     "WindowState",
     "causal_conv",
     "causal_corr",
     "confidence",
+    "conv",
     "count",
+    "cuba",
+    "delay",
+    "dense",
     "event_rate",
     "exponential_filter",
     "exponential_kernel",
     "filter_bank",
+    "from_time_last",
+    "integrate_and_fire",
     "latency_to_decision",
+    "leaky_integrator",
     "moving_window",
     "predict",
+    "quantize",
+    "quantize_weight",
     "rate",
     "rate_band",
+    "recurrent_cuba",
+    "shift",
     "sparsity",
+    "spike",
     "spike_max",
     "spike_moid",
     "spike_rate",
     "spike_time",
+    "to_time_last",
     "van_rossum_distance",
 ]

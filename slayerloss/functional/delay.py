@@ -67,43 +67,34 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
     return (y, padded.narrow(-1, x.shape[-1], steps)) if return_state else y
 
 
-def _step_index(delay: Tensor, num_steps: int, shape: torch.Size, direction: int) -> Tensor:
-    """Rows (T, N, C, ...) to gather so that channel c moves by `direction` * delay[c] steps."""
-    rows = torch.arange(num_steps, device=delay.device)[:, None] + direction * delay
-    return rows.reshape(num_steps, 1, -1, *[1] * (len(shape) - 3)).expand(num_steps, *shape[1:])
+def _rows(start: Tensor, num_rows: int, shape: torch.Size) -> Tensor:
+    """The indices that gather, for channel c, `num_rows` rows of (T, N, C, ...) from row start[c] on."""
+    rows = torch.arange(num_rows, device=start.device)[:, None] + start
+    return rows.reshape(num_rows, 1, -1, *[1] * (len(shape) - 3)).expand(num_rows, *shape[1:])
 
 
 class _DelayChannels(torch.autograd.Function):
-    """Gathers from a history of `steps` steps in front; (T, N, C, ...) inside."""
+    """(rows, delay) -> y on (T, N, C, ...); `past` of the rows lie before the run, one more than the longest delay."""
 
     @staticmethod
-    def forward(ctx: Any, padded: Tensor, delay: Tensor, steps: int) -> Tensor:
-        rows = padded.movedim(-1, 0)
+    def forward(ctx: Any, rows: Tensor, delay: Tensor, past: int) -> Tensor:
         whole = delay.detach().floor().long()
-        num_steps = rows.shape[0] - steps
-        y = rows.gather(0, _step_index(steps - whole, num_steps, rows.shape, 1))
-        ctx.steps = steps
-        ctx.save_for_backward(whole, *([rows, y] if delay.requires_grad else []))
-        return y.movedim(0, -1)
+        y = rows.gather(0, _rows(past - 1 - whole, rows.shape[0] - past + 1, rows.shape))
+        ctx.past = past
+        ctx.save_for_backward(whole, *([y] if ctx.needs_input_grad[1] else []))
+        return y[1:]  # row 0 is the step before the run, for the slope in time
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         whole, *saved = ctx.saved_tensors
-        g = grad.movedim(-1, 0)
-        num_steps, steps = g.shape[0], ctx.steps
-        # Row r of the history went to step r - (steps - delay); outside [0, T) there is nothing to collect.
-        silent = g.new_zeros(steps, *g.shape[1:])
-        wide = torch.cat([silent, g, silent])
-        back = wide.gather(0, _step_index(whole, num_steps + steps, wide.shape, 1))
+        silence = grad.new_zeros(ctx.past, *grad.shape[1:])
+        padded = torch.cat([silence, grad, silence])
+        back = padded.gather(0, _rows(whole, ctx.past + grad.shape[0], padded.shape))
         grad_delay = None
         if saved:
-            rows, y = saved
-            earlier = rows.gather(0, _step_index((steps - whole - 1).clamp(min=0), 1, rows.shape, 1))
-            earlier = earlier * (whole < steps).reshape(-1, *[1] * (g.ndim - 3))
-            slope = y - torch.cat([earlier, y[:-1]])
-            grad_delay = -(g * slope).sum(dim=[0, 1, *range(3, g.ndim)])
-        return back.movedim(0, -1), grad_delay, None
+            grad_delay = -(grad * saved[0].diff(dim=0)).sum(dim=[0, 1, *range(3, grad.ndim)])
+        return back, grad_delay, None
 
 
 def delay(
@@ -124,8 +115,8 @@ def delay(
         return_state: also return the state after the run.
 
     Returns:
-        Of the shape and dtype of x, and with `return_state` the state (N, C, ..., S), S the longest delay. Differentiable
-        with respect to x, state and delay.
+        Of the shape and dtype of x, and with `return_state` the state (N, C, ..., S), S one more than the longest
+        delay. Differentiable with respect to x, state and delay.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -138,7 +129,7 @@ def delay(
     check_events("delay", x, "x")
     check_shape("delay", "delay", delay, (x.shape[1],), "One delay per channel")
     check_range("delay", "delay", float(delay.detach().min()), 0)
-    steps = int(delay.detach().max())
-    padded = history("delay", x, steps, state)
-    y: Tensor = _DelayChannels.apply(padded, delay, steps)
-    return (y, padded.narrow(-1, x.shape[-1], steps)) if return_state else y
+    past = int(delay.detach().max()) + 1
+    padded = history("delay", x, past, state)
+    y: Tensor = _DelayChannels.apply(padded.movedim(-1, 0), delay, past).movedim(0, -1)
+    return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y

@@ -14,16 +14,24 @@ with the integer states inserted and an exponential surrogate for ds/dv.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from slayerloss._check import ShapeError, check_events, check_range, check_shape, message, values_are_checked
-from slayerloss.functional.events import accumulation_dtype
+from slayerloss._check import (
+    ShapeError,
+    check_events,
+    check_range,
+    check_same_device,
+    check_shape,
+    check_tensor,
+    check_values,
+    message,
+)
+from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize
-from slayerloss.kernels import reference
+from slayerloss.kernels import neuron as kernels
 
 DECAY_SCALE = 4096
 """Decay LSBs per unit: a decay is a multiple of 1/4096."""
@@ -42,138 +50,27 @@ def _time_first(x: Tensor) -> Tensor:
     return x.movedim(-1, 0).contiguous()
 
 
-def _check_decay(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
-    """A decay as a tensor on the device of `x`: one number, or one per channel."""
+def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
+    """1 - decay on the chip's grid, in float64, shaped to broadcast over one step (N, C, ...)."""
     if not isinstance(decay, Tensor):
         check_range(function, name, decay, 0, 1)
-        return torch.tensor([float(decay)], device=x.device)
+        decay = torch.tensor(float(decay), dtype=torch.float64, device=x.device)
     if decay.numel() != 1 and tuple(decay.shape) != (x.shape[1],):
         rule = f"one number, or one per channel ({x.shape[1]},)"
         raise ShapeError(message(function, f"{name} does not fit the channels", rule, tuple(decay.shape)))
-    if values_are_checked(decay):
-        check_range(function, name, float(decay.detach().min()), 0, 1)
-        check_range(function, name, float(decay.detach().max()), 0, 1)
-    return decay
+    check_same_device(function, name, decay, "x", x)
+    check_values(function, name, decay, 0, 1)
+    keep: Tensor = 1 - quantize(decay.double(), 1 / DECAY_SCALE)
+    return keep.reshape(-1, *[1] * (x.ndim - 3))
 
 
-def _keep(decay: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """1 - decay on the chip's grid, shaped to broadcast over one step (N, C, ...)."""
-    keep = 1 - (decay.detach().double() * DECAY_SCALE).round() / DECAY_SCALE
-    return keep.to(dtype).reshape(-1, *[1] * (x.ndim - 3))
-
-
-def _check_state(function: str, state: Tensor | None, x: Tensor) -> Tensor:
+def _initial(function: str, state: Tensor | None, x: Tensor) -> Tensor:
     if state is None:
         return torch.zeros(x.shape[:-1], dtype=x.dtype, device=x.device)
     check_shape(function, "state", state, x.shape[:-1], "Reset the state before another batch")
     return state.to(x)
 
 
-def _sum_to(product: Tensor, like: Tensor) -> Tensor:
-    """Sum (T, N, C, ...) down to one number, or to one per channel, as `like` has it."""
-    if like.numel() == 1:
-        return product.sum().reshape(like.shape).to(like.dtype)
-    return product.sum(dim=[0, 1, *range(3, product.ndim)]).to(like.dtype)
-
-
-def _before(first: Tensor, later: Tensor) -> Tensor:
-    """The sequence one step earlier: `first`, then all but the last of `later`, (T, N, C, ...)."""
-    return torch.cat([first[None], later[:-1]])
-
-
-class _LeakyIntegrator(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, decay: Tensor, state: Tensor, state_scale: float) -> Tensor:
-        u = reference.leaky_integrator(_time_first(x), _keep(decay, x, torch.float64), state, state_scale)
-        ctx.save_for_backward(decay, *((state, u) if decay.requires_grad else ()))
-        return u.movedim(0, -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        decay, *states = ctx.saved_tensors
-        keep = _keep(decay, grad, grad.dtype)
-        g = reference.leaky_adjoint(_time_first(grad), keep)
-        grad_decay = -_sum_to(g * _before(*states), decay) if states else None
-        return g.movedim(0, -1), grad_decay, g[0] * keep, None
-
-
-class _IntegrateAndFire(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, decay: Tensor, state: Tensor, threshold: float, state_scale: float) -> Tensor:
-        keep = _keep(decay, x, torch.float64)
-        v = reference.integrate_and_fire(_time_first(x), keep, threshold, state, state_scale)
-        ctx.threshold = threshold
-        ctx.save_for_backward(decay, *((state, v) if decay.requires_grad else ()))
-        return v.movedim(0, -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        decay, *states = ctx.saved_tensors
-        keep = _keep(decay, grad, grad.dtype)
-        g = reference.leaky_adjoint(_time_first(grad), keep)
-        grad_decay = None
-        if states:
-            state, v = states
-            grad_decay = -_sum_to(g * _before(state, v.masked_fill(v > ctx.threshold, 0)), decay)
-        return g.movedim(0, -1), grad_decay, g[0] * keep, None, None
-
-
-class _Spike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, voltage: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
-        ctx.save_for_backward(voltage)
-        ctx.constants = threshold, tau, scale, graded
-        return reference.fired(voltage, threshold, graded)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (voltage,) = ctx.saved_tensors
-        return reference.surrogate(voltage, *ctx.constants).mul_(grad), None, None, None, None
-
-
-class _RecurrentCuba(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        feedback: Tensor,
-        decays: Tensor,
-        states: Tensor,
-        constants: tuple[float, float, float, bool],
-        state_scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        threshold, _, _, graded = constants
-        keep = (_keep(decays[0], x, torch.float64), _keep(decays[1], x, torch.float64))
-        state = (states[0], states[1], states[2])
-        u, v, s = reference.recurrent_cuba(_time_first(x), feedback, keep, threshold, state, state_scale, graded)
-        ctx.save_for_backward(feedback, decays, states, u, v, s)
-        ctx.constants = constants
-        return u.movedim(0, -1), v.movedim(0, -1), s.movedim(0, -1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        feedback, decays, states, u, v, s = ctx.saved_tensors
-        keep = (_keep(decays[0], grads[0], u.dtype), _keep(decays[1], grads[0], u.dtype))
-        slope = reference.surrogate(v, *ctx.constants)
-        in_time = (_time_first(grads[0]), _time_first(grads[1]), _time_first(grads[2]))
-        g_u, g_v = reference.recurrent_cuba_adjoint(in_time, slope, feedback, keep)
-        reset = v.masked_fill(v > ctx.constants[0], 0)
-        grad_decays = torch.stack(
-            [
-                -_sum_to(g_u * _before(states[0], u), decays[0]),
-                -_sum_to(g_v * _before(states[1], reset), decays[1]),
-            ]
-        )
-        grad_feedback = torch.einsum("tni,tnj->ij", g_u, _before(states[2], s))
-        grad_states = torch.stack([g_u[0] * keep[0], g_v[0] * keep[1], g_u[0] @ feedback])
-        return g_u.movedim(0, -1), grad_feedback, grad_decays, grad_states, None, None
-
-
-@torch.compiler.disable
 def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None = None, scale: int = 64) -> Tensor:
     """Integrate the input with a leak, in the chip's integers.
 
@@ -201,13 +98,12 @@ def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None =
     """
     check_events("leaky_integrator", x, "x")
     x = x.to(accumulation_dtype(x))
-    decay = quantize(_check_decay("leaky_integrator", "decay", decay, x), 1 / DECAY_SCALE)
-    state = _check_state("leaky_integrator", state, x)
-    u: Tensor = _LeakyIntegrator.apply(x, decay, state, 64.0 * scale)
-    return u
+    keep = _keep("leaky_integrator", "decay", decay, x)
+    state = _initial("leaky_integrator", state, x)
+    u: Tensor = kernels.LeakyIntegrator.apply(_time_first(x), keep, state, 64.0 * scale)
+    return u.movedim(0, -1)
 
 
-@torch.compiler.disable
 def integrate_and_fire(
     x: Tensor,
     decay: Tensor | float,
@@ -229,7 +125,7 @@ def integrate_and_fire(
 
     Returns:
         (N, C, ..., T), v before the reset: the neuron spikes where v > threshold. float32 or float64. Differentiable
-        with respect to x, decay and state, the reset counting as a constant. `after_reset` gives the state after the run.
+        with respect to x, decay and state, the reset counting as a constant. `after_reset` gives the state after it.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -240,10 +136,11 @@ def integrate_and_fire(
     """
     check_events("integrate_and_fire", x, "x")
     x = x.to(accumulation_dtype(x))
-    decay = quantize(_check_decay("integrate_and_fire", "decay", decay, x), 1 / DECAY_SCALE)
-    state = _check_state("integrate_and_fire", state, x)
-    v: Tensor = _IntegrateAndFire.apply(x, decay, state, float(threshold), 64.0 * scale)
-    return v
+    check_range("integrate_and_fire", "threshold", threshold, 0)
+    keep = _keep("integrate_and_fire", "decay", decay, x)
+    state = _initial("integrate_and_fire", state, x)
+    v: Tensor = kernels.IntegrateAndFire.apply(_time_first(x), keep, float(threshold), state, 64.0 * scale)
+    return v.movedim(0, -1)
 
 
 def after_reset(voltage: Tensor, threshold: float) -> Tensor:
@@ -273,14 +170,14 @@ def spike(voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, 
     ds/dv = scale exp(min(v - threshold, 0) / tau).
 
     Args:
-        voltage: any shape, float.
+        voltage: any shape, any real dtype.
         threshold: in units of the voltage.
         tau: width of the surrogate, in units of the voltage, above 0.
         scale: factor of the surrogate.
         graded: whether the spike carries the voltage.
 
     Returns:
-        Of the shape and dtype of the voltage.
+        Of the shape of the voltage, and of its dtype if that is a float.
 
     Raises:
         ArgumentError: tau is not positive.
@@ -292,12 +189,12 @@ def spike(voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, 
     References:
         Shrestha and Orchard, SLAYER: Spike Layer Error Reassignment in Time, NeurIPS 2018.
     """
+    check_tensor("spike", "voltage", voltage)
     check_range("spike", "tau", tau, 0, low_open=True)
-    s: Tensor = _Spike.apply(voltage, float(threshold), float(tau), float(scale), graded)
+    s: Tensor = kernels.Spike.apply(promote(voltage), float(threshold), float(tau), float(scale), graded)
     return s
 
 
-@torch.compiler.disable
 def recurrent_cuba(
     x: Tensor,
     feedback: Tensor,
@@ -339,23 +236,22 @@ def recurrent_cuba(
     name = "recurrent_cuba"
     check_events(name, x, "x")
     check_range(name, "tau", tau, 0, low_open=True)
+    check_range(name, "threshold", threshold, 0)
     if x.ndim != 3:
         raise ShapeError(message(name, "x has space dimensions", "(N, C, T)", tuple(x.shape), "Flatten the space"))
     x = x.to(accumulation_dtype(x))
     check_shape(name, "feedback", feedback, (x.shape[1], x.shape[1]))
-    decays = torch.stack(
-        [
-            quantize(_check_decay(name, what, decay, x), 1 / DECAY_SCALE).expand(x.shape[1])
-            for what, decay in (("current_decay", current_decay), ("voltage_decay", voltage_decay))
-        ]
-    )
+    keeps = [
+        _keep(name, "current_decay", current_decay, x),
+        _keep(name, "voltage_decay", voltage_decay, x),
+    ]
     parts = (None, None, None) if state is None else (*state[0], state[1])
-    states = torch.stack([_check_state(name, part, x) for part in parts])
+    states = [_initial(name, part, x) for part in parts]
     constants = (float(threshold), float(tau), float(grad_scale), graded)
-    run: tuple[Tensor, Tensor, Tensor] = _RecurrentCuba.apply(
-        x, feedback.to(x.dtype), decays, states, constants, 64.0 * scale
+    u, v, s = kernels.RecurrentCuba.apply(
+        _time_first(x), feedback.to(x.dtype), *keeps, *states, constants, 64.0 * scale
     )
-    return run
+    return u.movedim(0, -1), v.movedim(0, -1), s.movedim(0, -1)
 
 
 def cuba(

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from slayerloss._check import ShapeError, check_events, message
 from slayerloss.functional.events import promote
+from slayerloss.kernels.precision import full_precision
 
 
-def _full_precision(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _wide(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(promote(x).dtype, weight.dtype)
     dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
     return x.to(dtype), weight.to(dtype)
@@ -45,8 +46,8 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
         raise ShapeError(
             message("dense", "x has the wrong number of channels", f"{weight.shape[1]} of them", tuple(x.shape))
         )
-    with torch.autocast(x.device.type, enabled=False):
-        flat, weight = _full_precision(flat, weight)
+    with full_precision(x):
+        flat, weight = _wide(flat, weight)
         y = F.linear(flat.permute(2, 0, 1), weight)
     return y.permute(1, 2, 0)
 
@@ -85,8 +86,8 @@ def conv(
     if any(x.shape[2 + i] + 2 * padding[i] < covered[i] for i in range(2)):
         rule = f"at least {tuple(covered)} with padding {padding}"
         raise ShapeError(message("conv", "the image is smaller than the kernel", rule, tuple(x.shape[2:4])))
-    with torch.autocast(x.device.type, enabled=False):
-        x, weight = _full_precision(x, weight)
+    with full_precision(x):
+        x, weight = _wide(x, weight)
         images = x.permute(4, 0, 1, 2, 3)
         y = F.conv2d(images.flatten(0, 1), weight, None, stride, padding, dilation, groups)
     return y.unflatten(0, images.shape[:2]).permute(1, 2, 3, 4, 0)

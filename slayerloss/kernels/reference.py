@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from slayerloss.kernels.precision import full_precision
+
 STATE_LIMIT = 2**23
 """The current lives in (-2^23, 2^23] and wraps, the voltage in [-(2^23 - 1), 2^23 - 1] and saturates."""
 
@@ -29,7 +31,7 @@ def leaky_integrator(x: Tensor, keep: Tensor, state: Tensor, state_scale: float)
         u, of the shape and dtype of x.
     """
     u = _integrate(x, keep, state, state_scale, wrap=False)
-    if u.numel():
+    if u.numel():  # what has to wrap is rare, and left its range somewhere
         low, high = u.aminmax()
         if high * state_scale > STATE_LIMIT or low * state_scale <= -STATE_LIMIT:
             u = _integrate(x, keep, state, state_scale, wrap=True)
@@ -43,8 +45,8 @@ def _integrate(x: Tensor, keep: Tensor, state: Tensor, state_scale: float, wrap:
         now = now.mul_(keep).trunc_().add_(x_t)
         if wrap:
             now = wrapped(now)
-        u_t.copy_(now)
-    return u.div_(state_scale)
+        torch.div(now, state_scale, out=u_t)
+    return u
 
 
 def wrapped(state: Tensor) -> Tensor:
@@ -69,12 +71,11 @@ def integrate_and_fire(x: Tensor, keep: Tensor, threshold: float, state: Tensor,
     v = torch.empty_like(x, memory_format=torch.contiguous_format)
     now = state.double() * state_scale
     limit = STATE_LIMIT - 1
-    level = threshold * state_scale
     for x_t, v_t in zip((x * state_scale).trunc_().unbind(), v.unbind(), strict=True):
         now = now.mul_(keep).trunc_().add_(x_t).clamp_(-limit, limit)
-        v_t.copy_(now)
-        now.masked_fill_(now > level, 0)
-    return v.div_(state_scale)
+        torch.div(now, state_scale, out=v_t)
+        now.masked_fill_(v_t > threshold, 0)
+    return v
 
 
 def leaky_adjoint(grad: Tensor, keep: Tensor) -> Tensor:
@@ -94,6 +95,12 @@ def leaky_adjoint(grad: Tensor, keep: Tensor) -> Tensor:
     return g
 
 
+def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
+    """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
+    above = v > threshold
+    return torch.where(above, v, torch.zeros_like(v)) if graded else above.to(v.dtype)
+
+
 def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
     """The derivative that stands for that of the spike: an exponential around the threshold."""
     if graded:
@@ -101,21 +108,15 @@ def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: boo
     return (v - threshold).abs_().div_(-tau).exp_().mul_(scale / (2 * tau))
 
 
-def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
-    """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
-    return (
-        torch.where(v > threshold, v, torch.zeros((), dtype=v.dtype, device=v.device))
-        if graded
-        else ((v > threshold).to(v.dtype))
-    )
-
-
 def recurrent_cuba(
     x: Tensor,
     feedback: Tensor,
-    keep: tuple[Tensor, Tensor],
+    keep_current: Tensor,
+    keep_voltage: Tensor,
+    current: Tensor,
+    voltage: Tensor,
+    spikes: Tensor,
     threshold: float,
-    state: tuple[Tensor, Tensor, Tensor],
     state_scale: float,
     graded: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -124,9 +125,9 @@ def recurrent_cuba(
     Args:
         x: (T, N, C) float.
         feedback: (C, C), row i holds what neuron i hears.
-        keep: of the current and of the voltage.
+        keep_current, keep_voltage: 1 - decay, float64, broadcast over (N, C).
+        current, voltage, spikes: (N, C), the state: of the step before, the voltage after its reset.
         threshold: in units of x.
-        state: current, voltage after reset, and spikes of the step before, each (N, C).
         state_scale: state LSBs per unit.
         graded: whether a spike carries the voltage.
 
@@ -134,41 +135,46 @@ def recurrent_cuba(
         current, voltage before reset, spikes, each (T, N, C).
     """
     u, v, s = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(3))
-    current, voltage, spikes = state[0].double() * state_scale, state[1].double() * state_scale, state[2]
-    limit, level = STATE_LIMIT - 1, threshold * state_scale
-    for x_t, u_t, v_t, s_t in zip(x.unbind(), u.unbind(), v.unbind(), s.unbind(), strict=True):
-        heard = torch.addmm(x_t, spikes, feedback.T)
-        current = wrapped(current.mul_(keep[0]).trunc_().add_((heard * state_scale).trunc_()))
-        voltage = voltage.mul_(keep[1]).trunc_().add_(current).clamp_(-limit, limit)
-        u_t.copy_(current)
-        v_t.copy_(voltage / state_scale)
-        spikes = s_t.copy_(fired(v_t, threshold, graded))
-        voltage.masked_fill_(voltage > level, 0)
-    return u.div_(state_scale), v, s
+    current, voltage = current.double() * state_scale, voltage.double() * state_scale
+    limit = STATE_LIMIT - 1
+    with full_precision(x):
+        for x_t, u_t, v_t, s_t in zip(x.unbind(), u.unbind(), v.unbind(), s.unbind(), strict=True):
+            heard = torch.addmm(x_t, spikes, feedback.T)
+            current = wrapped(current.mul_(keep_current).trunc_().add_(heard.mul_(state_scale).trunc_()))
+            voltage = voltage.mul_(keep_voltage).trunc_().add_(current).clamp_(-limit, limit)
+            torch.div(current, state_scale, out=u_t)
+            torch.div(voltage, state_scale, out=v_t)
+            spikes = s_t.copy_(fired(v_t, threshold, graded))
+            voltage.masked_fill_(v_t > threshold, 0)
+    return u, v, s
 
 
 def recurrent_cuba_adjoint(
-    grads: tuple[Tensor, Tensor, Tensor],
+    grad_current: Tensor,
+    grad_voltage: Tensor,
+    grad_spikes: Tensor,
     slope: Tensor,
     feedback: Tensor,
-    keep: tuple[Tensor, Tensor],
+    keep_current: Tensor,
+    keep_voltage: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """The adjoint of `recurrent_cuba`, the reset ignored.
 
     Args:
-        grads: with respect to current, voltage and spikes, each (T, N, C).
+        grad_current, grad_voltage, grad_spikes: (T, N, C), the gradients with respect to its results.
         slope: (T, N, C), the surrogate ds/dv.
         feedback: (C, C).
-        keep: of the current and of the voltage, of the dtype of the gradients.
+        keep_current, keep_voltage: of the dtype of the gradients.
 
     Returns:
-        The gradients with respect to x[t], which is that of the current, and with respect to v[t], each (T, N, C).
+        The gradients with respect to u[t], which is that of x[t], and with respect to v[t], each (T, N, C).
     """
-    g_u, g_v = (torch.empty_like(slope) for _ in range(2))
-    u_later, v_later = torch.zeros_like(slope[0]), torch.zeros_like(slope[0])
-    rows = [reversed(tensor.unbind()) for tensor in (*grads, slope, g_u, g_v)]
-    for u_grad, v_grad, s_grad, slope_t, u_t, v_t in zip(*rows, strict=True):
-        spike_grad = torch.addmm(s_grad, u_later, feedback)
-        v_later = torch.addcmul(v_grad + slope_t * spike_grad, v_later, keep[1], out=v_t)
-        u_later = torch.addcmul(u_grad + v_later, u_later, keep[0], out=u_t)
+    g_u, g_v = (torch.empty_like(slope, memory_format=torch.contiguous_format) for _ in range(2))
+    u_later = v_later = torch.zeros_like(slope[0])
+    rows = [reversed(rows.unbind()) for rows in (grad_current, grad_voltage, grad_spikes, slope, g_u, g_v)]
+    with full_precision(slope):
+        for u_grad, v_grad, s_grad, slope_t, u_t, v_t in zip(*rows, strict=True):
+            s_grad = torch.addmm(s_grad, u_later, feedback)
+            v_later = torch.addcmul(v_grad + slope_t * s_grad, v_later, keep_voltage, out=v_t)
+            u_later = torch.addcmul(u_grad + v_later, u_later, keep_current, out=u_t)
     return g_u, g_v
