@@ -1,0 +1,147 @@
+"""Augmentation of recordings: each acts on the events, before they are binned.
+
+An augmentation is called with a recording and a generator and returns another recording; it never changes the arrays it
+was given. Datasets derive the generator from (seed, epoch, position), so that what it draws depends on nothing else.
+Events that an augmentation moves off the sensor are dropped by the dataset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slayerloss._check import ShapeError, check_integer, check_range, message
+from slayerloss.io import Event
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Move the recording by whole pixels, in each direction by a number drawn from [-max_pixels, max_pixels].
+
+    Args:
+        max_pixels: 0 or more.
+
+    Example:
+        >>> Shift(4)(Event([10], [10], [0], [0.0]), np.random.default_rng(0))
+        Event(1 events, x to 13, y to 11, c to 0, 0 to 0 ms)
+    """
+
+    max_pixels: int
+
+    def __post_init__(self) -> None:
+        check_integer("Shift", "max_pixels", self.max_pixels, 0)
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        dx, dy = (int(step) for step in rng.integers(-self.max_pixels, self.max_pixels, 2, endpoint=True))
+        return Event(event.x + dx, None if event.y is None else event.y + dy, event.c, event.t, event.p)
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """Turn the recording about the centre of the sensor by an angle drawn from [-max_degrees, max_degrees].
+
+    Args:
+        max_degrees: 0 or more. lava-dl's N-MNIST tutorial uses 5.
+        size: (height, width) of the sensor in pixels.
+
+    Raises:
+        ShapeError: (when called) the recording has one spatial dimension.
+
+    Example:
+        >>> turned = Rotate(5)(Event([33, 0], [16, 17], [0, 0], [0.0, 1.0]), np.random.default_rng(2))
+        >>> turned.x, turned.y
+        (array([33,  0]), array([15, 18]))
+    """
+
+    max_degrees: float
+    size: tuple[int, int] = (34, 34)
+
+    def __post_init__(self) -> None:
+        check_range("Rotate", "max_degrees", self.max_degrees, 0)
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        angle = np.deg2rad(rng.uniform(-self.max_degrees, self.max_degrees))
+        return _linear(
+            "Rotate", event, np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]), self.size
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Stretch the recording about the centre of the sensor, x and y by factors drawn from [1 - amount, 1 + amount].
+
+    Args:
+        amount: in [0, 1).
+        size: (height, width) of the sensor in pixels.
+
+    Raises:
+        ShapeError: (when called) the recording has one spatial dimension.
+
+    Example:
+        >>> wider = Scale(0.1)(Event([26, 7], [16, 17], [0, 0], [0.0, 1.0]), np.random.default_rng(4))
+        >>> wider.x, wider.y
+        (array([27,  6]), array([16, 17]))
+    """
+
+    amount: float
+    size: tuple[int, int] = (34, 34)
+
+    def __post_init__(self) -> None:
+        check_range("Scale", "amount", self.amount, 0, 0.999)
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        return _linear("Scale", event, np.diag(rng.uniform(1 - self.amount, 1 + self.amount, 2)), self.size)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Move each event in time by a normally distributed amount of its own; none gets before time 0.
+
+    Args:
+        sigma_ms: its standard deviation in ms, 0 or more.
+
+    Example:
+        >>> Jitter(1.0)(Event([1, 1], None, [0, 0], [0.0, 5.0]), np.random.default_rng(0)).t.round(1)
+        array([0.1, 4.9])
+    """
+
+    sigma_ms: float
+
+    def __post_init__(self) -> None:
+        check_range("Jitter", "sigma_ms", self.sigma_ms, 0)
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        t = np.maximum(event.t + self.sigma_ms * rng.standard_normal(len(event)), 0)
+        return Event(event.x, event.y, event.c, t, event.p)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Leave out each event with a probability drawn from [0, max_probability], one for the whole recording.
+
+    Args:
+        max_probability: in [0, 1].
+
+    Example:
+        >>> len(Drop(0.5)(Event(range(1000), None, [0] * 1000, range(1000)), np.random.default_rng(0)))
+        992
+    """
+
+    max_probability: float
+
+    def __post_init__(self) -> None:
+        check_range("Drop", "max_probability", self.max_probability, 0, 1)
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        return event[rng.random(len(event)) >= rng.uniform(0, self.max_probability)]
+
+
+def _linear(function: str, event: Event, matrix: NDArray[np.float64], size: tuple[int, int]) -> Event:
+    """Map (x, y) about the centre of the sensor, to the nearest pixel."""
+    if event.y is None:
+        raise ShapeError(message(function, "the recording has one spatial dimension", "two", "one"))
+    cx, cy = (size[1] - 1) / 2, (size[0] - 1) / 2
+    x, y = matrix @ np.stack([event.x - cx, event.y - cy])
+    return Event(np.rint(x + cx), np.rint(y + cy), event.c, event.t, event.p)

@@ -1,0 +1,148 @@
+"""What all event datasets share: events to frames, augmentation that depends on seed, epoch and sample only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from slayerloss._check import ArgumentError, check_choice, check_integer, check_range, message
+from slayerloss.io import Event, crop, to_frames
+
+Transform = Callable[[Event, np.random.Generator], Event]
+
+
+class EventDataset(Dataset[tuple[Tensor, int]], ABC):
+    """Labelled recordings, each binned to frames when it is asked for.
+
+    A subclass gives `read(position)`. Position counts through all recordings of the split; `indices` selects among
+    them.
+
+    Args:
+        labels: the class of each recording of the split.
+        shape: (C, Y, X) of the sensor.
+        num_steps: T; events after it are left out. None gives each recording its own length: use `collate_padded`.
+        step_ms: the width of a time step in ms, above 0.
+        count: True counts the events in each bin, False marks the bins that hold any.
+        flatten: True gives (C * Y * X, T), False (C, Y, X, T).
+        rounding: "floor", or "nearest" as lava-dl bins.
+        indices: the positions that this dataset shall have, in this order; None takes all.
+        transform: function(event, generator) -> event, or a sequence of them, applied to the events before they are
+            binned; see `slayerloss.data.augment`. Events that leave the sensor are dropped.
+        augment_seed: with the epoch (`set_epoch`) and the position it fixes the generator: an item does not depend on
+            what was asked for before, nor on the number of workers or processes.
+
+    Raises:
+        ArgumentError: an option or an index is out of range.
+    """
+
+    def __init__(
+        self,
+        labels: ArrayLike,
+        shape: tuple[int, int, int],
+        *,
+        num_steps: int | None,
+        step_ms: float,
+        count: bool,
+        flatten: bool,
+        rounding: str,
+        indices: ArrayLike | None,
+        transform: Transform | Sequence[Transform] | None,
+        augment_seed: int,
+    ) -> None:
+        name = type(self).__name__
+        if num_steps is not None:
+            check_integer(name, "num_steps", num_steps, 1)
+        check_range(name, "step_ms", step_ms, 0, low_open=True)
+        check_choice(name, "rounding", rounding, ("floor", "nearest"))
+        check_integer(name, "augment_seed", augment_seed, 0)
+        all_labels = np.asarray(labels, np.int64)
+        self.indices = np.arange(len(all_labels)) if indices is None else _indices(name, indices, len(all_labels))
+        self.labels = torch.from_numpy(all_labels[self.indices])
+        self.shape = shape
+        self.num_steps = num_steps
+        self.step_ms = step_ms
+        self.count = count
+        self.flatten = flatten
+        self.rounding = rounding
+        self.transforms = [transform] if callable(transform) else list(transform or ())
+        self.augment_seed = augment_seed
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that live on
+
+    @abstractmethod
+    def read(self, position: int) -> Event:
+        """The recording at a position of the split, without augmentation."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the augmentation: call it before each epoch, also where data loader workers live on."""
+        self._epoch.fill_(check_integer(f"{type(self).__name__}.set_epoch", "epoch", epoch, 0))
+
+    def event(self, index: int) -> Event:
+        """The recording of an item, augmented, cropped to the sensor, times in ms."""
+        position = int(self.indices[index])
+        event = self.read(position)
+        if self.transforms:
+            generator = np.random.default_rng((self.augment_seed, int(self._epoch), position))
+            for transform in self.transforms:
+                event = transform(event, generator)
+            event = crop(event, self.shape)
+        return event
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        event = self.event(index)
+        frames = to_frames(event, self.shape, self.num_steps, self.step_ms, count=self.count, rounding=self.rounding)
+        spikes = torch.from_numpy(frames)
+        return (spikes.flatten(0, -2) if self.flatten else spikes), int(self.labels[index])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} recordings, {self.num_steps} steps of {self.step_ms:g} ms)"
+
+
+def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split a dataset such that each class gives the same part.
+
+    Args:
+        labels: (N,) the class of each sample; `dataset.labels`.
+        fraction: the second part's share of each class, in [0, 1]; rounded to whole samples.
+        seed: fixes the choice.
+
+    Returns:
+        The indices of the first and of the second part, each in ascending order.
+
+    Raises:
+        ArgumentError: `fraction` is not in [0, 1].
+
+    Example:
+        >>> train, valid = stratified_split([0, 0, 0, 0, 1, 1, 1, 1], 0.25)
+        >>> len(train), len(valid)
+        (6, 2)
+    """
+    check_range("stratified_split", "fraction", fraction, 0, 1)
+    classes = np.asarray(labels)
+    rng = np.random.default_rng(seed)
+    second = np.zeros(len(classes), bool)
+    for label in np.unique(classes):
+        members = rng.permutation(np.flatnonzero(classes == label))
+        second[members[: round(fraction * len(members))]] = True
+    return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def _indices(function: str, indices: ArrayLike, size: int) -> NDArray[np.int64]:
+    array = np.asarray(indices)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ArgumentError(
+            message(function, "indices is no list of positions", "whole numbers", f"{array.shape} {array.dtype}")
+        )
+    if array.size and (array.min() < 0 or array.max() >= size):
+        raise ArgumentError(
+            message(function, "indices is out of range", f"0 to {size - 1}", f"{array.min()} to {array.max()}")
+        )
+    return array.astype(np.int64)
