@@ -126,9 +126,7 @@ def _change_events(
 
     last_crossed = np.roll(crossed, 1)
     first = np.diff(pixel, prepend=-1) != 0
-    reference = (rng.random(level.shape[1]) < 0.5).astype(
-        np.int64
-    )  # at first, the whole number below or above the level
+    reference = rng.integers(0, 2, level.shape[1:])  # at first, the whole number below or above the level
     last_crossed[first] = reference[pixel[first]]
     sent = crossed != last_crossed
     frame, pixel, on, crossed = frame[sent], pixel[sent], on[sent], crossed[sent]

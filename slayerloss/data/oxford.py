@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from slayerloss._check import FormatError, check_integer, message
+from slayerloss._check import FormatError, check_choice, check_integer, message
 from slayerloss.io import Event, read_1d_spikes, to_frames
 
 NUM_NEURONS = 200
@@ -22,7 +22,7 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
         root: the folder that holds `input.bs1` and `output.bs1`.
         num_steps: T; spikes after it are left out.
         step_ms: the width of a time step in ms, above 0.
-        rounding: "floor", or "nearest" as lava-dl bins.
+        rounding: "floor", or "lava-dl" as its tutorial does: "nearest" for the input, "floor" for the target.
 
     Raises:
         FormatError: a file is missing or truncated, or has an id of 200 or more.
@@ -46,14 +46,13 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
         self, root: str | os.PathLike[str], num_steps: int = 2000, step_ms: float = 1.0, *, rounding: str = "floor"
     ) -> None:
         check_integer("Oxford", "num_steps", num_steps, 1)
+        check_choice("Oxford", "rounding", rounding, ("floor", "lava-dl"))
         self.num_steps = num_steps
         self.step_ms = step_ms
-        self.input, self.target = (
-            torch.from_numpy(
-                to_frames(_neurons(Path(root) / name), (1, NUM_NEURONS), num_steps, step_ms, rounding=rounding)[0]
-            )
-            for name in ("input.bs1", "output.bs1")
+        self.input = _spikes(
+            Path(root) / "input.bs1", num_steps, step_ms, "floor" if rounding == "floor" else "nearest"
         )
+        self.target = _spikes(Path(root) / "output.bs1", num_steps, step_ms, "floor")
 
     def __len__(self) -> int:
         return 1
@@ -67,8 +66,8 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
         return f"Oxford({self.num_steps} steps of {self.step_ms:g} ms)"
 
 
-def _neurons(path: Path) -> Event:
-    """The spikes of a file as neurons of one channel; the polarity says nothing here."""
+def _spikes(path: Path, num_steps: int, step_ms: float, rounding: str) -> Tensor:
+    """The spikes of a file, (200, T); the polarity says nothing here."""
     if not path.is_file():
         way_out = "datasets/oxford/README.md says where to get it"
         raise FormatError(message("Oxford", f"'{path}' is missing", "input.bs1 and output.bs1", "no file", way_out))
@@ -76,4 +75,5 @@ def _neurons(path: Path) -> Event:
     if event.x.max(initial=0) >= NUM_NEURONS:
         got = f"ids to {event.x.max()}"
         raise FormatError(message("Oxford", f"'{path}' has too many neurons", f"ids below {NUM_NEURONS}", got))
-    return Event(event.x, None, event.c * 0, event.t)
+    event = Event(event.x, None, event.c * 0, event.t)
+    return torch.from_numpy(to_frames(event, (1, NUM_NEURONS), num_steps, step_ms, rounding=rounding)[0])
