@@ -1,0 +1,180 @@
+"""What a training run logged: learning curves and events per layer."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any, TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from slayerloss._check import ArgumentError, FormatError, check_choice, message
+from slayerloss.plot.style import MUTED, PALETTE, RIVAL, TRUE, WIDTH, label_ends, label_size, new_axes, title
+
+Metrics: TypeAlias = "str | PathLike[str] | Mapping[str, Sequence[float]]"
+
+# Stage of a run -> its colour.
+STAGES = {"train": MUTED, "valid": TRUE, "test": RIVAL}
+
+
+def read_metrics(path: str | PathLike[str]) -> dict[str, np.ndarray]:
+    """Read the columns of a `metrics.csv`; a field left empty is NaN.
+
+    Args:
+        path: the file that Lightning's CSVLogger writes.
+
+    Returns:
+        Column name -> (rows,) float64.
+
+    Raises:
+        FormatError: the file has no header, no column `epoch`, or a field that is no number.
+        OSError: it cannot be opened.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        names = reader.fieldnames or []
+    if "epoch" not in names:
+        found = ", ".join(names) or "an empty file"
+        raise FormatError(message("read_metrics", f"{path} is no metrics file", "a column 'epoch'", found))
+    try:
+        return {name: np.array([float(row[name] or "nan") for row in rows]) for name in names}
+    except (TypeError, ValueError) as error:
+        problem = f"{path} holds a field that is no number"
+        raise FormatError(message("read_metrics", problem, "numbers", error)) from None
+
+
+def learning_curve(metrics: Metrics, quantity: str = "loss", ax: Axes | None = None, *, scale: str = "linear") -> Axes:
+    """Draw a quantity over the epochs, for training, validation and test, with the best validation marked.
+
+    Args:
+        metrics: a `metrics.csv`, or its columns by name: `epoch`, `train_<quantity>`, `valid_<quantity>`,
+            `test_<quantity>`, each of one length with NaN where nothing was logged. Several values of one epoch are
+            averaged.
+        quantity: "loss", "accuracy" or another column name without the stage. An accuracy is drawn in percent and its
+            best is the highest; of anything else the best is the lowest.
+        ax: where to draw; None makes a figure.
+        scale: "linear" or "log".
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ArgumentError: no stage has the quantity; the columns that exist are named.
+        FormatError: the file is no metrics file.
+
+    Example:
+        >>> ax = learning_curve({"epoch": [0, 1], "train_loss": [2.0, 1.0]}, "loss")
+        >>> ax.lines[0].get_ydata().tolist()
+        [2.0, 1.0]
+    """
+    check_choice("learning_curve", "scale", scale, ("linear", "log"))
+    columns = read_columns(metrics)
+    curves = {stage: per_epoch(columns, f"{stage}_{quantity}") for stage in STAGES}
+    curves = {stage: curve for stage, curve in curves.items() if curve[0].size}
+    if not curves:
+        have = ", ".join(sorted(columns))
+        raise ArgumentError(message("learning_curve", f"nothing logged {quantity!r}", "a column of it", have))
+
+    ax = new_axes(ax)
+    is_accuracy = quantity.endswith("accuracy")
+    ax.set_yscale(scale)
+    ends = []
+    for stage, (epochs, values) in curves.items():
+        color = STAGES[stage]
+        ax.plot(epochs, values, color=color, marker="o" if epochs.size == 1 else None, markersize=4, label=stage)
+        ends.append((values[-1], f"{stage} {_value(values[-1], is_accuracy)}", color))
+    if "valid" in curves and curves["valid"][0].size > 1:
+        _mark_best(ax, *curves["valid"], is_accuracy)
+    if is_accuracy:
+        ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    ax.set(xlabel="epoch", ylabel=quantity.replace("_", " "))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    label_ends(ax, ends)
+    return ax
+
+
+def events_per_layer(events: Mapping[str, Any], ax: Axes | None = None) -> Axes:
+    """Draw how many events each layer sends: bars of one evaluation, or a line per layer over the epochs.
+
+    Args:
+        events: layer name -> events per sample, in the order of the layers; or name -> one value per epoch.
+        ax: where to draw; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ArgumentError: `events` is empty, or mixes single values and series, or a value is negative or not finite.
+
+    Example:
+        >>> ax = events_per_layer({"input": 4000.0, "hidden": 900.0})
+        >>> [float(bar.get_width()) for bar in ax.patches]
+        [4000.0, 900.0]
+    """
+    series = {str(name): np.asarray(values, dtype=float) for name, values in events.items()}
+    dimensions = sorted({values.ndim for values in series.values()})
+    if dimensions not in ([0], [1]):
+        rule = "layers with one number each, or with one series each"
+        raise ArgumentError(message("events_per_layer", "events has the wrong form", rule, f"dimensions {dimensions}"))
+    for name, values in series.items():
+        if not np.all(np.isfinite(values) & (values >= 0)):
+            raise ArgumentError(message("events_per_layer", f"events of {name!r} are no counts", "values >= 0", values))
+    ax = new_axes(ax, (WIDTH, 0.6 + 0.26 * len(series) if dimensions == [0] else 3.0))
+    if dimensions == [0]:
+        _bars(ax, {name: float(values) for name, values in series.items()})
+    else:
+        _lines(ax, series)
+    return ax
+
+
+def read_columns(metrics: Metrics) -> dict[str, np.ndarray]:
+    """The columns of a file or of a mapping, as arrays."""
+    if isinstance(metrics, Mapping):
+        return {name: np.asarray(values, dtype=float) for name, values in metrics.items()}
+    return read_metrics(metrics)
+
+
+def per_epoch(columns: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The epochs in which `name` was logged and its mean in each."""
+    values = columns.get(name, np.empty(0))
+    epochs = columns["epoch"] if values.size else values
+    logged = np.isfinite(values) & np.isfinite(epochs)
+    unique, place = np.unique(epochs[logged], return_inverse=True)
+    return unique, np.bincount(place, values[logged]) / np.maximum(np.bincount(place), 1)
+
+
+def _value(value: float, is_accuracy: bool) -> str:
+    if is_accuracy:
+        return f"{100 * value:.1f} %"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _mark_best(ax: Axes, epochs: np.ndarray, values: np.ndarray, is_accuracy: bool) -> None:
+    best = int(values.argmax() if is_accuracy else values.argmin())
+    ax.plot(epochs[best], values[best], "o", color=TRUE, markersize=4)
+    title(ax, f"best validation {_value(values[best], is_accuracy)} in epoch {epochs[best]:.0f}", color=TRUE)
+
+
+def _bars(ax: Axes, counts: Mapping[str, float]) -> None:
+    bars = ax.barh(list(counts), list(counts.values()), color=PALETTE[0], height=0.6)
+    texts = [f"{count:,.0f}" if count >= 10 else f"{count:.3g}" for count in counts.values()]
+    ax.bar_label(bars, texts, padding=3, fontsize=label_size(ax))
+    ax.invert_yaxis()
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.tick_params(length=0)
+    ax.set_xticks([])
+    ax.set_xlabel("events per sample", loc="left")
+
+
+def _lines(ax: Axes, series: Mapping[str, np.ndarray]) -> None:
+    colors = [PALETTE[i % len(PALETTE)] for i in range(len(series))]
+    for (name, values), color in zip(series.items(), colors, strict=True):
+        ax.plot(values, color=color, marker="o" if values.size == 1 else None, markersize=4, label=name)
+    ax.set(xlabel="epoch", ylabel="events per sample")
+    ax.set_ylim(bottom=0)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    label_ends(ax, [(v[-1], name, color) for (name, v), color in zip(series.items(), colors, strict=True) if v.size])

@@ -1,0 +1,191 @@
+"""Rasters: which neuron spikes when."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.ticker import MaxNLocator
+
+from slayerloss._check import check_integer, check_same_shape
+from slayerloss.plot._arrays import check_names, one_sample, step_unit
+from slayerloss.plot.style import (
+    ERROR,
+    FAINT,
+    INK,
+    OUTPUT,
+    TARGET_HALO,
+    TARGET_TEXT,
+    TRUE,
+    WIDTH,
+    color_key,
+    new_axes,
+    time_axis,
+)
+
+_MOST_TICKS = 64  # neurons whose spikes are drawn as ticks; more are drawn as dots
+_MOST_NAMES = 24  # neurons whose names stand at the y axis
+
+
+def raster(
+    spikes: Any,
+    ax: Axes | None = None,
+    *,
+    highlight: int | Collection[int] | None = None,
+    names: Sequence[str] | None = None,
+    sample: int = 0,
+    lengths: Any = None,
+    step_ms: float | None = None,
+) -> Axes:
+    """Draw a mark for every spike, time to the right and neurons upwards.
+
+    Up to 64 neurons get ticks, more get dots whose size falls with their number; where dots would hide each other, the
+    share of spikes is drawn as grey. A graded spike is the paler the smaller it is, a negative one has another colour.
+
+    Args:
+        spikes: (C, T) or (C, H, W, T), or a batch of them; channels and space become one axis.
+        ax: where to draw; None makes a figure.
+        highlight: a neuron, or several, in colour; the others recede.
+        names: of the C neurons, at the axis if there are at most 24.
+        sample: which of a batch.
+        lengths: steps of the sample, or (N,) of a batch.
+        step_ms: milliseconds per step; None counts steps.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ShapeError: `spikes` has another number of dimensions, or is empty.
+        ArgumentError: a highlighted neuron, `sample` or the number of `names` is out of range.
+
+    Example:
+        >>> ax = raster([[0, 1, 0, 1], [1, 0, 0, 0]], names=["left", "right"])
+        >>> len(ax.collections[0].get_segments())
+        3
+    """
+    values = one_sample("raster", spikes, sample=sample, lengths=lengths).numpy()
+    unit = step_unit("raster", step_ms)
+    num_neurons, num_steps = values.shape
+    names = check_names("raster", names, num_neurons)
+    chosen = _indices("raster", highlight, num_neurons)
+
+    ax = new_axes(ax)
+    rows, steps = np.nonzero(values)
+    if num_neurons > _MOST_TICKS and rows.size > _area(ax):  # dots of half a point
+        _density(ax, values, unit)
+    else:
+        colors = _graded(values[rows, steps], FAINT if chosen else INK)
+        colors[np.isin(rows, chosen), :3] = to_rgba(TRUE)[:3]
+        _marks(ax, rows, steps * unit, colors, num_neurons)
+    _neuron_axis(ax, num_neurons, names)
+    time_axis(ax, num_steps, step_ms)
+    return ax
+
+
+def raster_pair(
+    output: Any,
+    target: Any,
+    ax: Axes | None = None,
+    *,
+    sample: int = 0,
+    lengths: Any = None,
+    step_ms: float | None = None,
+) -> Axes:
+    """Draw output spikes, small and blue, over target spikes, large and orange.
+
+    A blue mark in an orange one is a spike in its place; an orange one alone is missing, a blue one alone is too many.
+
+    Args:
+        output: (C, T) or (C, H, W, T), or a batch of them.
+        target: the same shape.
+        ax: where to draw; None makes a figure.
+        sample: which of a batch.
+        lengths: steps of the sample, or (N,) of a batch.
+        step_ms: milliseconds per step; None counts steps.
+
+    Returns:
+        The Axes; its artists are labelled "target" and "output".
+
+    Raises:
+        ShapeError: the shapes differ or are not those of events.
+
+    Example:
+        >>> ax = raster_pair([[0, 1, 1]], [[0, 1, 0]])
+        >>> [artist.get_label() for artist in ax.collections]
+        ['target', 'output']
+    """
+    sent = one_sample("raster_pair", output, sample=sample, lengths=lengths, argument="output").numpy()
+    wanted = one_sample("raster_pair", target, sample=sample, lengths=lengths, argument="target").numpy()
+    check_same_shape("raster_pair", "output", sent, "target", wanted)
+    unit = step_unit("raster_pair", step_ms)
+
+    ax = new_axes(ax, (WIDTH, 4.0))
+    num_neurons, num_steps = sent.shape
+    for values, color, width, label in ((wanted, TARGET_HALO, 3.0, "target"), (sent, OUTPUT, 1.0, "output")):
+        rows, steps = np.nonzero(values)
+        _marks(ax, rows, steps * unit, to_rgba(color), num_neurons, width=width, label=label)
+    _neuron_axis(ax, num_neurons, None)
+    time_axis(ax, num_steps, step_ms)
+    color_key(ax, [("target", TARGET_TEXT), ("output", OUTPUT)])
+    return ax
+
+
+def _indices(function: str, highlight: int | Collection[int] | None, num_neurons: int) -> list[int]:
+    if highlight is None:
+        return []
+    several = highlight if isinstance(highlight, Collection) else [highlight]
+    return [check_integer(function, "highlight", index, 0, num_neurons - 1) for index in several]
+
+
+def _graded(values: np.ndarray, color: str) -> np.ndarray:
+    """One RGBA per spike: paler the smaller its magnitude, in the colour of errors if it is negative."""
+    colors = np.tile(to_rgba(color), (values.size, 1))
+    colors[values < 0] = to_rgba(ERROR)
+    if values.size:
+        colors[:, 3] = 0.25 + 0.75 * np.abs(values) / np.abs(values).max()
+    return colors
+
+
+def _marks(
+    ax: Axes, rows: np.ndarray, times: np.ndarray, colors: Any, num_neurons: int, *, width: float = 1.0, label: str = ""
+) -> None:
+    if num_neurons <= _MOST_TICKS:
+        ax.vlines(times, rows - 0.4, rows + 0.4, colors=colors, linewidths=width, label=label)
+        return
+    size = width * dot_size(ax, rows.size) ** 2
+    ax.scatter(times, rows, s=size, color=colors, marker="s", linewidths=0, label=label, rasterized=True)
+
+
+def dot_size(ax: Axes, num_spikes: int) -> float:
+    """How wide dots may be, in [0.5, 2] points, so that together they fill at most a quarter of the Axes."""
+    return float(np.clip(np.sqrt(0.25 * _area(ax) / max(num_spikes, 1)), 0.5, 2.0))
+
+
+def _area(ax: Axes) -> float:
+    """The size of the Axes in square points."""
+    return float(np.prod(ax.get_window_extent().size) * (72 / ax.figure.dpi) ** 2)
+
+
+def _density(ax: Axes, values: np.ndarray, unit: float) -> None:
+    """Where dots would hide each other: the share of spikes in blocks of neurons and steps, as grey."""
+    num_neurons, num_steps = values.shape
+    row_edges = np.unique(np.linspace(0, num_neurons, min(num_neurons, 200) + 1).astype(int))
+    step_edges = np.unique(np.linspace(0, num_steps, min(num_steps, 400) + 1).astype(int))
+    sums = np.add.reduceat(np.add.reduceat(values != 0, row_edges[:-1], axis=0, dtype=int), step_edges[:-1], axis=1)
+    share = sums / np.outer(np.diff(row_edges), np.diff(step_edges))
+    mesh = ax.pcolormesh((step_edges - 0.5) * unit, row_edges - 0.5, share, cmap="Greys", vmin=0, rasterized=True)
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=30, label="spikes per neuron and step")
+    bar.outline.set_visible(False)
+
+
+def _neuron_axis(ax: Axes, num_neurons: int, names: list[str] | None) -> None:
+    ax.set_ylim(-0.6, num_neurons - 0.4)
+    if names is not None and num_neurons <= _MOST_NAMES:
+        ax.set_yticks(range(num_neurons), names)
+        ax.tick_params(axis="y", length=0)
+    else:
+        ax.set_ylabel("neuron")
+        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
