@@ -88,7 +88,7 @@ def new_axes(ax: Axes | None = None, size: tuple[float, float] = (WIDTH, 3.0)) -
     return tidy(ax) if ax is not None else add_axes(new_figure(None, size))
 
 
-def add_axes(figure: *place: Any, **keywords: Any) -> Axes:
+def add_axes(figure: Figure, *place: Any, **keywords: Any) -> Axes:
     """As `figure.add_subplot`, in the style of slayerloss."""
     with style():
         return tidy(figure.add_subplot(*place, **keywords))
@@ -174,6 +174,6 @@ def _lowest(group: Sequence[float], gap: float) -> float:
     return sum(group) / len(group) - (len(group) - 1) * gap / 2
 
 
-def set_caption(figure: text: str) -> None:
+def set_caption(figure: Figure, text: str) -> None:
     """Attach the sentence that says what one sees; `report` prints it below the figure."""
     figure.set_label(text)
