@@ -32,10 +32,10 @@ from slayerloss.functional.window import moving_window as window_mean
 class ClassRates(NamedTuple):
     """The rates that a loss compares, and what belongs to them; floats are float32 or float64."""
 
-    rate: Tensor
+    rates: Tensor
     """(N, C), or (N, C, T) with a window."""
     num_steps: Tensor
-    """The steps behind each rate, broadcastable to `rate`."""
+    """The steps behind each rate, broadcastable to `rates`."""
     class_weight: Tensor
     """(C,), or (C, 1) with a window."""
     counted: Tensor
@@ -84,31 +84,28 @@ def class_rates(
     if class_weights is not None:
         weight = as_class_weights(function, class_weights).to(weight)
         check_shape(function, "class_weights", weight, (num_classes,))
-    counted = torch.ones(num_samples, dtype=torch.bool, device=spikes.device)
+    ends = torch.full((num_samples,), num_steps, device=spikes.device) if lengths is None else lengths
     if moving_window is None:
-        steps = torch.full_like(counted, num_steps, dtype=dtype) if lengths is None else lengths.to(dtype)
-        return ClassRates(rate(spikes, lengths=lengths), steps[:, None], weight, counted)
-    steps = torch.full((num_steps,), moving_window, dtype=dtype, device=spikes.device)
+        return ClassRates(rate(spikes, lengths=lengths), ends.to(dtype)[:, None], weight, ends > 0)
+    behind = torch.full((num_steps,), moving_window, dtype=dtype, device=spikes.device)
     if start == "seen":
-        steps = torch.minimum(steps, torch.arange(1, num_steps + 1, device=spikes.device))
-    counted = counted[:, None].expand(-1, num_steps) if lengths is None else time_mask(lengths, num_steps)
+        behind = torch.minimum(behind, torch.arange(1, num_steps + 1, device=spikes.device))
     rates = cast(Tensor, window_mean(spikes, moving_window, start=start, lengths=lengths))
-    return ClassRates(rates, steps, weight[:, None], counted)
+    return ClassRates(rates, behind, weight[:, None], time_mask(ends, num_steps))
 
 
-def label_terms(function: str, spikes: Tensor, labels: Tensor, rates: ClassRates, ignore_index: int | None) -> Terms:
-    """Check `labels` and align them with `rates`; (N,) labels hold for every step of a window."""
-    windowed = rates.rate.ndim == 3
+def label_terms(function: str, spikes: Tensor, labels: Tensor, given: ClassRates, ignore_index: int | None) -> Terms:
+    """Check `labels` and align them with the rates; (N,) labels hold for every step of a window."""
+    windowed = given.rates.ndim == 3
     check_labels(function, labels, spikes, windowed=windowed)
-    if windowed and labels.ndim == 1:
-        labels = labels[:, None]
-    counted = rates.counted
+    label, counted, way_out = labels.long(), given.counted, "ignore_index=K masks the labels that are K"
+    if windowed and label.ndim == 1:
+        label = label[:, None]
     if ignore_index is not None:
-        counted = counted & (labels != check_integer(function, "ignore_index", ignore_index))
-    label = torch.where(counted, labels.long(), 0)
-    way_out = "ignore_index=K masks the labels that are K" if ignore_index is None else ""
-    check_values(function, "labels", label, 0, rates.rate.shape[1] - 1, way_out)
-    return Terms(label, counted, rates.class_weight.flatten()[label] * counted)
+        counted, way_out = counted & (label != check_integer(function, "ignore_index", ignore_index)), ""
+    label = torch.where(counted, label, 0)
+    check_values(function, "labels", label, 0, given.rates.shape[1] - 1, way_out)
+    return Terms(label, counted, given.class_weight.flatten()[label] * counted)
 
 
 def as_class_weights(function: str, class_weights: Tensor | Sequence[float]) -> Tensor:

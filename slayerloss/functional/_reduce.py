@@ -47,6 +47,5 @@ def mean_over_processes(total: Tensor, count: Tensor | int) -> Tensor:
         >>> mean_over_processes(torch.tensor([6.0, 3.0]), 3)
         tensor([2., 1.])
     """
-    counts = torch.as_tensor(count, dtype=total.dtype, device=total.device).expand_as(total)
-    total, counts = sum_over_processes(torch.stack([total, counts]))
+    total, counts = sum_over_processes(torch.stack([total, torch.ones_like(total) * count]))
     return total / counts.clamp_min(1)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_choice, check_events, check_lengths, check_range
+from slayerloss._check import check_choice, check_events, check_lengths, check_range, check_same_device
 from slayerloss.functional._reduce import REDUCTIONS, mean_over_processes
 from slayerloss.functional.events import accumulation_dtype, mask_steps
 
@@ -108,6 +108,7 @@ def _mean_rate(
     check_events(function, spikes)
     if lengths is not None:
         check_lengths(function, lengths, spikes.shape[0], spikes.shape[-1])
+        check_same_device(function, "lengths", lengths, "spikes", spikes)
     x = mask_steps(spikes.to(accumulation_dtype(spikes)), lengths)
     x = torch.where(x < 0, -x, x) if raises_silent else x.abs()
     total = x.sum([dim for dim in range(x.ndim) if dim != 1]) if per_channel else x.sum()

@@ -87,18 +87,20 @@ def spike_max(
         ``lava.lib.dl.slayer.loss.SpikeMax``.
     """
     check_options(moving_window, mode, reduction, label_smoothing, temperature, start)
-    rates = class_rates("spike_max", spikes, moving_window, start, lengths, class_weights)
-    terms = label_terms("spike_max", spikes, labels, rates, ignore_index)
+    given = class_rates("spike_max", spikes, moving_window, start, lengths, class_weights)
+    terms = label_terms("spike_max", spikes, labels, given, ignore_index)
     label = terms.label.unsqueeze(1)
-    asked = rates.rate if label_smoothing else rates.rate.gather(1, label)  # all classes, or the true one
+    asked = given.rates if label_smoothing else given.rates.gather(1, label)  # of all classes, or of the true one
     if mode == "probability":
-        surprise = _surprise_probability(rates.rate, asked, rates.num_steps)
+        surprise = _surprise_probability(given.rates, asked, given.num_steps)
     else:
-        surprise = _surprise_softmax(rates.rate, asked, temperature)
-    if not label_smoothing:
-        return reduce_loss(terms.weight * surprise.squeeze(1), terms.weight, reduction)
-    loss = (1 - label_smoothing) * terms.weight * surprise.gather(1, label).squeeze(1)
-    loss = loss + label_smoothing * terms.counted * (rates.class_weight * surprise).mean(1)
+        surprise = _surprise_softmax(given.rates, asked, temperature)
+    if label_smoothing:
+        true = terms.weight * surprise.gather(1, label).squeeze(1)
+        every = terms.counted * (given.class_weight * surprise).mean(1)
+        loss = (1 - label_smoothing) * true + label_smoothing * every
+    else:
+        loss = terms.weight * surprise.squeeze(1)
     return reduce_loss(loss, terms.weight, reduction)
 
 
@@ -117,7 +119,7 @@ def check_options(
 
 
 def _surprise_probability(rates: Tensor, asked: Tensor, num_steps: Tensor) -> Tensor:
-    """-log of the share that the rates `asked`, some of `rates`, have in the sum, as the docstring above has it."""
+    """The equation of `spike_max` for each rate in `asked`, a part of `rates`, as that of the true class."""
     missing = (1 / num_steps - asked).clamp_min(0)
     total = rates.sum(1, keepdim=True) + rates.shape[1] * num_steps * missing.square() + EPSILON
     return _log(total / (asked + missing)) + num_steps * missing

@@ -80,10 +80,10 @@ def spike_moid(
         lava-dl 0.6.0, ``lava.lib.dl.slayer.loss.SpikeMoid``.
     """
     check_options(moving_window, reduction, alpha, theta, start)
-    rates = class_rates("spike_moid", spikes, moving_window, start, lengths, class_weights)
-    target, counted = _targets(spikes, targets, rates, ignore_index)
-    logits = (rates.rate - theta) / alpha
-    weight = counted * rates.class_weight
+    given = class_rates("spike_moid", spikes, moving_window, start, lengths, class_weights)
+    target, counted = _targets(spikes, targets, given, ignore_index)
+    weight = counted * given.class_weight
+    logits = (given.rates - theta) / alpha
     loss = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
     return reduce_loss(loss.sum(1), weight.sum(1), reduction)
 
@@ -95,22 +95,21 @@ def check_options(moving_window: int | None, reduction: str, alpha: float, theta
     check_range("spike_moid", "theta", theta)
 
 
-def _targets(spikes: Tensor, targets: Tensor, rates: ClassRates, ignore_index: int | None) -> tuple[Tensor, Tensor]:
+def _targets(spikes: Tensor, targets: Tensor, given: ClassRates, ignore_index: int | None) -> tuple[Tensor, Tensor]:
     """Check the targets; return them, and where they are counted, both in the shape of the rates."""
-    r = rates.rate
-    if _are_labels(spikes, targets, r):
-        terms = label_terms("spike_moid", spikes, targets, rates, ignore_index)
-        one_hot = torch.zeros_like(r).scatter(1, terms.label.unsqueeze(1), 1.0)
-        return one_hot, terms.counted.unsqueeze(1).expand_as(r)
+    rates, counted = given.rates, given.counted.unsqueeze(1)
+    if _are_labels(spikes, targets, rates):
+        terms = label_terms("spike_moid", spikes, targets, given, ignore_index)
+        one_hot = torch.zeros_like(rates).scatter(1, terms.label.unsqueeze(1), 1.0)
+        return one_hot, terms.counted.unsqueeze(1).expand_as(rates)
     check_same_device("spike_moid", "targets", targets, "spikes", spikes)
-    per_step = targets.numel() == r.numel() and r.ndim == 3
-    targets = targets.reshape(r.shape if per_step else (*r.shape[:2], *[1] * (r.ndim - 2)))
-    counted = rates.counted.unsqueeze(1)
+    per_step = targets.numel() == rates.numel()  # if there are steps at all
+    target = targets.to(rates).reshape(rates.shape if per_step else (*rates.shape[:2], 1))
     if ignore_index is not None:
-        counted = counted & (targets != check_integer("spike_moid", "ignore_index", ignore_index))
-    targets = torch.where(counted, targets.to(r), 0.0).expand_as(r)
-    check_values("spike_moid", "targets", targets, 0.0, 1.0)
-    return targets, counted.expand_as(r)
+        counted = counted & (target != check_integer("spike_moid", "ignore_index", ignore_index))
+    target = torch.where(counted, target, 0.0)
+    check_values("spike_moid", "targets", target, 0.0, 1.0)
+    return target.expand_as(rates), counted.expand_as(rates)
 
 
 def _are_labels(spikes: Tensor, targets: Tensor, rates: Tensor) -> bool:

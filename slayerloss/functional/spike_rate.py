@@ -67,12 +67,11 @@ def spike_rate(
         ``lava.lib.dl.slayer.loss.SpikeRate``.
     """
     check_options(true_rate, false_rate, moving_window, reduction, start)
-    rates = class_rates("spike_rate", spikes, moving_window, start, lengths, class_weights)
-    terms = label_terms("spike_rate", spikes, labels, rates, ignore_index)
-    r = rates.rate
-    target = torch.full_like(r, false_rate).scatter(1, terms.label.unsqueeze(1), true_rate)
-    distance = (r - target).square().sum(1)
-    return reduce_loss(terms.weight * distance, terms.weight * r.shape[1], reduction)
+    given = class_rates("spike_rate", spikes, moving_window, start, lengths, class_weights)
+    terms = label_terms("spike_rate", spikes, labels, given, ignore_index)
+    target = torch.full_like(given.rates, false_rate).scatter(1, terms.label.unsqueeze(1), true_rate)
+    distance = (given.rates - target).square().sum(1)
+    return reduce_loss(terms.weight * distance, terms.weight * target.shape[1], reduction)
 
 
 def check_options(true_rate: float, false_rate: float, moving_window: int | None, reduction: str, start: str) -> None:

@@ -80,6 +80,7 @@ def spike_time(
     )  # the filter is linear: of the difference it is the difference of the filtered
     if lengths is not None:
         check_lengths("spike_time", lengths, spikes.shape[0], spikes.shape[-1])
+        check_same_device("spike_time", "lengths", lengths, "spikes", spikes)
         difference = mask_steps(difference, lengths)
     loss = difference.square().flatten(1).sum(1)
     steps = torch.full_like(loss, spikes.shape[-1]) if lengths is None else lengths.to(loss)

@@ -1,4 +1,8 @@
-"""Losses as modules: arguments are kept and checked once, the mathematics is in `slayerloss.functional`."""
+"""Losses as modules: they check and keep the arguments; the mathematics is in `slayerloss.functional`.
+
+In a group of processes each loss averages, over the processes, to that of the whole batch: a "sum" is P times the local
+one, a "mean" divides by what all processes count, and the rates in SparsityEnforcer are those of the whole batch.
+"""
 
 from __future__ import annotations
 
