@@ -89,6 +89,8 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     """
     import torch
 
+    from slayerloss.block import reset_state
+
     description = file if isinstance(file, Description) else read(file)
     model = copy.deepcopy(model).eval()
     blocks = [(name, block) for name, block in find_blocks(model) if getattr(block, "neuron", None) is not None]
@@ -102,7 +104,7 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
         x = batch if isinstance(batch, torch.Tensor) else batch[0]
         if network is None:
             network = Network(description, input_shape=_image_shape(description, x))
-        _reset(model)
+        reset_state(model)
         with torch.no_grad():
             model(x)
             recording = network.run(_integers(blocks[0][1], x))
@@ -110,12 +112,6 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     result.fields_differ = _fields_differ(model, description)
     result.intact = description.checksum_stored in (None, description.checksum())
     return result
-
-
-def _reset(model: Module) -> None:
-    from slayerloss.block import reset_state
-
-    reset_state(model)
 
 
 def _image_shape(description: Description, x: Tensor) -> tuple[int, int, int] | None:

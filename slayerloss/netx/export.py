@@ -8,6 +8,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slayerloss._check import ArgumentError, message
 from slayerloss.netx.check import Finding, check
 from slayerloss.netx.description import Description
@@ -88,6 +90,8 @@ def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> t
         label = f"{name} ({type(block).__name__})" if name else type(block).__name__
         _refuse(block, label)
         fields = block.layer_fields()
+        if fields["type"] == "conv" and "bias" in fields:  # Lava wants one a channel, a norm may have one for all
+            fields["bias"] = np.broadcast_to(fields["bias"], fields["shape"][:1])
         if fields["type"] == "flatten" and len(shape) == 1:
             continue  # it does nothing, and Lava could not load it
         if fields["type"].startswith("dense") and len(shape) == 3 and layers[-1]["type"] != "flatten":
@@ -104,7 +108,10 @@ def _shaped(model: Module, input_shape: Sequence[int] | None) -> Module:
         return model
     import torch
 
+    from slayerloss.block import reset_state
+
     model = copy.deepcopy(model).eval()
+    reset_state(model)
     with torch.no_grad():
         model(torch.zeros(1, *input_shape, 1))
     return model
@@ -143,6 +150,11 @@ def find_blocks(model: Module) -> list[Named]:
     blocks = _collect(model, "")
     if not blocks:
         raise ArgumentError(message("export", "model has no blocks", "slayerloss.block", type(model).__name__))
+    names: dict[int, str] = {}
+    for name, block in blocks:
+        if id(block) in names:
+            raise _unclear(f"layer {name} is layer {names[id(block)]} once more", "the same block", "Use a deep copy")
+        names[id(block)] = name
     return blocks
 
 
@@ -151,7 +163,10 @@ def _collect(module: Any, name: str) -> list[Named]:
 
     if hasattr(module, "layer_fields"):
         return [(name, module)]
-    children = [(f"{name}.{key}" if name else key, child) for key, child in module.named_children()]
+    # named_children would leave out a module that comes twice
+    children = [
+        (f"{name}.{key}" if name else key, child) for key, child in module._modules.items() if child is not None
+    ]
     if isinstance(module, (Sequential, ModuleList)):
         for key, child in children:
             if not _holds_blocks(child) and any(True for _ in child.parameters()):
@@ -167,7 +182,5 @@ def _holds_blocks(module: Any) -> bool:
     return any(hasattr(child, "layer_fields") for child in module.modules())
 
 
-def _unclear(problem: str, got: object) -> ArgumentError:
-    return ArgumentError(
-        message("export", problem, "a Sequential of blocks", got, "Pass the blocks in a torch.nn.Sequential")
-    )
+def _unclear(problem: str, got: object, way_out: str = "Pass the blocks in a torch.nn.Sequential") -> ArgumentError:
+    return ArgumentError(message("export", problem, "one block after the other", got, way_out))

@@ -98,6 +98,7 @@ class Network:
             check_integer("Network", "num_layers", num_layers, 1)
         if reset_interval is not None:
             check_integer("Network", "reset_interval", reset_interval, 1)
+        check_integer("Network", "skip_layers", skip_layers, 0)
         self.input_message_bits = check_integer("Network", "input_message_bits", input_message_bits, 0, 32)
         layers = whole.layers[:num_layers]
         self.description = Description(layers, source=whole.source)
@@ -111,6 +112,8 @@ class Network:
             if _makes_process(layers[i]):
                 offset = reset_offset + 1 + len(self._stages)
                 self._stages.append(_stage(i, layers[i], reset_interval, offset))
+        if any(_makes_process(layer) for layer in layers[:first]):
+            self.input_message_bits = 0  # the input is what a skipped layer would send: spikes
         self._feeds_neurons = layers[first].type == "input"
         self.input_shape = _input_shape(self.description, first, input_shape)
 
@@ -199,10 +202,11 @@ class Network:
         if values.ndim < 2 or 0 in values.shape or (math.prod(own) != shape[0] if flat else own != shape):
             expected = f"(N, {', '.join(map(str, shape))}, T), or without N"
             raise ShapeError(message("Network.run", "x does not fit the network", expected, values.shape))
+        _check_whole(values)
         values = np.moveaxis(values if batched else values[None], -1, 0)
         if not self._feeds_neurons and self.input_message_bits == 0:
-            return np.ascontiguousarray(values != 0).astype(np.int8), batched
-        return np.ascontiguousarray(values).astype(np.int32), batched
+            return np.ascontiguousarray(values != 0).view(np.int8), batched
+        return np.ascontiguousarray(values, np.int32), batched
 
 
 def _refuse(description: Description) -> None:
@@ -257,8 +261,19 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
 
 
 def _numpy(x: Any) -> Array:
-    """An array of integers or of floats without fractions; torch tensors as well, without importing torch."""
+    """An array of real numbers; of a torch tensor as well, without importing torch."""
     values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     if values.dtype.kind not in "biuf":
         raise DtypeError(message("Network", "x is not of real numbers", "integers or floats", values.dtype))
     return values
+
+
+def _check_whole(x: Array) -> None:
+    """Raise ArgumentError unless all values are whole and fit into int32."""
+    expected = "whole numbers of at most 31 bits"
+    if x.dtype.kind == "f" and not np.array_equal(x, np.trunc(x)):
+        raise ArgumentError(
+            message("Network.run", "x has fractions or NaN", expected, x.dtype, "Network.encode cuts them")
+        )
+    if x.dtype.itemsize > 2 and max(float(x.max()), -float(x.min())) >= 1 << 31:
+        raise ArgumentError(message("Network.run", "x has too large values", expected, f"{x.min()} to {x.max()}"))

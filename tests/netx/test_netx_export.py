@@ -1,0 +1,288 @@
+"""From blocks to files: what is written, what is refused, and whether the file does what the model does."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.nn import Module, ModuleList, Sequential
+
+from slayerloss import netx
+from slayerloss._check import ArgumentError
+from slayerloss.block import cuba
+from slayerloss.neuron.norm import MeanOnlyBatchNorm
+
+NEURON = {"threshold": 0.6, "current_decay": 0.25, "voltage_decay": 0.03}
+NORM = {**NEURON, "norm": MeanOnlyBatchNorm}
+CHANNELS = {**NEURON, "shared_param": False}
+
+
+def spikes(*shape: int) -> torch.Tensor:
+    return (torch.rand(shape) < 0.3).float()
+
+
+def dense_with_delays() -> tuple[Module, torch.Tensor]:
+    first = cuba.Dense(NEURON, 20, 24, weight_norm=True, delay=True)
+    return Sequential(first, cuba.Dense(NORM, 24, 16, delay=True), cuba.Dense(CHANNELS, 16, 8)), spikes(4, 20, 40)
+
+
+def recurrent() -> tuple[Module, torch.Tensor]:
+    return Sequential(cuba.Dense(NEURON, 20, 24), cuba.Recurrent(NEURON, 24, 16)), spikes(4, 20, 40)
+
+
+def convolutional() -> tuple[Module, torch.Tensor]:
+    conv = cuba.Conv(NORM, 2, 8, 3, stride=(2, 1), padding=(1, 0), weight_scale=2)
+    grouped = cuba.Conv(NEURON, 8, 8, 3, groups=2, dilation=(1, 2), weight_scale=2)
+    return Sequential(conv, grouped, cuba.Flatten(), cuba.Dense(NORM, 128, 10, delay=True)), spikes(3, 2, 12, 10, 30)
+
+
+def with_input() -> tuple[Module, torch.Tensor]:
+    first = cuba.Input(NEURON, weight=1, bias=0.1)
+    return Sequential(first, cuba.Conv(NEURON, 2, 4, 3), cuba.Flatten(), cuba.Dense(NEURON, 320, 5)), spikes(
+        2, 2, 12, 10, 20
+    )
+
+
+def image_into_dense() -> tuple[Module, torch.Tensor]:
+    return Sequential(cuba.Dense(NEURON, (5, 6, 2), 10), cuba.Flatten(), cuba.Dense(NEURON, 10, 4)), spikes(
+        3, 2, 6, 5, 30
+    )
+
+
+def flatten_first() -> tuple[Module, torch.Tensor]:
+    return Sequential(cuba.Flatten(), cuba.Dense(NEURON, 60, 10)), spikes(3, 2, 6, 5, 30)
+
+
+def masked_and_counted() -> tuple[Module, torch.Tensor]:
+    mask = (torch.rand(10, 20) < 0.5).float()
+    return cuba.Dense(NEURON, 20, 10, mask=mask, count_log=True), spikes(3, 20, 30)
+
+
+def persistent() -> tuple[Module, torch.Tensor]:
+    return Sequential(cuba.Dense({**NEURON, "persistent_state": True}, 20, 10)), spikes(3, 20, 30)
+
+
+NETWORKS = [
+    dense_with_delays,
+    recurrent,
+    convolutional,
+    with_input,
+    image_into_dense,
+    flatten_first,
+    masked_and_counted,
+    persistent,
+]
+
+
+def trained(make: Callable[[], tuple[Module, torch.Tensor]], seed: int = 0) -> tuple[Module, torch.Tensor]:
+    """A network whose statistics, delays and shapes are no longer those of the start."""
+    torch.manual_seed(seed)
+    model, x = make()
+    with torch.no_grad():
+        for _ in range(3):
+            model(x)
+        for module in model.modules():
+            if hasattr(module, "whole_delay"):
+                module.delay.copy_(torch.rand_like(module.delay) * 12)
+    return model, x
+
+
+def assert_identical(model: Module, path: Path, x: Any) -> netx.Comparison:
+    comparison = netx.compare(model, path, x)
+    assert comparison.identical, str(comparison)
+    assert not comparison.silent, str(comparison)
+    return comparison
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_file_and_model_spike_alike(make: Any, tmp_path: Path) -> None:
+    model, x = trained(make)
+    findings = netx.export(model, tmp_path / "network.net", input_shape=x.shape[1:-1])
+    assert {f.severity for f in findings} <= {"note"}
+    comparison = assert_identical(model, tmp_path / "network.net", [x, (x.flip(0), "labels")])
+    assert comparison.samples == 2 * len(x)
+    assert len(str(comparison).splitlines()) == 1 + len(comparison.layers)
+    netx.export(model, tmp_path / "without.net")
+    assert_identical(model, tmp_path / "without.net", x)
+
+
+@pytest.mark.parametrize("make", NETWORKS)
+def test_export_leaves_the_model_as_it_was(make: Any, tmp_path: Path) -> None:
+    model, x = trained(make)
+    model.train()
+    before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
+    netx.export(model, tmp_path / "network.net", input_shape=x.shape[1:-1])
+    netx.compare(model, tmp_path / "network.net", x)
+    assert [m.training for m in model.modules()] == modes
+    assert model.state_dict().keys() == before.keys()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    pickle.dumps(model)  # no hooks are left behind
+
+
+def test_the_input_shape_stands_in_for_a_first_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = convolutional()
+    with pytest.raises(ArgumentError, match="does not know its shape"):
+        netx.export(model, tmp_path / "network.net")
+    netx.export(model, tmp_path / "network.net", input_shape=(2, 12, 10))
+    assert netx.Network(tmp_path / "network.net").input_shape == (2, 12, 10)
+    assert netx.read(tmp_path / "network.net").layers[0].type == "input"
+    assert_identical(model, tmp_path / "network.net", x)
+
+
+class Tutorial(Module):
+    def __init__(self, *blocks: Module) -> None:
+        super().__init__()
+        self.blocks = ModuleList(blocks)
+        self.loss = torch.nn.MSELoss()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Wrapper(Module):
+    def __init__(self, **modules: Module) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.network(x)
+
+
+def test_blocks_are_found_where_tutorials_keep_them(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    blocks = [cuba.Dense(NEURON, 20, 10), cuba.Dense(NEURON, 10, 4)]
+    x = spikes(3, 20, 30)
+    models = [Tutorial(*blocks), Wrapper(network=Tutorial(*blocks)), Sequential(blocks[0], Sequential(blocks[1]))]
+    models += [Sequential(blocks[0], torch.nn.Identity(), blocks[1])]
+    files = []
+    for i, model in enumerate(models):
+        netx.export(model, tmp_path / f"{i}.net")
+        assert_identical(model, tmp_path / f"{i}.net", x)
+        files.append(netx.read(tmp_path / f"{i}.net"))
+    assert all(file == files[0] for file in files)
+
+
+def test_models_without_a_clear_order_are_refused(tmp_path: Path) -> None:
+    block = cuba.Dense(NEURON, 4, 4)
+    for model, text in [
+        (Wrapper(first=block, second=cuba.Dense(NEURON, 4, 4)), r"order of the blocks in Wrapper.*'first', 'second'"),
+        (Sequential(block, torch.nn.Linear(4, 4)), "layer 1 is not a block of slayerloss.*Linear"),
+        (torch.nn.Linear(4, 4), "model has no blocks"),
+        (Sequential(block, block), "layer 1 is layer 0 once more"),
+    ]:
+        with pytest.raises(ArgumentError, match=text):
+            netx.export(model, tmp_path / "network.net")
+    assert not list(tmp_path.iterdir())
+
+
+def fill(block: Any, value: float) -> Any:
+    torch.nn.init.constant_(block.synapse.weight, value)
+    return block
+
+
+def with_delay(block: Any, steps: float) -> Any:
+    block.delay.delay.data.fill_(steps)
+    block.delay.max_delay = 100
+    return block
+
+
+class OtherNorm(Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+REFUSED = [
+    (
+        lambda: cuba.Pool(NEURON, 2),
+        (2, 4, 4),
+        r"layer 0 \(Pool\), type: the layer type is 'pool'.*Conv block with a stride",
+    ),
+    (lambda: cuba.Average(2), (4,), r"layer 0 \(Average\), type: the layer type is 'average'.*Use a Dense"),
+    (lambda: cuba.Affine(NEURON, 4, 2), (4,), r"layer 0 \(Affine\): Lava has no such readout.*blocks before it"),
+    (lambda: cuba.Conv(NEURON, 2, 3, 2, delay=True), (2, 4, 4), r"layer 0 \(Conv\), delay: Lava ignores"),
+    (lambda: cuba.Dense({**NEURON, "graded_spike": True}, 4, 2), (4,), "gradedSpike: Lava sends 1"),
+    (
+        lambda: cuba.Recurrent(NEURON, 4, 2, delay=True),
+        (4,),
+        r"layer 0 \(Recurrent\), delay: .*recurrent layer with delays",
+    ),
+    (lambda: with_delay(cuba.Dense(NEURON, 4, 2, delay=True), 70), (4,), "delays above 62"),
+    (
+        lambda: cuba.Dense(NEURON, 4, 2, delay_shift="lava-dl"),
+        (4,),
+        r"layer 0 \(Dense\): .*delay_shift=True, got 'lava-dl'",
+    ),
+    (lambda: cuba.Dense(NEURON, 4, 2, delay_shift=False), (4,), "delay_shift=True, got False"),
+    (lambda: cuba.Input(NEURON, delay_shift="lava-dl"), (4,), "delay_shift=True, got 'lava-dl'"),
+    (lambda: cuba.Dense(NEURON, 4, 2, pre_hook_fx=None), (4,), "weight: there are fractions.*quantisation"),
+    (lambda: fill(cuba.Dense(NEURON, 4, 2), 0.0), (4,), "weight: all weights are zero"),
+    (lambda: fill(cuba.Dense(NEURON, 4, 2, pre_hook_fx=None), 5.0), (4,), r"8 of 8 weights \(320 to 320\) change"),
+    (lambda: fill(cuba.Dense(NEURON, 4, 2), -4.0), (4,), r"weights \(-256 to -256\) change.*both signs"),
+    (lambda: cuba.Dense({**NEURON, "norm": OtherNorm}, 4, 2), (4,), r"would ignore its norm.*MeanOnlyBatchNorm"),
+]
+
+
+@pytest.mark.parametrize(("make", "shape", "text"), REFUSED)
+def test_what_lava_would_change_is_refused_with_the_way_out(make: Any, shape: Any, text: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(ArgumentError, match=text):
+        netx.export(Sequential(make()), tmp_path / "network.net", input_shape=shape)
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    model = Sequential(fill(cuba.Dense(NEURON, 4, 4), 0.0), cuba.Dense({**NEURON, "graded_spike": True}, 4, 2))
+    with pytest.raises(
+        ArgumentError, match=r"layer 0 \(Dense\), weight: .*layer 1 \(Dense\), neuron/gradedSpike: .*2 problems"
+    ):
+        netx.export(model, tmp_path / "network.net")
+
+
+def test_one_flipped_bit_is_seen(tmp_path: Path) -> None:
+    model = cuba.Dense({"threshold": 0.625, "current_decay": 1, "voltage_decay": 1}, 2, 2)
+    model.synapse.weight.data = torch.tensor([[40.0, -2.0], [64.0, 2.0]]).reshape(2, 2, 1, 1, 1) / 64
+    x = torch.tensor([[[1.0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]])
+    path = tmp_path / "network.net"
+    netx.export(model, path)
+    assert assert_identical(model, path, x).events == [2]  # 40 / 64 reaches the threshold, and does not pass it
+    with h5py.File(path, "a") as handle:
+        handle["layer/0/weight"][0, 0] = 40 ^ 1
+    comparison = netx.compare(model, path, x)
+    assert not comparison.identical
+    assert (comparison.spikes_differ, comparison.fields_differ, comparison.intact) == ([2], ["layer/0/weight"], False)
+    assert "layer/0/weight" in str(comparison)
+
+
+@pytest.mark.parametrize("make", [dense_with_delays, recurrent, convolutional])
+def test_a_bit_that_changes_no_spike_is_seen(make: Any, tmp_path: Path) -> None:
+    model, x = trained(make)
+    path = tmp_path / "network.net"
+    netx.export(model, path)
+    description = netx.read(path)
+    bits = description.layers[0].fields["weight"].reshape(-1)[-1:].view(np.uint32)
+    bits ^= 1  # the last bit of the float, with the checksum made anew
+    netx.write(path, description)
+    comparison = netx.compare(model, path, x)
+    assert (comparison.spikes_differ, comparison.intact) == ([0] * len(comparison.layers), True)
+    assert (comparison.identical, comparison.fields_differ) == (False, ["layer/0/weight"])
+
+
+def test_silent_layers_are_named(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Sequential(cuba.Dense({**NEURON, "threshold": 100}, 20, 10), cuba.Dense(NEURON, 10, 4))
+    netx.export(model, tmp_path / "network.net")
+    comparison = netx.compare(model, tmp_path / "network.net", spikes(2, 20, 10))
+    assert comparison.silent == ["0 (Dense)", "1 (Dense)"]
+    assert "SILENT" in str(comparison)

@@ -1,0 +1,220 @@
+"""Reading and writing network files, sound and broken."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from netx_layers import conv, dense, entrance, flatten, weights
+
+from slayerloss import netx
+from slayerloss._check import FormatError
+
+
+def example() -> netx.Description:
+    rng = np.random.default_rng(0)
+    first = conv(weights(rng, 3, 2, 3, 3), (6, 7), bias=weights(rng, 3))
+    per_channel = {"iDecay": np.array([1, 2, 3, 4]), "vDecay": np.array([4096, 0, 5, 6])}
+    second = dense(weights(rng, 4, 60), per_channel, delay=np.array([0, 1, 2, 62]))
+    third = {**dense(weights(rng, 2, 4)), "type": "dense_rec", "weight_rec": weights(rng, 2, 2)}
+    return netx.describe([entrance(2, 6, 7), first, flatten(first), second, third])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "network.net"
+    netx.write(path, example())
+    return path
+
+
+def test_write_then_read_is_identity(file: Path) -> None:
+    description = netx.read(file)
+    assert description == example()
+    assert description.checksum_stored == description.checksum() == example().checksum()
+    changed = netx.read(file)
+    changed.layers[1].fields["weight"][0, 0, 0, 0] += 1
+    assert changed != description
+    assert changed.checksum() != description.checksum()
+
+
+def test_datasets_are_stored_as_lava_dl_stores_them(file: Path) -> None:
+    with h5py.File(file) as handle:
+        layer = handle["layer/3"]
+        assert layer["type"].dtype == "S10"
+        assert layer["type"][()].tolist() == [b"dense"]
+        assert h5py.check_string_dtype(layer["neuron/type"].dtype).length is None
+        assert (layer["shape"].dtype, layer["shape"].shape) == (np.int64, (1,))
+        assert (layer["weight"].dtype, layer["delay"].dtype) == (np.float32, np.float32)
+        assert (layer["inFeatures"].dtype, layer["inFeatures"].shape) == (np.int64, ())
+        assert (layer["neuron/vThMant"].dtype, layer["neuron/vThMant"].shape) == (np.int64, ())
+        assert layer["neuron/gradedSpike"].dtype == bool
+        assert handle["layer/1/groups"].shape == ()  # an array would crash netx
+        assert set(handle.attrs) == {"format_version", "checksum"}
+        assert not list(handle["layer/3"].attrs)
+
+
+def test_unknown_fields_groups_and_attributes_are_kept(file: Path, tmp_path: Path) -> None:
+    with h5py.File(file, "a") as handle:
+        handle["simulation/Ts"] = 1
+        handle["layer/3/author"] = "A. Person"
+        handle["layer/3/names"] = np.array(["a", "bé"], dtype=h5py.string_dtype())
+        handle["layer/3/neuron/future"] = np.arange(3, dtype=np.uint8)
+        handle["layer/3/deep/er"] = 1.5
+        handle["layer/5/type"] = np.array([b"mystery"], "S10")
+        handle["layer/5/shape"] = [4]
+        handle.attrs["note"] = "kept"
+    description = netx.read(file)
+    assert description.layers[3].fields["author"] == "A. Person"
+    assert description.layers[3].fields["deep"]["er"] == 1.5
+    assert description.layers[5].type == "mystery"
+    assert (description.extra["simulation"]["Ts"], description.attributes["note"]) == (1, "kept")
+    netx.write(tmp_path / "again.net", description)
+    assert netx.read(tmp_path / "again.net") == description
+
+
+def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = file.read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(sys.modules[netx.write.__module__], "_write_tree", fail)
+    with pytest.raises(RuntimeError, match="disk is full"):
+        netx.write(file, example())
+    assert file.read_bytes() == before
+    assert os.listdir(file.parent) == [file.name]
+    monkeypatch.undo()
+    broken = example()
+    del broken.layers[3].fields["weight"]
+    with pytest.raises(FormatError, match="layer/3/weight is missing"):
+        netx.write(file, broken)
+    assert file.read_bytes() == before
+    with pytest.raises(OSError, match=r"nowhere.network\.net"):
+        netx.write(file.parent / "nowhere" / "network.net", example())
+
+
+def remove(path: str) -> Callable[[h5py.File], None]:
+    return lambda handle: handle.__delitem__(path)
+
+
+def replace(path: str, value: Any, **options: Any) -> Callable[[h5py.File], None]:
+    def change(handle: h5py.File) -> None:
+        if path in handle:
+            del handle[path]
+        handle.create_dataset(path, data=value, **options)
+
+    return change
+
+
+def claim(path: str, shape: tuple[int, ...], **options: Any) -> Callable[[h5py.File], None]:
+    """A dataset that claims a shape and stores nothing of it."""
+
+    def change(handle: h5py.File) -> None:
+        if path in handle:
+            del handle[path]
+        handle.create_dataset(path, shape, "f4", **options)
+
+    return change
+
+
+def cycle(handle: h5py.File) -> None:
+    handle["layer/3/again"] = handle["layer"]
+
+
+def soft_link(handle: h5py.File) -> None:
+    handle["layer/3/link"] = h5py.SoftLink("/layer/3/weight")
+
+
+def external_link(handle: h5py.File) -> None:
+    handle["layer/3/link"] = h5py.ExternalLink("other.h5", "/x")
+
+
+def newer(handle: h5py.File) -> None:
+    handle.attrs["format_version"] = 2
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (remove("layer"), "/layer is missing or empty"),
+        (remove("layer/2"), "layer/2 is missing"),
+        (remove("layer/3/type"), "layer/3/type is not a text"),
+        (remove("layer/3/shape"), "layer/3/shape is missing"),
+        (remove("layer/3/weight"), "layer/3/weight is missing"),
+        (remove("layer/4/weight_rec"), "layer/4/weight_rec is missing"),
+        (remove("layer/1/stride"), "layer/1/stride is missing"),
+        (remove("layer/3/neuron/iDecay"), "layer/3/neuron/iDecay is missing"),
+        (remove("layer/3/neuron/type"), "layer/3/neuron/type is not a text"),
+        (replace("layer/2", 1), "layer/2 is not a group"),
+        (replace("layer/3/neuron", 1), "layer/3/neuron is not a group"),
+        (replace("layer/3/type", 5), "layer/3/type is not a text"),
+        (replace("layer/3/weight", "heavy"), "layer/3/weight has the wrong type; expected numbers"),
+        (replace("layer/3/shape", [4.5]), "layer/3/shape has the wrong type; expected integers"),
+        (replace("layer/3/neuron/vThMant", "high"), "layer/3/neuron/vThMant has the wrong type"),
+        (replace("layer/3/neuron/iDecay", 0.25), "layer/3/neuron/iDecay has the wrong type; expected integers"),
+        (replace("layer/3/weight", np.ones((4, 5, 6))), r"layer/3/weight has the wrong shape.*got \(4, 5, 6\)"),
+        (replace("layer/3/weight", np.ones((5, 60))), r"expected \(out=4, in\)"),
+        (replace("layer/3/weight", np.ones((4, 0))), "layer/3/weight has the wrong shape"),
+        (replace("layer/3/delay", np.ones(3)), "layer/3/delay has the wrong shape"),
+        (replace("layer/3/neuron/vThMant", [1, 2]), "layer/3/neuron/vThMant has the wrong shape"),
+        (replace("layer/3/neuron/vDecay", [1, 2]), r"expected \(\) or \(1,\) or \(C=4,\), got \(2,\)"),
+        (replace("layer/1/bias", 3.0), r"layer/1/bias has the wrong shape; expected \(C=3,\) or \(W=5, H=4, C=3\)"),
+        (replace("layer/1/groups", [1]), "layer/1/groups has the wrong shape"),
+        (replace("layer/1/shape", [3, 4]), "layer/1/shape has the wrong shape"),
+        (replace("layer/3/shape", [10**9]), "layer/3/shape is absurd"),
+        (replace("layer/1/shape", [3, 10**6, 10**6]), "layer/1/shape is absurd"),
+        (replace("layer/0/shape", [2, 0, 7]), "layer/0/shape is absurd"),
+        (replace("layer/0/shape", [2, -6, 7]), "layer/0/shape is absurd"),
+        (claim("layer/3/weight", (4, 10**9)), "layer/3/weight has an absurd size"),
+        (claim("layer/3/other", (10**6, 10**6), chunks=(1000, 1000)), "layer/3/other has an absurd size"),
+        (claim("layer/3/other", (10**8,), chunks=(10**6,), compression="gzip"), "layer/3/other has an absurd size"),
+        (replace("layer/3/other", h5py.Empty("f4")), "layer/3/other is empty"),
+        (replace("layer/3/other", np.zeros(2, [("a", "i4")])), "layer/3/other has a type that the format does not use"),
+        (cycle, "is nested too deep"),
+        (soft_link, "layer/3/link is a link"),
+        (external_link, "layer/3/link is a link"),
+        (newer, "format_version is unknown; expected at most 1, got 2"),
+    ],
+)
+def test_malformed_files_are_refused_by_place(file: Path, change: Callable[[h5py.File], None], text: str) -> None:
+    with h5py.File(file, "a") as handle:
+        change(handle)
+    with pytest.raises(FormatError, match=text) as caught:
+        netx.read(file)
+    assert str(caught.value).startswith(f"netx: {file}: ")
+
+
+def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "text.net"
+    for content in (b"", b"hello", b"\x89HDF\r\n\x1a\n" + bytes(100)):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match=r"text\.net: / is not HDF5, or is damaged"):
+            netx.read(path)
+    with pytest.raises(FormatError, match=r"nothing\.net: / cannot be opened; .*no such file"):
+        netx.read(tmp_path / "nothing.net")
+    with pytest.raises(FormatError, match="is not HDF5"):
+        netx.read(tmp_path)
+
+
+def test_truncated_files_are_refused(file: Path) -> None:
+    whole = file.read_bytes()
+    for length in np.linspace(0, len(whole) - 1, 60).astype(int):
+        file.write_bytes(whole[:length])
+        with pytest.raises(FormatError, match=r"network\.net"):
+            netx.read(file)
+
+
+def test_a_file_without_attributes_and_with_a_scalar_type_is_read(file: Path) -> None:
+    with h5py.File(file, "a") as handle:
+        handle.attrs.clear()
+        replace("layer/3/type", b"dense")(handle)
+        replace("layer/3/neuron/type", np.bytes_(b"CUBA"))(handle)
+    description = netx.read(file)
+    assert description == example()
+    assert description.checksum_stored is None

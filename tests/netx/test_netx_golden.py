@@ -1,0 +1,64 @@
+"""The integer runtime against recordings of Lava itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slayerloss import netx
+from slayerloss._check import FormatError
+
+LIF = ["mnist", "oxford", "tiny", "tiny_reset", "syn_dense_delay", "syn_dense_rec", "pilotnet_lif"]
+
+
+@pytest.mark.parametrize("name", LIF)
+def test_spikes_states_and_checksums_are_lavas(shared: Path, name: str) -> None:
+    folder = shared / "golden" / "netx"
+    with np.load(folder / f"{name}.npz") as golden:
+        meta = json.loads(str(golden["meta"]))
+        network = netx.Network(folder / meta["net"], **meta["kw"])
+        recording = network.run(golden["input"].T, states=True)  # (T, W, H, C) -> (C, H, W, T)
+        assert len(network) == len(meta["layers"])
+        for i, (spikes, states) in enumerate(zip(recording.spikes, recording.states, strict=True)):
+            np.testing.assert_array_equal(spikes.T, golden[f"L{i}_spk"])
+            for name_of_state, values in states.items():
+                lava_order = values.T
+                flat = lava_order.reshape(len(lava_order), -1)
+                some = flat[:, golden[f"L{i}_idx"]] if f"L{i}_idx" in golden.files else lava_order
+                np.testing.assert_array_equal(some, golden[f"L{i}_{name_of_state}"])
+                np.testing.assert_array_equal(flat.sum(1, dtype=np.int64), golden[f"L{i}_{name_of_state}_sum"])
+
+
+@pytest.mark.parametrize(("name", "neuron"), [("syn_rf", "RF_PHASE"), ("syn_sdnn", "SDNN"), ("pilotnet_sdnn", "SDNN")])
+def test_other_neurons_are_refused_by_name(shared: Path, name: str, neuron: str) -> None:
+    path = shared / "golden" / "netx" / f"{name}.net"
+    with pytest.raises(FormatError, match=rf"layer/0/neuron/type.*not run yet.*{neuron}"):
+        netx.Network(path)
+
+
+def test_every_file_survives_read_and_write(shared: Path, tmp_path: Path) -> None:
+    files = sorted((shared / "golden" / "netx").glob("*.net"))
+    assert files
+    for file in files:
+        description = netx.read(file)
+        netx.write(tmp_path / file.name, description)
+        again = netx.read(tmp_path / file.name)
+        assert again == description, file.name
+        assert again.checksum_stored == description.checksum(), file.name
+
+
+def test_nothing_is_wrong_with_lavas_own_files(shared: Path) -> None:
+    for file in sorted((shared / "golden" / "netx").glob("*.net")):
+        assert [str(f) for f in netx.check(file) if f.severity != "note"] == [], file.name
+
+
+def test_inspect_names_what_a_reader_looks_for(shared: Path) -> None:
+    table = netx.inspect(shared / "golden" / "netx" / "pilotnet_lif.net")
+    lines = table.splitlines()
+    assert len(lines) == 13
+    assert "conv 3x3 s2,1 p1,0  64x4x22" in table
+    assert "-20 .. 18" in table
+    assert "14,550,054" in lines[-1]

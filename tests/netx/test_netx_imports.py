@@ -1,0 +1,60 @@
+"""What netx may import: reading, checking and running need numpy and h5py only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import slayerloss
+
+PACKAGE = Path(slayerloss.__file__).parent
+RUNNER = ["read", "write", "check", "run", "lif", "synapse", "packing", "table", "schema", "validate", "description"]
+FORBIDDEN = {"block", "neuron", "kernels", "functional", "synapse", "axon", "spike", "torch"}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """All modules that a file imports, inside of functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("name", RUNNER)
+def test_the_runner_imports_nothing_of_the_training_side(name: str) -> None:
+    for module in imported_modules(PACKAGE / "netx" / f"{name}.py"):
+        parts = module.split(".")
+        assert parts[0] != "torch", module
+        if parts[0] == "slayerloss":
+            assert parts[1] in ("_check", "io", "netx"), module
+
+
+def test_every_file_of_netx_is_known_here() -> None:
+    assert {path.stem for path in (PACKAGE / "netx").glob("*.py")} == {*RUNNER, "__init__", "export", "compare"}
+
+
+def test_netx_reads_checks_and_runs_without_torch(tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.modules["torch"] = None  # importing it raises ImportError
+import numpy as np
+from slayerloss import netx
+neuron = dict(type="CUBA", iDecay=1024, vDecay=128, vThMant=40)
+layer = dict(type="dense", shape=[2], weight=[[90, -2], [2, 4]], neuron=neuron)
+path = {str(tmp_path / "network.net")!r}
+netx.write(path, netx.describe([layer]))
+assert netx.check(path) == []
+assert netx.Network(path).run(np.ones((2, 5))).output.tolist() == [[0, 1, 1, 1, 1], [0, 0, 0, 0, 1]]
+print(netx.inspect(path))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "-2 .. 90" in result.stdout
