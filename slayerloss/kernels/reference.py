@@ -41,12 +41,17 @@ def leaky_integrator(x: Tensor, keep: Tensor, state: Tensor, state_scale: float)
 def _integrate(x: Tensor, keep: Tensor, state: Tensor, state_scale: float, wrap: bool) -> Tensor:
     u = torch.empty_like(x, memory_format=torch.contiguous_format)
     now = state.double() * state_scale
-    for x_t, u_t in zip((x * state_scale).trunc_().unbind(), u.unbind(), strict=True):
-        now = now.mul_(keep).trunc_().add_(x_t)
+    for x_t, u_t in zip(truncate_(x * state_scale).unbind(), u.unbind(), strict=True):
+        now = truncate_(now.mul_(keep)).add_(x_t)
         if wrap:
             now = wrapped(now)
         torch.div(now, state_scale, out=u_t)
     return u
+
+
+def truncate_(x: Tensor) -> Tensor:
+    """Cut toward zero, in place; several times as fast on a CPU as trunc_, which is not vectorised there."""
+    return x.sub_(x.frac())
 
 
 def wrapped(state: Tensor) -> Tensor:
@@ -70,11 +75,12 @@ def integrate_and_fire(x: Tensor, keep: Tensor, threshold: float, state: Tensor,
     """
     v = torch.empty_like(x, memory_format=torch.contiguous_format)
     now = state.double() * state_scale
+    stays = torch.empty_like(now)  # 1 where there is no spike: a product is faster than a mask
     limit = STATE_LIMIT - 1
-    for x_t, v_t in zip((x * state_scale).trunc_().unbind(), v.unbind(), strict=True):
-        now = now.mul_(keep).trunc_().add_(x_t).clamp_(-limit, limit)
+    for x_t, v_t in zip(truncate_(x * state_scale).unbind(), v.unbind(), strict=True):
+        now = truncate_(now.mul_(keep)).add_(x_t).clamp_(-limit, limit)
         torch.div(now, state_scale, out=v_t)
-        now.masked_fill_(v_t > threshold, 0)
+        now.mul_(torch.le(v_t, threshold, out=stays))
     return v
 
 
@@ -97,8 +103,8 @@ def leaky_adjoint(grad: Tensor, keep: Tensor) -> Tensor:
 
 def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
     """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
-    above = v > threshold
-    return torch.where(above, v, torch.zeros_like(v)) if graded else above.to(v.dtype)
+    above = torch.gt(v, threshold, out=torch.empty_like(v))
+    return above.mul_(v) if graded else above
 
 
 def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
@@ -140,8 +146,8 @@ def recurrent_cuba(
     with full_precision(x):
         for x_t, u_t, v_t, s_t in zip(x.unbind(), u.unbind(), v.unbind(), s.unbind(), strict=True):
             heard = torch.addmm(x_t, spikes, feedback.T)
-            current = wrapped(current.mul_(keep_current).trunc_().add_(heard.mul_(state_scale).trunc_()))
-            voltage = voltage.mul_(keep_voltage).trunc_().add_(current).clamp_(-limit, limit)
+            current = wrapped(truncate_(current.mul_(keep_current)).add_(truncate_(heard.mul_(state_scale))))
+            voltage = truncate_(voltage.mul_(keep_voltage)).add_(current).clamp_(-limit, limit)
             torch.div(current, state_scale, out=u_t)
             torch.div(voltage, state_scale, out=v_t)
             spikes = s_t.copy_(fired(v_t, threshold, graded))
