@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def to_structured(event: Event, time_unit: float = _MICROSECOND) -> NDArray[Any]
     """
     check_range("to_structured", "time_unit", time_unit, 0, low_open=True)
     columns: dict[str, NDArray[Any]] = {
-        "t": np.round(event.t * (_MILLISECOND / time_unit)).astype(np.int64),
+        "t": np.round(event.t * _units_per_ms(time_unit)).astype(np.int64),
         "x": event.x.astype(np.int32),
     }
     if event.y is not None:
@@ -135,7 +134,7 @@ def encode_np_spikes(
             )
         )
     space = [td_event.x] if td_event.y is None else [td_event.x, td_event.y]
-    columns = np.column_stack([*space, td_event.c, td_event.t * (_MILLISECOND / time_unit)]).astype(np.float64)
+    columns = np.column_stack([*space, td_event.c, td_event.t * _units_per_ms(time_unit)]).astype(np.float64)
     target = os.fspath(filename)
     with (
         replacing(target if target.endswith(".npy") else target + ".npy") as temporary,
@@ -190,8 +189,8 @@ def _load(function: str, filename: str | os.PathLike[str]) -> NDArray[Any] | dic
         try:
             held = np.load(handle, allow_pickle=False)
             return held if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}
-        except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, SyntaxError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # a damaged file makes numpy and zipfile raise a dozen types
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise FormatError(
                 message(function, f"'{filename}' is truncated or no numpy file", "a .npy or .npz file", reason)
             ) from None
@@ -226,16 +225,24 @@ def _from_fields(function: str, place: str, fields: Any, time_unit: float) -> Ev
             _whole(function, "x", fields["x"]),
             _whole(function, "y", fields["y"]) if "y" in names else None,
             _whole(function, "p", p),
-            np.asarray(fields["t"]) * (time_unit / _MILLISECOND),
+            np.asarray(fields["t"]) / _units_per_ms(time_unit),
             fields["payload"] if "payload" in names else None,
         )
     except (SlayerError, TypeError) as error:
         raise FormatError(f"{place}: {error}") from None
 
 
+def _units_per_ms(time_unit: float) -> float:
+    """1000 for 1e-6, not 1000.0000000000001: whole microseconds stay whole."""
+    units = _MILLISECOND / time_unit
+    return round(units) if math.isclose(units, round(units), rel_tol=1e-12) else units
+
+
 def _whole(function: str, name: str, values: Any) -> NDArray[Any]:
     array = np.asarray(values)
-    if array.dtype.kind in "if" and len(array) and not (array.min() >= 0 and np.array_equal(array, np.floor(array))):
-        got = f"{array.min()} to {array.max()}"
-        raise FormatError(message(function, f"{name} is no coordinate", "whole numbers from 0 on", got))
+    if array.dtype.kind in "iuf" and len(array):
+        low, high = array.min(), array.max()
+        if not (low >= 0 and high < 2**31 and np.array_equal(array, np.floor(array))):
+            expected = "whole numbers from 0 to 2147483647"
+            raise FormatError(message(function, f"{name} is no coordinate", expected, f"{low} to {high}"))
     return array

@@ -1,0 +1,190 @@
+"""Event and lava-dl's ways to a tensor and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slayerloss import ArgumentError, DtypeError, ShapeError
+from slayerloss.io import Event, tensor_to_event
+
+
+def assert_same_events(a: Event, b: Event) -> None:
+    """The same events, in whatever order."""
+    assert (a.dim, a.graded) == (b.dim, b.graded)
+    keys = []
+    for event in (a, b):
+        columns = [event.t, event.c, event.x] + [column for column in (event.y, event.p) if column is not None]
+        keys.append(sorted(zip(*columns, strict=True)))
+    assert keys[0] == keys[1]
+
+
+@st.composite
+def binary_tensors(draw: st.DrawFn) -> np.ndarray:
+    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=3, max_size=4)))
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    return (rng.random(shape) < draw(st.floats(0, 1))).astype(np.float64)
+
+
+@given(binary_tensors(), st.sampled_from([0.5, 1, 2, 3.0]), st.booleans())
+def test_tensor_events_tensor_is_identity(spikes, sampling_time, use_torch):
+    scaled = spikes / sampling_time
+    event = tensor_to_event(torch.from_numpy(scaled) if use_torch else scaled, sampling_time)
+    assert not event.graded
+    np.testing.assert_allclose(event.to_tensor(sampling_time, spikes.shape), scaled)
+
+
+@given(binary_tensors())
+def test_events_tensor_events_is_identity(spikes):
+    event = tensor_to_event(spikes)
+    assert_same_events(tensor_to_event(event.to_tensor()), event)
+
+
+def test_graded_events_come_back():
+    event = Event([0, 2, 1], [1, 0, 1], [1, 0, 1], [0, 3, 1], payload=[5, -2, 7])
+    assert_same_events(tensor_to_event(event.to_tensor()), event)
+
+
+def test_caller_s_arrays_stay_as_they_are():
+    arrays = [np.array([3, 4]), np.array([5, 6]), np.array([1, 2]), np.array([0.6, 1.0])]
+    copies = [array.copy() for array in arrays]
+    event = Event(*arrays)
+    event.to_tensor()
+    event.fill_tensor(np.zeros((3, 8, 8, 4)), random_shift=True)
+    for array, copy in zip(arrays, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    assert event.c.tolist() == [1, 2]
+
+
+def test_channels_keep_their_numbers():
+    only_on = Event([0, 1], [0, 0], [1, 1], [0, 1])
+    assert only_on.to_tensor()[0].sum() == 0
+    assert only_on.to_tensor()[1].sum() == 2
+    spikes = np.zeros((2, 1, 3))
+    spikes[1, 0, 1] = 1
+    np.testing.assert_array_equal(tensor_to_event(spikes).to_tensor(dim=spikes.shape), spikes)
+
+
+def test_one_channel_takes_one_polarity():
+    spikes = Event([0, 1], None, [1, 1], [0, 1]).fill_tensor(torch.zeros(1, 1, 2, 2))
+    assert spikes.sum() == 2
+    assert Event([0, 1], None, [0, 1], [0, 1]).fill_tensor(torch.zeros(1, 1, 2, 2)).sum() == 1
+
+
+@pytest.mark.parametrize("make", [np.zeros, torch.zeros])
+def test_fill_tensor_modes(make):
+    event = Event([1, 1, 1, 5], [0, 0, 0, 0], [0, 0, 0, 0], [0.6, 1.0, 1.4, 1.0])
+    spikes = make((1, 1, 2, 3))
+    assert event.fill_tensor(spikes, binning_mode="or") is spikes
+    assert float(spikes.sum()) == 1
+    assert float(event.fill_tensor(make((1, 1, 2, 3)), binning_mode="SUM").sum()) == 3
+    assert float(event.fill_tensor(make((1, 1, 2, 3)), sampling_time=2).max()) == 0.5
+    graded = Event(event.x, event.y, event.c, event.t, [1.0, 2.0, 4.0, 8.0])
+    assert float(graded.fill_tensor(make((1, 1, 2, 3)))[0, 0, 1, 1]) == 7
+
+
+def test_fill_tensor_strided():
+    event = Event([1, 0], [0, 1], [0, 1], [0, 2])
+    plain = event.fill_tensor(torch.zeros(2, 2, 2, 3))
+    strided = event.fill_tensor(torch.zeros(3, 2, 2, 2).movedim(0, -1))
+    torch.testing.assert_close(plain, strided)
+
+
+def test_halves_go_to_the_even_bin_and_nothing_falls_off_the_end():
+    spikes = Event([0, 0, 0], None, [0, 0, 0], [0.5, 1.5, 2.5]).to_tensor()
+    assert spikes.shape == (1, 1, 3)
+    assert spikes[0, 0].tolist() == [1, 0, 1]
+
+
+@given(st.integers(0, 30), st.integers(0, 8), st.integers(0, 1000))
+def test_random_shift_drops_nothing_that_fits(first, length, seed):
+    event = Event([0, 0], None, [0, 0], [first, first + length])
+    spikes = event.fill_tensor(
+        np.zeros((1, 1, 1, 10)), random_shift=True, binning_mode="SUM", rng=np.random.default_rng(seed)
+    )
+    assert spikes.sum() == 2
+
+
+def test_random_shift_of_a_long_recording_takes_a_part_without_gaps():
+    event = Event([0] * 30, None, [0] * 30, np.arange(5, 35))
+    for seed in range(20):
+        assert (
+            event.fill_tensor(np.zeros((1, 1, 1, 10)), random_shift=True, rng=np.random.default_rng(seed)).sum() == 10
+        )
+
+
+def test_random_shift_follows_numpy_s_global_seed():
+    event, found = Event([0], None, [0], [3]), []
+    for _ in range(2):
+        np.random.seed(7)  # noqa: NPY002
+        found.append([event.fill_tensor(np.zeros((1, 1, 1, 99)), random_shift=True).argmax() for _ in range(5)])
+    assert found[0] == found[1]
+    assert len(set(found[0])) > 1
+
+
+def test_real_coordinates_that_a_caller_puts_in_are_rounded():
+    event = Event([1, 2], [0, 0], [0, 0], [0, 1])
+    event.x = event.x * 0.9
+    assert event.fill_tensor(np.zeros((1, 1, 3, 2)))[0, 0].tolist() == [[0, 0], [1, 0], [0, 1]]
+
+
+def test_empty_recording_works_everywhere():
+    empty = Event([], [], [], [])
+    assert (len(empty), empty.dim, empty.graded) == (0, 2, False)
+    assert empty.to_tensor().shape == (1, 1, 1, 1)
+    assert empty.to_tensor(dim=(2, 3, 4, 5)).sum() == 0
+    assert empty.fill_tensor(torch.zeros(1, 1, 1, 4), random_shift=True).sum() == 0
+    assert len(empty.sorted()) == len(empty[empty.t > 0]) == 0
+    assert "empty" in repr(empty)
+    assert len(tensor_to_event(np.zeros((1, 2, 3)))) == 0
+
+
+def test_selection_and_order():
+    event = Event([0, 1, 2], None, [0, 0, 0], [3, 1, 1], payload=[1, 2, 3])
+    assert event.sorted().x.tolist() == [1, 2, 0]
+    assert event[event.t == 1].p.tolist() == [2, 3]
+    assert len(event[:2]) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "arguments"),
+    [
+        (ShapeError, r"different lengths; expected one length, got \[2, 1, 1\]", ([0, 1], None, [0], [0])),
+        (ShapeError, r"x_event is not one-dimensional; expected \(E,\), got \(1, 2\)", ([[0, 1]], None, [0], [0])),
+        (DtypeError, "t_event does not hold numbers", ([0], None, [0], ["a"])),
+        (
+            ArgumentError,
+            "t_event is not finite; expected finite values, got 1 NaN or infinite",
+            ([0], None, [0], [np.nan]),
+        ),
+        (ArgumentError, "x_event is not finite", ([np.inf], None, [0], [0])),
+    ],
+)
+def test_wrong_arrays(error, match, arguments):
+    with pytest.raises(error, match=match):
+        Event(*arguments)
+
+
+def test_wrong_arguments():
+    event = Event([0], [0], [0], [0])
+    with pytest.raises(ArgumentError, match="binning_mode is unknown; expected one of 'OR', 'SUM', got 'AND'"):
+        event.fill_tensor(np.zeros((1, 1, 1, 1)), binning_mode="AND")
+    with pytest.raises(ArgumentError, match="sampling_time is out of range"):
+        event.to_tensor(0)
+    with pytest.raises(ShapeError, match=r"expected \(C, Y, X, T\), got \(1, 1, 1\)"):
+        event.fill_tensor(np.zeros((1, 1, 1)))
+    with pytest.raises(ShapeError, match="dim does not fit the events"):
+        event.to_tensor(dim=(1, 1, 1))
+    with pytest.raises(ShapeError, match=r"expected \(C, X, T\) or \(C, Y, X, T\), got \(2, 2\)"):
+        tensor_to_event(np.zeros((2, 2)))
+    with pytest.raises(DtypeError, match="spike_tensor is no tensor; expected numpy or torch, got list"):
+        tensor_to_event([[[1]]])
+
+
+def test_bfloat16_tensors():
+    spikes = torch.zeros(1, 2, 3, dtype=torch.bfloat16)
+    spikes[0, 1, 2] = 1
+    assert tensor_to_event(spikes).x.tolist() == [1]
