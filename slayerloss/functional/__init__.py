@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from slayerloss.functional.convolution import causal_conv, causal_corr
 from slayerloss.functional.decision import confidence, latency_to_decision, predict
 from slayerloss.functional.delay import delay, shift
 from slayerloss.functional.distance import van_rossum_distance
 from slayerloss.functional.events import from_time_last, to_time_last
-from slayerloss.functional.filters import (
-    causal_conv,
-    causal_corr,
-    exponential_filter,
-    exponential_kernel,
-    filter_bank,
-)
+from slayerloss.functional.filters import exponential_filter, exponential_kernel, filter_bank
 from slayerloss.functional.neuron import CubaState, cuba, integrate_and_fire, leaky_integrator, recurrent_cuba, spike
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.rate import count, event_rate, rate

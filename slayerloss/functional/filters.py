@@ -1,4 +1,4 @@
-"""Linear filters in time: exponential low-pass filters of any order, banks of them, and causal convolution."""
+"""Linear filters in time: exponential low-pass filters of any order, and banks of them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from slayerloss._check import (
     message,
     values_are_checked,
 )
+from slayerloss.functional.convolution import causal_conv, from_rows, to_rows
 from slayerloss.functional.events import accumulation_dtype, promote
-from slayerloss.kernels.filters import fir, low_pass, with_past
+from slayerloss.kernels.filters import low_pass
 
 LONGEST_TIME_CONSTANT = 1e9
 """Steps; a longer time constant cannot be told from no decay in float32."""
@@ -80,15 +81,15 @@ def exponential_filter(
     _check_normalize("exponential_filter", normalize)
     if state is not None:
         check_shape("exponential_filter", "state", state, (*x.shape[:-1], order))
-    rows = _to_rows(promote(x).to(tau.dtype), tau)
-    before = rows.new_zeros(*rows.shape[:-1], order) if state is None else _to_rows(state.to(tau.dtype), tau)
+    rows = to_rows(promote(x).to(tau.dtype), tau)
+    before = rows.new_zeros(*rows.shape[:-1], order) if state is None else to_rows(state.to(tau.dtype), tau)
     after = []
     for initial in before.unbind(-1):
         rows = low_pass(rows, tau.reshape(-1), initial)
         after.append(rows.narrow(-1, x.shape[-1] - 1, 1))
     y = rows if normalize is None else rows * _gain(tau, order, normalize).reshape(-1, 1, 1)
-    y = _from_rows(y, x, tau).to(promote(x).dtype)
-    return (y, _from_rows(torch.cat(after, dim=-1), x, tau)) if return_state else y
+    y = from_rows(y, x, tau).to(promote(x).dtype)
+    return (y, from_rows(torch.cat(after, dim=-1), x, tau)) if return_state else y
 
 
 def exponential_kernel(
@@ -176,75 +177,6 @@ def filter_bank(
     return (y, *after) if return_state else y
 
 
-def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, return_state: bool = False) -> Any:
-    """Convolve a signal with a kernel in time, looking at the past only.
-
-    y[t] = sum_k kernel[k] x[t-k]
-
-    Args:
-        x: (N, C, ..., T), any real dtype; with one kernel any (..., T).
-        kernel: (L,), or (C, L), one for each channel; kernel[0] is the response in the same step.
-        state: (N, C, ..., L-1), the inputs before x; None: silence.
-        return_state: also return the last L-1 inputs.
-
-    Returns:
-        Like x. Integers and bool give the default float dtype; float16 and bfloat16 are summed in float32, in which the
-        state is kept. Gradients run through x, kernel and the state.
-
-    Raises:
-        ShapeError: x has no time step; kernel or state has the wrong shape.
-        DtypeError: x or kernel is not a real tensor.
-        ArgumentError: x or kernel holds NaN or infinity.
-
-    Example:
-        >>> causal_conv(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([1.0, 0.5]))
-        tensor([[[1.0000, 0.5000, 2.0000]]])
-
-    Note:
-        lava-dl: `utils.filter.conv`, which has no gradient with respect to the kernel.
-    """
-    check_signal("causal_conv", x)
-    _check_kernel("causal_conv", kernel, x)
-    past = kernel.shape[-1] - 1
-    if state is not None:
-        check_shape("causal_conv", "state", state, (*x.shape[:-1], past))
-    values = promote(x).to(accumulation_dtype(x))
-    padded = with_past(values, past, state)
-    y = _from_rows(fir(_to_rows(padded, kernel[..., 0]), _as_rows(kernel, values)), x, kernel[..., 0])
-    y = y.to(promote(x).dtype)
-    return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y
-
-
-def causal_corr(x: Tensor, kernel: Tensor) -> Tensor:
-    """Correlate a signal with a kernel in time, looking at the future only: the adjoint of `causal_conv`.
-
-    y[t] = sum_k kernel[k] x[t+k], so that sum_t conv(a)[t] b[t] = sum_t a[t] corr(b)[t]
-
-    Args:
-        x: (N, C, ..., T), any real dtype; with one kernel any (..., T).
-        kernel: (L,), or (C, L), one for each channel.
-
-    Returns:
-        Like x, with dtypes and gradients as in `causal_conv`.
-
-    Raises:
-        ShapeError, DtypeError, ArgumentError: as `causal_conv`.
-
-    Example:
-        >>> causal_corr(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([1.0, 0.5]))
-        tensor([[[1., 1., 2.]]])
-
-    Note:
-        lava-dl: `utils.filter.corr`.
-    """
-    check_signal("causal_corr", x)
-    _check_kernel("causal_corr", kernel, x)
-    values = promote(x).to(accumulation_dtype(x))
-    padded = torch.nn.functional.pad(values, (0, kernel.shape[-1] - 1))
-    y = fir(_to_rows(padded, kernel[..., 0]), _as_rows(kernel, values).flip(-1))
-    return _from_rows(y, x, kernel[..., 0]).to(promote(x).dtype)
-
-
 def _response(steps: Tensor, tau: Tensor, order: int) -> Tensor:
     """h_n at `steps`: binomial(k+n-1, n-1) = (k+1)/1 (k+2)/2 ... (k+n-1)/(n-1)."""
     response = torch.exp(-steps / tau)
@@ -261,28 +193,6 @@ def _gain(tau: Tensor, order: int, normalize: str) -> Tensor:
     # h[k] < h[k+1] while k < (n exp(-1/tau) - 1) / (1 - exp(-1/tau)).
     peak = ((order - 1) / lost.detach() - order).floor() + 1
     return 1 / _response(peak.clamp(min=0), tau, order)
-
-
-def _to_rows(x: Tensor, coefficient: Tensor) -> Tensor:
-    """(N, C, ..., T) -> (C, rows, T) if there is a coefficient for each channel, (1, rows, T) if there is one."""
-    return x.movedim(1, 0).flatten(1, -2) if coefficient.ndim else x.reshape(1, -1, x.shape[-1])
-
-
-def _from_rows(rows: Tensor, like: Tensor, coefficient: Tensor) -> Tensor:
-    if not coefficient.ndim:
-        return rows.reshape(*like.shape[:-1], rows.shape[-1])
-    return rows.unflatten(1, (like.shape[0], *like.shape[2:-1])).movedim(0, 1)
-
-
-def _as_rows(kernel: Tensor, values: Tensor) -> Tensor:
-    return kernel.reshape(-1, kernel.shape[-1]).to(values)
-
-
-def _check_kernel(function: str, kernel: Tensor, x: Tensor) -> None:
-    check_signal(function, kernel, "kernel")
-    if kernel.ndim > 1 and (x.ndim < 3 or tuple(kernel.shape[:-1]) != (x.shape[1],)):
-        rule = f"(L,) or ({x.shape[1]}, L)" if x.ndim > 2 else "(L,)"
-        raise ShapeError(message(function, "kernel has the wrong shape", rule, tuple(kernel.shape)))
 
 
 def _check_normalize(function: str, normalize: str | None) -> None:

@@ -8,11 +8,12 @@ rounding error does not grow with T: nothing is subtracted from a running sum.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from slayerloss.kernels.precision import full_precision
 
 RECURSION_BLOCK = 32  # steps that one matrix product covers; 32 measured best of 32, 64, 128
 CONVOLUTION_BLOCK = 64
@@ -42,7 +43,7 @@ def low_pass(x: Tensor, time_constant: Tensor, initial: Tensor) -> Tensor:
     size = -(-steps // blocks)
     powers = torch.exp(-torch.arange(size + 1, dtype=x.dtype, device=x.device) / time_constant[:, None])
     matrix = _toeplitz(F.pad(powers[:, :size], (size - 1, 0)), size)
-    with _full_precision(x):
+    with full_precision(x):
         if blocks == 1:
             return x @ matrix + initial[..., None] * powers[:, None, 1:]
         x = F.pad(x, (0, blocks * size - steps)).unflatten(-1, (blocks, size))
@@ -71,7 +72,7 @@ def fir(x: Tensor, kernel: Tensor) -> Tensor:
     size = -(-steps // blocks)
     matrix = _toeplitz(F.pad(kernel, (size - 1, size - 1)), size)
     x = F.pad(x, (0, blocks * size - steps)).unfold(-1, size + taps - 1, size)
-    with _full_precision(x):
+    with full_precision(x):
         y = x.flatten(1, 2) @ matrix
     return y.unflatten(1, (-1, blocks)).flatten(2).narrow(-1, 0, steps)
 
@@ -94,26 +95,20 @@ def sliding(x: Tensor, window: int, combine: Callable[[Tensor, Tensor], Tensor])
         tensor([3, 6, 9])
     """
     steps = x.shape[-1] - window + 1
-    parts, start, span = [], 0, 1
-    while span <= window:
+    result, done, span = None, 0, 1  # x[t] holds the combination of `span` steps from t on, result that of `done`
+    while True:
         if window & span:
-            parts.append(x.narrow(-1, start, steps))
-            start += span
-        rest = x.shape[-1] - span
-        if 2 * span <= window:
-            x = combine(x.narrow(-1, 0, rest), x.narrow(-1, span, rest))
+            part = x.narrow(-1, done, steps)
+            result = part if result is None else combine(result, part)
+            done += span
+        if done == window:
+            assert result is not None
+            return result
+        later = x.shape[-1] - span
+        x = combine(x.narrow(-1, 0, later), x.narrow(-1, span, later))
         span *= 2
-    result = parts[0]
-    for part in parts[1:]:
-        result = combine(result, part)
-    return result
 
 
 def _toeplitz(values: Tensor, columns: int) -> Tensor:
     """(G, R+columns-1) -> (G, R, columns): every row is the one below it, shifted right by one step."""
     return values.unfold(-1, columns, 1).flip(-2)
-
-
-def _full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Autocast would round the sums of a filter to half precision."""
-    return nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False)

@@ -1,0 +1,104 @@
+"""Causal convolution in time and its adjoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import ShapeError, check_shape, check_signal, message
+from slayerloss.functional.events import accumulation_dtype, promote
+from slayerloss.kernels.filters import fir, with_past
+
+
+def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, return_state: bool = False) -> Any:
+    """Convolve a signal with a kernel in time, looking at the past only.
+
+    y[t] = sum_k kernel[k] x[t-k]
+
+    Args:
+        x: (N, C, ..., T), any real dtype; with one kernel any (..., T).
+        kernel: (L,), or (C, L), one for each channel; kernel[0] is the response in the same step.
+        state: (N, C, ..., L-1), the inputs before x; None: silence.
+        return_state: also return the last L-1 inputs.
+
+    Returns:
+        Like x. Integers and bool give the default float dtype; float16 and bfloat16 are summed in float32, in which the
+        state is kept. Gradients run through x, kernel and the state.
+
+    Raises:
+        ShapeError: x has no time step; kernel or state has the wrong shape.
+        DtypeError: x or kernel is not a real tensor.
+        ArgumentError: x or kernel holds NaN or infinity.
+
+    Example:
+        >>> causal_conv(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([1.0, 0.5]))
+        tensor([[[1.0000, 0.5000, 2.0000]]])
+
+    Note:
+        lava-dl: `utils.filter.conv`, which has no gradient with respect to the kernel.
+    """
+    check_signal("causal_conv", x)
+    _check_kernel("causal_conv", kernel, x)
+    past = kernel.shape[-1] - 1
+    if state is not None:
+        check_shape("causal_conv", "state", state, (*x.shape[:-1], past))
+    values = promote(x).to(accumulation_dtype(x))
+    padded = with_past(values, past, state)
+    y = from_rows(fir(to_rows(padded, kernel[..., 0]), _as_rows(kernel, values)), x, kernel[..., 0])
+    y = y.to(promote(x).dtype)
+    return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y
+
+
+def causal_corr(x: Tensor, kernel: Tensor) -> Tensor:
+    """Correlate a signal with a kernel in time, looking at the future only: the adjoint of `causal_conv`.
+
+    y[t] = sum_k kernel[k] x[t+k], so that sum_t conv(a)[t] b[t] = sum_t a[t] corr(b)[t]
+
+    Args:
+        x: (N, C, ..., T), any real dtype; with one kernel any (..., T).
+        kernel: (L,), or (C, L), one for each channel.
+
+    Returns:
+        Like x, with dtypes and gradients as in `causal_conv`.
+
+    Raises:
+        ShapeError, DtypeError, ArgumentError: as `causal_conv`.
+
+    Example:
+        >>> causal_corr(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([1.0, 0.5]))
+        tensor([[[1., 1., 2.]]])
+
+    Note:
+        lava-dl: `utils.filter.corr`.
+    """
+    check_signal("causal_corr", x)
+    _check_kernel("causal_corr", kernel, x)
+    values = promote(x).to(accumulation_dtype(x))
+    padded = torch.nn.functional.pad(values, (0, kernel.shape[-1] - 1))
+    y = fir(to_rows(padded, kernel[..., 0]), _as_rows(kernel, values).flip(-1))
+    return from_rows(y, x, kernel[..., 0]).to(promote(x).dtype)
+
+
+def to_rows(x: Tensor, coefficient: Tensor) -> Tensor:
+    """(N, C, ..., T) -> (C, rows, T) if there is a coefficient for each channel, (1, rows, T) if there is one."""
+    return x.movedim(1, 0).flatten(1, -2) if coefficient.ndim else x.reshape(1, -1, x.shape[-1])
+
+
+def from_rows(rows: Tensor, like: Tensor, coefficient: Tensor) -> Tensor:
+    """The inverse of `to_rows`, for a result of the dimensions of `like` and any number of steps."""
+    if not coefficient.ndim:
+        return rows.reshape(*like.shape[:-1], rows.shape[-1])
+    return rows.unflatten(1, (like.shape[0], *like.shape[2:-1])).movedim(0, 1)
+
+
+def _as_rows(kernel: Tensor, values: Tensor) -> Tensor:
+    return kernel.reshape(-1, kernel.shape[-1]).to(values)
+
+
+def _check_kernel(function: str, kernel: Tensor, x: Tensor) -> None:
+    check_signal(function, kernel, "kernel")
+    if kernel.ndim > 1 and (x.ndim < 3 or tuple(kernel.shape[:-1]) != (x.shape[1],)):
+        rule = f"(L,) or ({x.shape[1]}, L)" if x.ndim > 2 else "(L,)"
+        raise ShapeError(message(function, "kernel has the wrong shape", rule, tuple(kernel.shape)))
