@@ -63,7 +63,7 @@ def learning_curve(metrics: Metrics, quantity: str = "loss", ax: Axes | None = N
         The Axes.
 
     Raises:
-        ArgumentError: no stage has the quantity; the columns that exist are named.
+        ArgumentError: no stage has the quantity, there is no `epoch`, or columns differ in length.
         FormatError: the file is no metrics file.
 
     Example:
@@ -132,10 +132,15 @@ def events_per_layer(events: Mapping[str, Any], ax: Axes | None = None) -> Axes:
 
 
 def read_columns(metrics: Metrics) -> dict[str, np.ndarray]:
-    """The columns of a file or of a mapping, as arrays."""
-    if isinstance(metrics, Mapping):
-        return {name: np.asarray(values, dtype=float) for name, values in metrics.items()}
-    return read_metrics(metrics)
+    """The columns of a file or of a mapping, as arrays of one length, `epoch` among them."""
+    if not isinstance(metrics, Mapping):
+        return read_metrics(metrics)
+    columns = {name: np.asarray(values, dtype=float) for name, values in metrics.items()}
+    shapes = {values.shape for values in columns.values()}
+    if "epoch" not in columns or len(shapes) != 1 or columns["epoch"].ndim != 1:
+        rule, got = "columns of one length, `epoch` among them", {name: v.shape for name, v in columns.items()}
+        raise ArgumentError(message("learning_curve", "metrics are no columns", rule, got))
+    return columns
 
 
 def per_epoch(columns: Mapping[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:

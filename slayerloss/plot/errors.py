@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from slayerloss._check import check_integer, check_same_shape
 from slayerloss.functional import exponential_filter
@@ -137,51 +138,56 @@ def error_figure(
     traces = _filtered("error_figure", output, target, time_constant, length, filter_order, normalize, sample, lengths)
     unit = step_unit("error_figure", step_ms)
     num_channels, num_steps = traces.output.shape
-    squares = (traces.output - traces.target) ** 2
+    squares = (traces.output - traces.target).astype(float) ** 2
     chosen = _choose("error_figure", channels, squares.sum(-1))
     first, last = steps or (0, num_steps)
     check_integer("error_figure", "steps", last, 1, num_steps)
     check_integer("error_figure", "steps", first, 0, last - 1)
-    times = np.arange(num_steps) * unit
 
     rows = math.ceil(len(chosen) / 2)
     figure = new_figure(figure, (WIDTH, 3.0 + 0.95 * rows))
     grid = figure.add_gridspec(2 + rows, 2, height_ratios=[1.5, 1.0] + [1.0] * rows)
-    summed = add_axes(figure, grid[0, :])
+    times = np.arange(num_steps) * unit
+    summed, squared = add_axes(figure, grid[0, :]), add_axes(figure, grid[1, :])
     _draw(summed, traces.output.sum(0), traces.target.sum(0), times)
-    time_axis(summed, num_steps, step_ms)
-    summed.set_xlabel("")
-    summed.tick_params(labelbottom=False)
     title(summed, f"all {num_channels} channels, summed")
     _key(summed)
-    squared = add_axes(figure, grid[1, :], sharex=summed)
     squared.fill_between(times, squares.sum(0), color=ERROR, linewidth=0)
     squared.set_ylim(bottom=0)
     title(squared, f"squared difference, summed over channels: {squares.sum():.5g} in all steps")
-    if last - first < num_steps:
-        for ax in (summed, squared):
-            ax.axvspan((first - 0.5) * unit, (last - 0.5) * unit, color=FAINT, alpha=0.35, linewidth=0, zorder=0)
-    if not chosen:
-        return figure
-
-    # Single channels share both scales; their spikes stand in the lowest fifth.
-    window = slice(first, last)
-    shown = np.stack([traces.output, traces.target, traces.output - traces.target])[:, chosen, window]
-    low, high = float(shown.min()), float(shown.max())
-    for place, channel in enumerate(chosen):
-        ax = add_axes(figure, grid[2 + place // 2, place % 2])
-        _draw(ax, traces.output[channel, window], traces.target[channel, window], times[window])
-        _rug(ax, times[window][traces.target_spikes[channel, window] != 0], 0.10, TARGET)
-        _rug(ax, times[window][traces.output_spikes[channel, window] != 0], 0.0, OUTPUT)
+    for ax in (summed, squared):
         time_axis(ax, num_steps, step_ms)
-        ax.set_xlim((first - 0.5) * unit, (last - 0.5) * unit)
-        ax.set_ylim(low - 0.3 * (high - low), high)
+        if last - first < num_steps:
+            ax.axvspan((first - 0.5) * unit, (last - 0.5) * unit, color=FAINT, alpha=0.35, linewidth=0, zorder=0)
+    _hide_time(summed)
+
+    parts = [_Traces(*(values[channel, first:last] for values in traces)) for channel in chosen]
+    low, high = _range(parts)  # one y range for all channels; below it, in the lowest fifth, the spikes
+    ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    for place, (channel, part) in enumerate(zip(chosen, parts, strict=True)):
+        ax = add_axes(figure, grid[2 + place // 2, place % 2])
+        _draw(ax, part.output, part.target, times[first:last])
+        _rug(ax, times[first:last][part.target_spikes != 0], 0.10, TARGET)
+        _rug(ax, times[first:last][part.output_spikes != 0], 0.0, OUTPUT)
+        time_axis(ax, num_steps, step_ms)
+        ax.set(xlim=((first - 0.5) * unit, (last - 0.5) * unit), ylim=(low - 0.3 * (high - low), high), yticks=ticks)
         title(ax, f"channel {channel}: {100 * squares[channel].sum() / max(squares.sum(), 1e-12):.2g} % of the error")
-        in_last_row = place >= len(chosen) - 2
-        ax.tick_params(labelbottom=in_last_row, labelleft=place % 2 == 0)
-        if not in_last_row:
-            ax.set_xlabel("")
+        ax.tick_params(labelleft=place % 2 == 0)
+        if place < len(chosen) - 2:
+            _hide_time(ax)
     return figure
+
+
+def _range(parts: Sequence[_Traces]) -> tuple[float, float]:
+    """The lowest and the highest of all traces and differences."""
+    values = [values for part in parts for values in (part.output, part.target, part.output - part.target)]
+    low, high = min((float(v.min()) for v in values), default=0.0), max((float(v.max()) for v in values), default=1.0)
+    return low, high if high > low else low + 1
+
+
+def _hide_time(ax: Axes) -> None:
+    ax.set_xlabel("")
+    ax.tick_params(labelbottom=False)
 
 
 def _filtered(

@@ -178,8 +178,7 @@ def draw_strip(ax: Axes, values: np.ndarray, step_ms: float | None) -> None:
     time_axis(ax, num_steps, step_ms)
     ax.set(ylim=(0, 1), yticks=[])
     ax.spines["left"].set_visible(False)
-    if len(values) == 2:
-        color_key(ax, [("OFF", OFF), ("ON", ON)])
+    _polarity_key(ax, len(values), below=False)
 
 
 def _split(values: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -201,6 +200,11 @@ def _check_event(function: str, event: Event) -> None:
 
 def _colors(num_channels: int) -> list[str]:
     return [INK] if num_channels == 1 else [OFF, ON, *PALETTE[2:]]
+
+
+def _polarity_key(ax: Axes, num_channels: int, *, below: bool = True) -> None:
+    if num_channels == 2:
+        color_key(ax, [("OFF", OFF), ("ON", ON)], below=below)
 
 
 def _paint(counts: np.ndarray, full: float) -> np.ndarray:
@@ -238,8 +242,7 @@ def _small_multiples(counts: np.ndarray, edges: np.ndarray, unit: str, figure: F
         _picture(ax, _paint(frame, full))
         stretch = f"{edges[place]:.{digits}f} to {edges[place + 1]:.{digits}f}"
         title(ax, stretch if place else f"{stretch} {unit}")
-    if counts.shape[1] == 2:
-        color_key(ax, [("OFF", OFF), ("ON", ON)], below=True)
+    _polarity_key(ax, counts.shape[1])
     return figure
 
 
@@ -266,6 +269,7 @@ def _scatter(ax: Axes, event: Event) -> list[tuple[PathCollection, np.ndarray]]:
         style = {"color": color, "alpha": alpha[at], "marker": "s", "linewidths": 0, "rasterized": True}
         drawn.append((ax.scatter(t[at], x[at], s=size, **style), np.column_stack([t[at], x[at]])))
     ax.set(xlabel="time (ms)", ylabel="neuron", ylim=(-0.6, x.max() + 0.6))
+    _polarity_key(ax, int(c.max()) + 1, below=False)
     return drawn
 
 
@@ -276,7 +280,7 @@ def _film(ax: Axes, event: Event, edges: np.ndarray, at_once: bool) -> Callable[
     full = max(_saturation(count(i)) for i in range(num_frames))
     images = [_paint(count(i), full) for i in range(num_frames)] if at_once else None
     picture = _picture(ax, _paint(0 * count(0), full))
-    color_key(ax, [("OFF", OFF), ("ON", ON)], below=True)
+    _polarity_key(ax, len(count(0)))
     title(ax, "")
 
     def show(i: int) -> list[Artist]:

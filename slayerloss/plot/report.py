@@ -87,10 +87,9 @@ def _section(name: str, caption: object, svg: bytes) -> str:
     text = html.escape(str(caption or ""))
     heading = html.escape(_heading(name))
     image = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
-    return (
-        f'<section id="{name}">\n<h2>{heading}</h2>\n<figure>\n<img src="{image}" alt="{text or heading}">\n'
-        f"<figcaption>{text}</figcaption>\n</figure>\n</section>"
-    )
+    below = f"<figcaption>{text}</figcaption>\n" if text else ""
+    shown = f'<figure>\n<img src="{image}" alt="{text or heading}">\n{below}</figure>'
+    return f'<section id="{name}">\n<h2>{heading}</h2>\n{shown}\n</section>'
 
 
 def _heading(name: str) -> str:

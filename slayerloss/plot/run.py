@@ -28,8 +28,9 @@ class Sample:
     hidden: Mapping[str, Any] = field(default_factory=dict)
     """Layer name -> spikes."""
     label: int | None = None
-    """The true class of a classification; with it belongs a `prediction`."""
+    """The true class of a classification."""
     prediction: int | None = None
+    """The class it was taken for."""
     target: Any = None
     """The target spikes of a regression, like `output`."""
     name: str = ""
@@ -50,7 +51,7 @@ class Evaluation:
     """Layer name -> weights as integers of the chip."""
     step_ms: float | None = None
     window: int | None = None
-    """Steps of the moving window in the figures of decisions; None: a tenth of the recording."""
+    """Steps of the moving window in the figures of decisions; None: a third of the recording."""
     spike_time: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `loss.SpikeTime` for the figures of errors: time_constant, length, filter_order, normalize."""
 
@@ -89,21 +90,25 @@ def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[
 def _logged(columns: Mapping[str, Any]) -> dict[str, Figure]:
     """What the run logged over its epochs."""
     figures = {}
-    quantities = [q for q in ("loss", "accuracy") if any(f"{stage}_{q}" in columns for stage in STAGES)]
+    quantities = [q for q in ("loss", "accuracy") if any(_has(columns, f"{stage}_{q}") for stage in STAGES)]
     if quantities:
         figure = figures["learning"] = new_figure(None, (WIDTH, 2.3 * len(quantities)))
         for i, quantity in enumerate(quantities):
             learning_curve(columns, quantity, add_axes(figure, len(quantities), 1, i + 1))
         figure.align_ylabels()
-        validated = any(f"valid_{quantity}" in columns for quantity in quantities)
+        validated = any(_has(columns, f"valid_{quantity}") for quantity in quantities)
         dot = " The dot on the curve of the validation marks its best epoch." if validated else ""
         set_caption(figure, f"{' and '.join(quantities).capitalize()} over the epochs.{dot}")
-    series = {name: per_epoch(columns, name)[1] for name in columns if name.startswith("events_")}
-    series = {name.removeprefix("events_"): values for name, values in series.items() if values.size}
+    logged = [name for name in columns if name.startswith("events_") and _has(columns, name)]
+    series = {name.removeprefix("events_"): per_epoch(columns, name)[1] for name in logged}
     if series:
         figure = figures["events_over_epochs"] = _figure(events_per_layer(series))
         set_caption(figure, "Events that each layer sends per recording, over the epochs.")
     return figures
+
+
+def _has(columns: Mapping[str, Any], name: str) -> bool:
+    return name in columns and bool(np.isfinite(columns[name]).any())
 
 
 def _confusion(evaluation: Evaluation) -> dict[str, Figure]:
@@ -151,7 +156,7 @@ def _network(evaluation: Evaluation) -> dict[str, Figure]:
 def _classified(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
     figure = decision_figure(
         sample.output,
-        evaluation.window or max(1, np.shape(sample.output)[-1] // 10),
+        evaluation.window or max(1, np.shape(sample.output)[-1] // 3),
         events=sample.events,
         hidden=sample.hidden,
         label=sample.label,
@@ -186,9 +191,9 @@ def _regressed(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
         f"{_which(sample)}: output spikes over target spikes. A blue mark in an orange one is a spike in its place; an "
         "orange one alone is missing, a blue one alone is too many.",
     )
-    stages = {"input": sample.events, **sample.hidden}
+    stages = [("input", sample.events), *sample.hidden.items()]
     layers = new_figure(None, (WIDTH, 1.7 * len(stages)))
-    for i, (name, spikes) in enumerate(stages.items()):
+    for i, (name, spikes) in enumerate(stages):
         title(raster(spikes, add_axes(layers, len(stages), 1, i + 1), step_ms=step_ms), name)
     set_caption(layers, f"{_which(sample)}: the spikes of its input and of the hidden layers.")
     return {"output": output, "error": error, "layers": layers}

@@ -27,7 +27,7 @@ from slayerloss.plot.style import (
 )
 
 _MOST_TICKS = 64  # neurons whose spikes are drawn as ticks; more are drawn as dots
-_MOST_NAMES = 24  # neurons whose names stand at the y axis
+MOST_NAMES = 24  # neurons whose names stand at the y axis
 
 
 def raster(
@@ -183,7 +183,7 @@ def _density(ax: Axes, values: np.ndarray, unit: float) -> None:
 
 def _neuron_axis(ax: Axes, num_neurons: int, names: list[str] | None) -> None:
     ax.set_ylim(-0.6, num_neurons - 0.4)
-    if names is not None and num_neurons <= _MOST_NAMES:
+    if names is not None and num_neurons <= MOST_NAMES:
         ax.set_yticks(range(num_neurons), names)
         ax.tick_params(axis="y", length=0)
     else:

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 
-# Okabe and Ito's palette: the eight differ for the colour-blind, and the first four in lightness, too, for grey print.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#7A6A00", "#000000")
+# Okabe and Ito's palette, which the colour-blind can tell apart, without its yellow, which is too pale on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
 INK = "#222222"
 MUTED = "#757575"
 FAINT = "#BDBDBD"

@@ -1,0 +1,133 @@
+"""Rasters draw every spike at its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from slayerloss import ArgumentError, DtypeError, ShapeError
+from slayerloss.plot import raster, raster_pair
+from slayerloss.plot.style import ERROR, FAINT, TRUE
+
+
+def drawn(collection: Any) -> set[tuple[float, float]]:
+    """(time, neuron) of ticks or dots."""
+    if hasattr(collection, "get_segments"):
+        return {(float(s[0, 0]), float(s[:, 1].mean())) for s in collection.get_segments()}
+    return {(float(x), float(y)) for x, y in collection.get_offsets()}
+
+
+def spikes_of(values: np.ndarray) -> set[tuple[float, float]]:
+    return {(float(t), float(c)) for c, t in np.argwhere(values)}
+
+
+def random_spikes(*shape: int, rate: float = 0.1) -> np.ndarray:
+    return (np.random.default_rng(0).random(shape) < rate).astype(np.float32)
+
+
+@pytest.mark.parametrize("neurons", [1, 64, 65, 2312])
+def test_raster_draws_each_spike_once(neurons: int) -> None:
+    spikes = random_spikes(neurons, 50)
+    ax = raster(spikes)
+    assert drawn(ax.collections[0]) == spikes_of(spikes)
+    assert ax.get_xlim() == (-0.5, 49.5)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [torch.tensor, lambda x: torch.tensor(x, dtype=torch.bfloat16), lambda x: x.astype(bool), lambda x: x.astype(np.uint8),
+     np.asfortranarray, lambda x: torch.tensor(x, requires_grad=True), lambda x: x.tolist()],
+    ids=["torch", "bfloat16", "bool", "uint8", "strided", "grad", "list"],
+)  # fmt: skip
+def test_raster_takes_tensors_and_arrays(convert: Any) -> None:
+    spikes = random_spikes(5, 20)
+    assert drawn(raster(convert(spikes)).collections[0]) == spikes_of(spikes)
+
+
+def test_raster_flattens_space_and_picks_a_sample() -> None:
+    batch = random_spikes(3, 2, 4, 5, 20)
+    assert drawn(raster(batch, sample=2).collections[0]) == spikes_of(batch[2].reshape(40, 20))
+    assert drawn(raster(batch[1]).collections[0]) == spikes_of(batch[1].reshape(40, 20))
+
+
+def test_padding_is_not_drawn() -> None:
+    batch = np.ones((2, 3, 10))
+    ax = raster(batch, sample=1, lengths=torch.tensor([10, 4]))
+    assert drawn(ax.collections[0]) == spikes_of(np.ones((3, 4)))
+    assert ax.get_xlim() == (-0.5, 3.5)
+    assert raster(batch[0], lengths=4).get_xlim() == (-0.5, 3.5)
+
+
+def test_time_in_milliseconds() -> None:
+    ax = raster([[0, 0, 1]], step_ms=0.5)
+    assert drawn(ax.collections[0]) == {(1.0, 0.0)}
+    assert ax.get_xlabel() == "time (ms)"
+
+
+def test_highlight_and_sign_have_colours_and_magnitude_fades() -> None:
+    colors = raster([[1, 0], [0, 1]], highlight=1).collections[0].get_colors()
+    assert [tuple(color) for color in colors] == [to_rgba(FAINT), to_rgba(TRUE)]
+    graded = raster([[4.0, -2.0]]).collections[0].get_colors()
+    assert tuple(graded[1][:3]) == to_rgba(ERROR)[:3]
+    assert graded[:, 3].tolist() == [1.0, 0.625]
+
+
+def test_names_stand_at_their_neurons() -> None:
+    ax = raster(np.eye(3), names=["a", "b", "c"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_where_dots_would_hide_each_other_the_share_is_drawn() -> None:
+    spikes = np.zeros((2000, 400), dtype=bool)
+    spikes[:1000] = random_spikes(1000, 400, rate=0.5)
+    mesh = raster(spikes).collections[0]
+    share = np.asarray(mesh.get_array()).reshape(200, 400)
+    np.testing.assert_allclose(share.mean(), spikes.mean(), rtol=1e-6)
+    assert share[100:].max() == 0
+    np.testing.assert_allclose(share[7, 11], spikes[70:80, 11].mean())
+
+
+def test_silence_is_an_empty_raster() -> None:
+    assert drawn(raster(np.zeros((3, 5))).collections[0]) == set()
+
+
+def test_pair_draws_output_over_target() -> None:
+    output, target = random_spikes(70, 30), random_spikes(70, 30, rate=0.2)
+    ax = raster_pair(output, target)
+    by_label = {artist.get_label(): drawn(artist) for artist in ax.collections}
+    assert by_label == {"target": spikes_of(target), "output": spikes_of(output)}
+    assert ax.collections[0].get_sizes()[0] > ax.collections[1].get_sizes()[0]
+
+
+@pytest.mark.parametrize(
+    ("spikes", "options", "error", "text"),
+    [
+        (np.zeros(5), {}, ShapeError, r"raster: spikes is no event tensor; expected \(C, T\), .* got \(5,\)"),
+        (np.zeros((3, 0)), {}, ShapeError, "nothing empty"),
+        (np.zeros((2, 3, 4)), {"sample": 2}, ArgumentError, "sample is out of range.* at most 1, got 2"),
+        (np.zeros((2, 3, 4)), {"lengths": torch.tensor([4, 5])}, ArgumentError, r"lengths is out of range.*\[1, 4\]"),
+        (np.full((2, 3), np.nan), {}, ArgumentError, "6 NaN or infinite"),
+        (np.zeros((2, 3), dtype=complex), {}, DtypeError, "does not hold real numbers"),
+        (torch.zeros(2, 3, dtype=torch.cfloat), {}, DtypeError, "does not hold real numbers"),
+        ([["a", "b"]], {}, DtypeError, "does not hold real numbers"),
+        (np.zeros((2, 3)), {"highlight": 2}, ArgumentError, "highlight is out of range"),
+        (np.zeros((2, 3)), {"names": ["a"]}, ArgumentError, "names has the wrong length; expected 2 names, got 1"),
+        (np.zeros((2, 3)), {"step_ms": 0}, ArgumentError, "step_ms is out of range"),
+    ],
+)
+def test_raster_refuses(spikes: Any, options: dict[str, Any], error: type[Exception], text: str) -> None:
+    figure = Figure()
+    ax = figure.add_subplot()
+    with pytest.raises(error, match=text):
+        raster(spikes, ax, **options)
+    assert not ax.collections  # nothing is half drawn
+
+
+def test_pair_refuses_other_shapes() -> None:
+    with pytest.raises(ShapeError, match=r"raster_pair: target does not match output; .* got \(2, 4\)"):
+        raster_pair(np.zeros((2, 3)), np.zeros((2, 4)))
