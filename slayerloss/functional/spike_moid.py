@@ -103,8 +103,8 @@ def _targets(spikes: Tensor, targets: Tensor, given: ClassRates, ignore_index: i
         one_hot = torch.zeros_like(rates).scatter(1, terms.label.unsqueeze(1), 1.0)
         return one_hot, terms.counted.unsqueeze(1).expand_as(rates)
     check_same_device("spike_moid", "targets", targets, "spikes", spikes)
-    per_step = targets.numel() == rates.numel()  # if there are steps at all
-    target = targets.to(rates).reshape(rates.shape if per_step else (*rates.shape[:2], 1))
+    one_each = targets.numel() == rates.numel()  # else (N, C) targets hold for every step
+    target = targets.to(rates).reshape(rates.shape if one_each else (*rates.shape[:2], 1))
     if ignore_index is not None:
         counted = counted & (target != check_integer("spike_moid", "ignore_index", ignore_index))
     target = torch.where(counted, target, 0.0)

@@ -18,7 +18,7 @@ CLASSES = 4
 
 def time_targets(spikes: Tensor, labels: Tensor) -> Tensor:
     """Target spike trains, a comb whose period depends on the label."""
-    comb = torch.arange(spikes.shape[-1]) % (labels[:, None] + 2) == 0
+    comb = torch.arange(spikes.shape[-1], device=labels.device) % (labels[:, None] + 2) == 0
     return comb.reshape(len(labels), *[1] * (spikes.ndim - 2), spikes.shape[-1]).expand(spikes.shape)
 
 
@@ -234,6 +234,25 @@ def test_compiles_without_a_graph_break(name: str) -> None:
     compiled = torch.compile(LOSSES[name], fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(spikes, labels), LOSSES[name](spikes, labels))
     torch.testing.assert_close(gradient(compiled, spikes, labels), gradient(LOSSES[name], spikes, labels))
+
+
+@every_loss
+@pytest.mark.parametrize("reduction", ["sum", "mean", "none"])
+def test_values_on_another_device_are_not_looked_at(name: str, reduction: str) -> None:
+    """So no GPU is waited for: a meta tensor has no values, and reading one raises."""
+    spikes, labels = torch.zeros(2, CLASSES, 5, device="meta"), torch.zeros(2, dtype=torch.int64, device="meta")
+    options = {} if name.startswith("time") else {"ignore_index": -1}
+    loss = LOSSES[name](spikes, labels, lengths=labels, reduction=reduction, **options)
+    assert loss.device.type == "meta"
+
+
+@every_class_loss
+def test_labels_and_lengths_lie_where_the_spikes_lie(name: str) -> None:
+    spikes, labels = torch.zeros(2, CLASSES, 5, device="meta"), torch.tensor([0, 1])
+    with pytest.raises(ArgumentError, match=r"is not where spikes is; expected meta, got cpu. Use \w+.to\('meta'\)"):
+        LOSSES[name](spikes, labels)
+    with pytest.raises(ArgumentError, match="lengths is not where spikes is"):
+        LOSSES[name](spikes, labels.to("meta"), lengths=torch.tensor([5, 5]))
 
 
 SPIKES = torch.zeros(2, CLASSES, 5)
