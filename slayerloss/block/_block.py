@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, check_choice, check_shape, message
+from slayerloss._check import ArgumentError, DtypeError, check_choice, check_shape, message
 from slayerloss.axon import Delay
 from slayerloss.functional.delay import MAX_DELAY, delay, shift
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.rate import count
+from slayerloss.neuron.cuba import Neuron
 from slayerloss.synapse import Synapse
 
 NeuronParams = Mapping[str, Any]
@@ -31,9 +32,16 @@ class BlockState(NamedTuple):
 
 def build_neuron(block: object, neuron_type: type, neuron_params: NeuronParams, channels: int | None) -> Any:
     """A neuron from a dictionary of its arguments, which stays as it is."""
-    known = [name for name in inspect.signature(neuron_type).parameters if name != "channels"]
-    for name in neuron_params:
-        check_choice(type(block).__name__, "neuron_params key", name, known)
+    name = type(block).__name__
+    if not isinstance(neuron_params, Mapping):
+        rule = "a dictionary of the neuron's arguments"
+        raise DtypeError(message(name, "neuron_params is no dictionary", rule, type(neuron_params).__name__))
+    arguments = {key: value for key, value in inspect.signature(neuron_type).parameters.items() if key != "channels"}
+    for key in neuron_params:
+        check_choice(name, "neuron_params key", key, arguments)
+    missing = [key for key, value in arguments.items() if value.default is value.empty and key not in neuron_params]
+    if missing:
+        raise ArgumentError(message(name, "neuron_params lacks " + ", ".join(missing), "them", list(neuron_params)))
     return neuron_type(**neuron_params, channels=channels)
 
 
@@ -72,7 +80,8 @@ class SpikingBlock(torch.nn.Module):
         channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_choice(type(self).__name__, "delay_shift", str(delay_shift), ("True", "False", "lava-dl"))
+        if not isinstance(delay_shift, bool):
+            check_choice(type(self).__name__, "delay_shift", delay_shift, ("lava-dl",))
         self.neuron = neuron
         self.synapse = synapse
         self.delay = Delay(max_delay=MAX_DELAY, channels=channels) if delay else None
@@ -201,16 +210,16 @@ def reset_state(model: torch.nn.Module) -> None:
         >>> reset_state(torch.nn.Sequential())
     """
     for module in model.modules():
-        if isinstance(module, SpikingBlock) or hasattr(module, "dynamics"):
-            module.reset_state()  # type: ignore[operator]
+        if isinstance(module, (SpikingBlock, Neuron)):
+            module.reset_state()
 
 
 def write_fields(handle: Any, fields: Mapping[str, Any]) -> None:
     """Write nested fields into an HDF5 group, text as lava-dl writes it."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            write_fields(handle.create_group(name), value)
-        elif name == "type" and "/neuron" not in handle.name:
-            handle.create_dataset(name, data=np.array([value], dtype="S10"))
+            group = handle.create_group(name)
+            for key, item in value.items():
+                group.create_dataset(key, data=item)
         else:
-            handle.create_dataset(name, data=value)
+            handle.create_dataset(name, data=np.array([value], dtype="S10") if name == "type" else value)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from slayerloss import synapse
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, message
-from slayerloss.block._block import BlockState, Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of
+from slayerloss.block._block import Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.neuron import NEVER
 from slayerloss.functional.quantize import quantize_weight
 
@@ -141,22 +141,11 @@ class Input(SpikingBlock):
         count_log: bool = False,
     ) -> None:
         neuron = None if neuron_params is None else build_neuron(self, self.neuron_type, neuron_params, None)
-        super().__init__(neuron, None, False, delay_shift, None, count_log)
+        super().__init__(neuron, None, False, delay_shift if delay_shift == "lava-dl" else False, None, count_log)
         for name, value in (("weight", weight), ("bias", bias)):
             parameter = None if value is None else torch.nn.Parameter(torch.tensor([float(value)]))
             self.register_parameter(name, parameter)
         self.pre_hook_fx: Hook | None = None if neuron is None else neuron.quantize_8bit
-
-    def run(
-        self, x: Tensor, state: BlockState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, BlockState]:
-        before = BlockState(None, None) if state is None else state
-        y, after = self.respond(self.drive(x), before.neuron, lengths)
-        history = before.history
-        if self.delay_shift == "lava-dl":
-            y, history = self._delayed(y, history)
-        self.shape = y.shape[1:-1]
-        return y, BlockState(history, after)
 
     def drive(self, x: Tensor) -> Tensor:
         """q(x) q(weight) + q(bias), all of them on the chip's grid; x itself without a neuron."""

@@ -1,9 +1,9 @@
 """Blocks of CUBA neurons.
 
-`neuron_params` is a dictionary of `neuron.cuba.Neuron`'s arguments. Weights are quantised to the chip's 8 bits at every
-use (`pre_hook_fx`); with `weight_norm` they are held as direction and length. `delay` learns an axonal delay for each
-neuron, `delay_shift` is the one step from layer to layer (`block.SpikingBlock`), `count_log` also returns the events per
-neuron and step. Every block maps (N, C, ..., T) to (N, C', ..., T).
+`neuron_params` is a dictionary of `neuron.cuba.Neuron`'s arguments. Weights are quantised to the chip's 8 bits at
+every use (`pre_hook_fx`); with `weight_norm` they are held as direction and length. `delay` learns an axonal delay for
+each neuron, `delay_shift` is the one step from layer to layer (`block.SpikingBlock`), `count_log` also returns the
+events per neuron and step. Every block maps (N, C, ..., T) to (N, C', ..., T).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Recurrent(_layers.Recurrent):
         torch.Size([4, 10, 5])
 
     Note:
-        In lava-dl the state leaks from batch to batch; here every batch starts at rest unless `persistent_state` is set.
+        In lava-dl the state leaks from batch to batch; here a batch starts at rest unless `persistent_state` is set.
     """
 
     neuron_type = Neuron

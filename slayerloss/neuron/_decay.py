@@ -64,6 +64,8 @@ def initial(name: str, decay: float | Sequence[float], channels: int | None) -> 
         check_range("Neuron", name, decay, 0, 1, way_out="shared_param=False takes (lowest, highest)")  # type: ignore[arg-type]
         return torch.tensor([float(decay)])  # type: ignore[arg-type]
     if isinstance(decay, Sequence):
+        if len(decay) != 2:
+            raise ArgumentError(message("Neuron", f"{name} is no range", "(lowest, highest)", decay))
         low, high = decay
     else:
         low, high = decay * (1 - JITTER), min(decay * (1 + JITTER), 1.0)
@@ -81,10 +83,14 @@ def from_state_dict(key: str, value: Tensor, version: int | None) -> Tensor:
         version: of the neuron that was saved; None where a plain dict has lost it.
 
     Raises:
-        ArgumentError: the version is lost and the values can be either form.
+        ArgumentError: the version is lost and the values can be either form; or it is newer than this one.
     """
     if version == VERSION:
         return value
+    if version is not None and version > VERSION:
+        raise ArgumentError(
+            message("load_state_dict", f"{key} is of a newer slayerloss", f"version {VERSION}", version, "Update it")
+        )
     # Either form strays over its bound by a step of an optimiser, until it is used again.
     ours, lava = bool((value < -STRAY).any()), bool((value > STRAY).any())
     if version is None and ours == lava:

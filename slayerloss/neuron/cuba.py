@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, check_events, check_integer, check_range, message
+from slayerloss._check import ArgumentError, DtypeError, check_events, check_integer, check_range, message
 from slayerloss.functional.neuron import (
     DECAY_SCALE,
     CubaState,
@@ -20,6 +20,7 @@ from slayerloss.functional.neuron import (
     spike,
 )
 from slayerloss.functional.quantize import quantize_weight
+from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron import _decay
 
 TAU_FACTOR = 100
@@ -85,9 +86,14 @@ class Neuron(torch.nn.Module):
         channels: int | None = None,
     ) -> None:
         super().__init__()
-        self.scale = check_integer("Neuron", "scale", int(scale), 1)
-        check_range("Neuron", "threshold", threshold)
+        self.scale = check_integer("Neuron", "scale", scale, 1)
+        check_range("Neuron", "threshold", threshold, 0, STATE_LIMIT)
         check_range("Neuron", "tau_grad", tau_grad, 0, low_open=True)
+        check_range("Neuron", "scale_grad", scale_grad, 0)
+        if isinstance(norm, torch.nn.Module):
+            raise DtypeError(message("Neuron", "norm is an instance", "a class such as MeanOnlyBatchNorm", norm))
+        if isinstance(dropout, type):
+            raise DtypeError(message("Neuron", "dropout is a class", "an instance such as Dropout(0.1)", dropout))
         self.threshold = int(threshold * self.scale) / self.scale
         if self.threshold <= 0:
             raise ArgumentError(
@@ -136,14 +142,22 @@ class Neuron(torch.nn.Module):
         return round(self.threshold * self.scale)
 
     @property
+    def cx_current_decay(self) -> Any:
+        """The current decay as the chip holds it, in [0, 4096]: an int, or an array with one per channel."""
+        return _whole(self.decays[0])
+
+    @property
+    def cx_voltage_decay(self) -> Any:
+        """The voltage decay as the chip holds it, in [0, 4096]: an int, or an array with one per channel."""
+        return _whole(self.decays[1])
+
+    @property
     def device_params(self) -> dict[str, Any]:
         """The neuron in the fields of a network file."""
-        whole = [(decay.detach() * DECAY_SCALE).round().to(torch.int64).cpu().numpy() for decay in self.decays]
-        current, voltage = (int(decay[0]) if decay.size == 1 else decay for decay in whole)
         return {
             "type": "CUBA",
-            "iDecay": current,
-            "vDecay": voltage,
+            "iDecay": self.cx_current_decay,
+            "vDecay": self.cx_voltage_decay,
             "vThMant": self.v_th_mant,
             "refDelay": 1,
             "gradedSpike": self.graded_spike,
@@ -247,3 +261,8 @@ class Neuron(torch.nn.Module):
                 parameter.data = parameter.data.new_empty(saved.shape)
             self._to_draw.pop(name, None)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+
+def _whole(decay: Tensor) -> Any:
+    decays = (decay.detach() * DECAY_SCALE).round().to(torch.int64).cpu().numpy()
+    return int(decays[0]) if decays.size == 1 else decays

@@ -13,7 +13,7 @@ class Dropout(torch.nn.Dropout):
 
     Args:
         p: probability in [0, 1].
-        inplace: as in torch.nn.Dropout.
+        inplace: taken for lava-dl's sake; the input stays as it is.
 
     Example:
         >>> Dropout(0.2).eval()(torch.ones(1, 1, 2))
@@ -26,7 +26,6 @@ class Dropout(torch.nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Drop neurons of (N, C, ..., T)."""
         check_events("Dropout", x, "x")
-        kept = torch.nn.functional.dropout(x.new_ones(*x.shape[:-1], 1), self.p, self.training)
         if not self.training:
             return x
-        return x.mul_(kept) if self.inplace else x * kept
+        return x * torch.nn.functional.dropout(x.new_ones(*x.shape[:-1], 1), self.p)

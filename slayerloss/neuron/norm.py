@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, check_events, check_lengths, message
+from slayerloss._check import ShapeError, check_events, check_lengths, message
 from slayerloss._distributed import sum_over_processes
 from slayerloss.functional.events import mask_steps
 
@@ -63,15 +63,13 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         if self.num_features is None:
             self.num_features = x.shape[1]
         if x.shape[1] != self.num_features:
-            raise ArgumentError(
-                message("MeanOnlyBatchNorm", "x has the wrong number of channels", self.num_features, x.shape[1])  # type: ignore[arg-type]
-            )
+            rule = f"{self.num_features} of them"
+            raise ShapeError(message("MeanOnlyBatchNorm", "x has the wrong number of channels", rule, tuple(x.shape)))
         if self.training and self.update:
             mean = self._batch_mean(x, lengths)
-            with torch.no_grad():
-                self.running_mean = torch.lerp(
-                    self.running_mean.expand_as(mean), mean.to(self.running_mean.dtype), self.momentum
-                )
+            if self.running_mean.shape != mean.shape:
+                self.running_mean = self.running_mean.repeat(mean.shape)
+            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), self.momentum)
         else:
             mean = self.running_mean
         return x - self._quantized(mean).reshape(-1, *[1] * (x.ndim - 2))

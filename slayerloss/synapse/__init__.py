@@ -16,7 +16,7 @@ __all__ = ["Conv", "Dense", "Pool", "Synapse"]
 
 def pair(function: str, argument: str, value: int | tuple[int, int], low: int = 1) -> tuple[int, int]:
     """One number for height and width, or both."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2:
         raise ArgumentError(message(function, f"{argument} is not a pair", "a number or (height, width)", value))
     return check_integer(function, argument, values[0], low), check_integer(function, argument, values[1], low)
@@ -51,7 +51,7 @@ class Dense(Synapse):
         weight_norm: bool = False,
         pre_hook_fx: Hook | None = None,
     ) -> None:
-        space = (in_neurons,) if isinstance(in_neurons, int) else tuple(in_neurons)
+        space = tuple(in_neurons) if isinstance(in_neurons, (tuple, list)) else (in_neurons,)
         if not 1 <= len(space) <= 3:
             raise ArgumentError(message("Dense", "in_neurons is no shape", "C, (W, H) or (W, H, C)", in_neurons))
         for size in (*space, out_neurons):
@@ -94,11 +94,13 @@ class Conv(Synapse):
         pre_hook_fx: Hook | None = None,
     ) -> None:
         check_integer("Conv", "groups", groups, 1)
+        for name, features in (("in_features", in_features), ("out_features", out_features)):
+            check_integer("Conv", name, features, 1)
         if in_features % groups or out_features % groups:
             rule = f"a divisor of {in_features} and {out_features}"
             raise ArgumentError(message("Conv", "groups does not divide the channels", rule, groups))
         kernel = pair("Conv", "kernel_size", kernel_size)
-        shape = (check_integer("Conv", "out_features", out_features, 1), in_features // groups, *kernel, 1)
+        shape = (out_features, in_features // groups, *kernel, 1)
         super().__init__(_initial(weight_scale, *shape), weight_norm, pre_hook_fx)
         self.in_channels, self.out_channels, self.groups = in_features, out_features, groups
         self.kernel_size = kernel
@@ -126,7 +128,7 @@ class Pool(Synapse):
 
     Note:
         lava-dl folds the channels into the height, so that a stride other than the kernel size mixes them; here they
-        stay apart.
+        stay apart. An image that is no multiple of the stride loses its rest, where lava-dl adds zeros or fails.
     """
 
     def __init__(

@@ -31,9 +31,7 @@ class Synapse(torch.nn.Module):
         trained = [parameter.requires_grad for parameter in self.parameters()]
         for name in ("weight", "weight_g", "weight_v"):
             self._parameters.pop(name, None)
-        parts = {"weight": weight}
-        if weight_norm:
-            parts = {"weight_g": _row_norm(weight), "weight_v": weight}
+        parts = dict(zip(("weight_g", "weight_v"), _split(weight), strict=True)) if weight_norm else {"weight": weight}
         for name, value in parts.items():
             self._parameters[name] = torch.nn.Parameter(value.detach().clone(), requires_grad=all(trained))
 
@@ -76,8 +74,7 @@ class Synapse(torch.nn.Module):
         """Take a weight with or without weight norm, whichever this synapse has itself."""
         whole, length, direction = (prefix + name for name in ("weight", "weight_g", "weight_v"))
         if self.weight_norm_enabled and whole in state_dict and direction not in state_dict:
-            state_dict[direction] = state_dict.pop(whole)
-            state_dict[length] = _row_norm(state_dict[direction])
+            state_dict[length], state_dict[direction] = _split(state_dict.pop(whole))
         elif not self.weight_norm_enabled and direction in state_dict:
             if length not in state_dict:
                 raise ArgumentError(message("load_state_dict", f"{direction} has no length", length, "nothing"))
@@ -85,5 +82,7 @@ class Synapse(torch.nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _row_norm(weight: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(weight, dim=list(range(1, weight.ndim)), keepdim=True)
+def _split(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The length of each row and its direction, which is anything where the length is zero."""
+    length = torch.linalg.vector_norm(weight, dim=list(range(1, weight.ndim)), keepdim=True)
+    return length, torch.where(length > 0, weight, torch.ones_like(weight))
