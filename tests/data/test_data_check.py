@@ -1,0 +1,94 @@
+"""What `data.check` finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from slayerloss import data, io
+from slayerloss.io import Event
+
+
+def event(number: int = 5, seed: int = 0) -> Event:
+    rng = np.random.default_rng(seed)
+    return Event(*(rng.integers(0, size, number) for size in (34, 34, 2)), np.arange(number))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for number, split in enumerate(("Train", "Test")):
+        for digit in range(10):
+            folder = tmp_path / split / str(digit)
+            folder.mkdir(parents=True)
+            io.write(folder / "00001.bin", event(seed=10 * number + digit))
+    return tmp_path
+
+
+def assert_found(findings: list[data.Finding], severity: str, place: str, problem: str) -> None:
+    """Exactly one finding says this."""
+    matching = [finding for finding in findings if finding.place.endswith(place) and problem in finding.problem]
+    assert len(matching) == 1, "\n".join(map(str, findings))
+    assert matching[0].severity == severity
+
+
+def test_a_good_folder_gives_notes_only(root):
+    findings = data.check(root)
+    assert [finding.severity for finding in findings] == ["note", "note"]
+    assert "10 of N-MNIST's 60000 recordings (0: 1, 1: 1," in str(findings[0])
+
+
+def test_what_is_wrong_with_nmnist(root):
+    (root / "Train" / "0" / "00001.bin").write_bytes(b"1234567")
+    (root / "Train" / "1" / "00001.bin").write_bytes(b"")
+    io.write(root / "Train" / "2" / "00001.bin", Event([34], [0], [0], [0]))
+    io.write(root / "Train" / "3" / "00001.bin", Event([0, 0, 0], [0, 0, 0], [0, 0, 0], [5, 3, 4]))
+    (root / "Train" / "4" / "notes.txt").write_text("")
+    (root / "Test" / "5" / "00001.bin").write_bytes((root / "Train" / "5" / "00001.bin").read_bytes())
+    (root / "Test" / "6" / "00001.bin").unlink()
+    (root / "Test" / "ten").mkdir()
+    findings = data.check(root)
+    assert_found(findings, "error", "Train/0/00001.bin", "is truncated")
+    assert_found(findings, "warning", "Train/1/00001.bin", "is empty")
+    assert_found(findings, "error", "Train/2/00001.bin", "1 events lie outside of 34 x 34 pixels (x to 34, y to 0)")
+    assert_found(findings, "warning", "Train/3/00001.bin", "time steps back at 1 of 3 events")
+    assert_found(findings, "warning", "notes.txt", "no event file")
+    assert_found(findings, "warning", "Train/5/00001.bin", "the same recording as")
+    assert_found(findings, "warning", "Test", "no recordings of class 6")
+    assert_found(findings, "warning", "Test/ten", "no class folder")
+    assert [finding.severity for finding in findings] == ["error"] * 2 + ["warning"] * 6 + ["note"] * 2
+
+
+def test_missing_split(root):
+    for path in sorted((root / "Test").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    (root / "Test").rmdir()
+    assert_found(data.check(root), "warning", "Test", "the folder is missing")
+
+
+def test_other_folders_and_files(tmp_path):
+    assert_found(data.check(tmp_path), "error", tmp_path.name, "it holds no event files")
+    assert_found(data.check(tmp_path / "none"), "error", "none", "there is no such file or folder")
+    io.write(tmp_path / "a.bs1", Event([500], None, [0], [1]))
+    assert data.check(tmp_path) == data.check(tmp_path / "a.bs1") == []
+    np.save(tmp_path / "b.npy", [[1, 0, -5.0]])
+    assert_found(data.check(tmp_path), "warning", "b.npy", "events begin before time 0, at -5 ms")
+    np.save(tmp_path / "b.npy", np.zeros(7))
+    assert_found(data.check(tmp_path / "b.npy"), "error", "b.npy", "does not hold events")
+    (tmp_path / "a.txt").write_text("")
+    assert_found(data.check(tmp_path / "a.txt"), "warning", "a.txt", "no event file")
+
+
+def test_findings_read_as_sentences():
+    finding = data.Finding("error", "a.bin", "it is broken", "Mend it")
+    assert str(finding) == "error: a.bin: it is broken. Mend it."
+
+
+def test_real_data(shared):
+    findings = data.check(shared / "data" / "NMNIST")
+    assert [finding.severity for finding in findings] == ["note", "note"]
+    assert "800 of N-MNIST's 60000" in findings[0].problem
+    findings = data.check(shared / "data" / "oxford")
+    assert [finding.severity for finding in findings] == ["warning"]
+    assert_found(findings, "warning", "output.bs1", "time steps back")
