@@ -57,8 +57,8 @@ class LIF:
             if feedback is not None and t > 1:
                 current = current + feedback(spikes[t - 2])
             u = (u * keep_u).astype(np.int32) + (current << 6)
-            u = np.where(u > _LIMIT, u - 2 * _LIMIT, u)
-            u = np.where(u <= -_LIMIT, u + 2 * _LIMIT, u)
+            if u.max() > _LIMIT or u.min() <= -_LIMIT:
+                u = np.where(u > _LIMIT, u - 2 * _LIMIT, np.where(u <= -_LIMIT, u + 2 * _LIMIT, u))
             v = np.clip((v * keep_v).astype(np.int32) + u + self.bias, 1 - _LIMIT, _LIMIT - 1)
             spike = v > self.threshold
             v[spike] = 0

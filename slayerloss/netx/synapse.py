@@ -114,9 +114,9 @@ def convolution(layer: Layer) -> Synapse:
         out = np.zeros((num_steps, num_samples, *shape), np.int32)
         later = out[1:].reshape(-1, *shape)
         for part in _chunks(len(images), weight[0].size * groups * shape[1] * shape[2]):
-            patches = _patches(images[part], layer, weight.shape[2:])
-            columns: Array = patches.reshape(len(patches), groups, kernel.shape[2], -1).astype(dtype)
-            later[part] = _wrap_24(np.matmul(kernel, columns)).reshape(-1, *shape)
+            patches = _patches(images[part].astype(dtype), layer, weight.shape[2:])
+            columns: Array = patches.reshape(len(patches), groups, kernel.shape[2], -1)
+            later[part] = _wrap_24(to_int32(np.matmul(kernel, columns))).reshape(-1, *shape)
         return out
 
     return synapse
@@ -160,12 +160,12 @@ def exact_dtype(bound: int, spikes: Array) -> type:
 
 def to_int32(sums: Array) -> Array:
     """Exact sums as int32; what is larger wraps, as in Lava."""
-    return sums.astype(np.int64).astype(np.int32)
+    return sums.astype(np.int32) if sums.dtype == np.float32 else sums.astype(np.int64).astype(np.int32)
 
 
 def _wrap_24(sums: Array) -> Array:
-    wide = sums.astype(np.int64) + (1 << 23)
-    return ((wide & ((1 << 24) - 1)) - (1 << 23)).astype(np.int32)
+    """Keep the low 24 bits, as a signed number."""
+    return sums << 8 >> 8
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:

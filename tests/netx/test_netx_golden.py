@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slayerloss import netx
+from slayerloss import io, netx
 from slayerloss._check import FormatError
 
 LIF = ["mnist", "oxford", "tiny", "tiny_reset", "syn_dense_delay", "syn_dense_rec", "pilotnet_lif"]
@@ -62,3 +62,24 @@ def test_inspect_names_what_a_reader_looks_for(shared: Path) -> None:
     assert "conv 3x3 s2,1 p1,0  64x4x22" in table
     assert "-20 .. 18" in table
     assert "14,550,054" in lines[-1]
+
+
+def test_nmnist_counts_are_lava_dls(shared: Path) -> None:
+    """A trained network on 100 recordings: lava-dl's float blocks and the integers of the file count the same spikes."""
+    golden = np.load(shared / "golden" / "slayer" / "nmnist_full.npz")
+    neuron = {"type": "CUBA", **{name: int(golden[name]) for name in ("iDecay", "vDecay", "vThMant")}}
+    layers = [{"type": "dense", "shape": [len(w)], "weight": w} for w in (golden["weight_0"], golden["weight_1"])]
+    network = netx.Network(netx.describe([{**layer, "neuron": neuron} for layer in layers]))
+    folder = shared / "data" / "NMNIST" / "Test"
+    files = {int(file.stem): file for file in folder.glob("*/*.bin")}
+    rows = [i for i, number in enumerate(golden["ids"]) if number in files]
+    assert len(rows) == 100
+    x = np.zeros((len(rows), 2, 34, 34, 300), np.int8)
+    for sample, row in zip(x, rows, strict=True):
+        events = io.read(files[golden["ids"][row]])
+        steps = np.round(events.t).astype(int)
+        seen = steps < 300
+        sample[events.c[seen], events.y[seen], events.x[seen], steps[seen]] = 1
+    recording = network.run(x)
+    np.testing.assert_array_equal(recording.output.sum(-1), golden["counts"][rows])
+    np.testing.assert_array_equal(recording.spikes[0].sum((1, 2)), golden["hidden_total"][rows])
