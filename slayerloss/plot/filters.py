@@ -52,7 +52,7 @@ def filter_responses(
     if taus.numel() == 0:
         raise ShapeError(message("filter_responses", "time_constants is empty", "one number or (F,)", "(0,)"))
     if length is None:
-        length = math.ceil((4 + order) * float(taus.max())) + 1
+        length = max(1, math.ceil((4 + order) * float(taus.max())) + 1)
     kernels = exponential_kernel(taus, length, order, normalize=normalize).numpy()
     ax = impulse_responses(kernels, ax, step_ms=step_ms)
     unit = step_unit("filter_responses", step_ms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,12 +39,18 @@ def test_raster_draws_each_spike_once(neurons: int) -> None:
     assert ax.get_xlim() == (-0.5, 49.5)
 
 
-@pytest.mark.parametrize(
-    "convert",
-    [torch.tensor, lambda x: torch.tensor(x, dtype=torch.bfloat16), lambda x: x.astype(bool), lambda x: x.astype(np.uint8),
-     np.asfortranarray, lambda x: torch.tensor(x, requires_grad=True), lambda x: x.tolist()],
-    ids=["torch", "bfloat16", "bool", "uint8", "strided", "grad", "list"],
-)  # fmt: skip
+CONVERSIONS: dict[str, Callable[[np.ndarray], Any]] = {
+    "torch": torch.tensor,
+    "bfloat16": lambda x: torch.tensor(x, dtype=torch.bfloat16),
+    "grad": lambda x: torch.tensor(x, requires_grad=True),
+    "bool": lambda x: x.astype(bool),
+    "uint8": lambda x: x.astype(np.uint8),
+    "strided": np.asfortranarray,
+    "list": lambda x: x.tolist(),
+}
+
+
+@pytest.mark.parametrize("convert", CONVERSIONS.values(), ids=CONVERSIONS)
 def test_raster_takes_tensors_and_arrays(convert: Any) -> None:
     spikes = random_spikes(5, 20)
     assert drawn(raster(convert(spikes)).collections[0]) == spikes_of(spikes)

@@ -126,7 +126,7 @@ def test_traces_refuse(options: dict[str, Any], error: type[Exception], text: st
 
 
 def test_unknown_mode_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="mode is unknown.*'softmax'"):
+    with pytest.raises(ArgumentError, match=r"mode is unknown.*'softmax'"):
         confidence_traces(spikes(), 5, mode="softmx")
 
 
