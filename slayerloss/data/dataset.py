@@ -103,7 +103,8 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         return (spikes.flatten(0, -2) if self.flatten else spikes), int(self.labels[index])
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({len(self)} recordings, {self.num_steps} steps of {self.step_ms:g} ms)"
+        steps = "steps" if self.num_steps is None else f"{self.num_steps} steps"
+        return f"{type(self).__name__}({len(self)} recordings, {steps} of {self.step_ms:g} ms)"
 
 
 def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from slayerloss._check import check_integer
 from slayerloss.data.dataset import EventDataset, Transform
@@ -51,6 +51,8 @@ class Digits(EventDataset):
         https://doi.org/10.24432/C50P49.
     """
 
+    num_classes = 10
+
     def __init__(
         self,
         train: bool = True,
@@ -68,7 +70,7 @@ class Digits(EventDataset):
         self.seed = check_integer("Digits", "seed", seed, 0)
         self.train = train
         super().__init__(
-            _labels(train),
+            _images(train)[1],
             (2, SENSOR, SENSOR),
             num_steps=num_steps,
             step_ms=step_ms,
@@ -85,13 +87,15 @@ class Digits(EventDataset):
         return _recordings(self.train, self.seed).event(position)
 
 
-def _labels(train: bool) -> np.ndarray:
+@functools.lru_cache(maxsize=2)
+def _images(train: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, 8, 8), labels and numbers of a split."""
     with resources.files("slayerloss.data").joinpath("digits.npz").open("rb") as handle, np.load(handle) as held:
-        return held["labels"][held["test"] != train]
+        ids = np.flatnonzero(held["test"] != train)
+        return held["images"][ids], held["labels"][ids], ids
 
 
 @functools.lru_cache(maxsize=2)
 def _recordings(train: bool, seed: int) -> Recordings:
-    with resources.files("slayerloss.data").joinpath("digits.npz").open("rb") as handle, np.load(handle) as held:
-        ids = np.flatnonzero(held["test"] != train)
-        return simulate(held["images"][ids], ids, seed)
+    images, _, ids = _images(train)
+    return simulate(images, ids, seed)

@@ -103,39 +103,44 @@ def _log_intensity(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
 def _change_events(
     level: NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Time in us, pixel and polarity of the events, in order of time.
+    """Time in us, pixel and polarity of the events, in order of time, with some noise among them.
 
-    `level` (F, P) is the log intensity in thresholds. With the reference of a pixel at a whole number, it sends an
-    event when `level` reaches the next whole number above or below: at each crossing of a whole number but the one
-    crossed last.
+    `level` (F, P) is the log intensity in thresholds. The reference of a pixel is a whole number, and the pixel sends
+    an event when `level` reaches the next one above or below: at each crossing of a whole number but the one crossed
+    last.
     """
-    level = level - level[0] + rng.random(level.shape[1])  # each pixel begins anywhere between two events
-    floor = np.floor(level).astype(np.int16)
-    frame, pixel = np.divmod(np.flatnonzero(floor[1:] != floor[:-1]), level.shape[1])
-    order = np.argsort(pixel.astype(np.uint16), kind="stable")  # pixel by pixel, in order of time
-    frame, pixel = frame[order], pixel[order]
-    before, after = floor[frame, pixel].astype(np.int64), floor[frame + 1, pixel].astype(np.int64)
-
-    crossings = np.abs(
-        after - before
-    )  # how many whole numbers are crossed between the two frames; they get one entry each
-    segment = np.repeat(np.arange(len(crossings)), crossings)
-    nth = np.arange(len(segment)) - (np.cumsum(crossings) - crossings)[segment]
-    frame, pixel, on = frame[segment], pixel[segment], (after > before)[segment]
-    crossed = np.where(on, before[segment] + 1 + nth, before[segment] - nth)
-
+    num_pixels = level.shape[1]
+    level = level - level[0] + rng.random(num_pixels)  # each pixel begins anywhere between two events
+    frame, pixel, crossed, on = _crossings(level)
     last_crossed = np.roll(crossed, 1)
     first = np.diff(pixel, prepend=-1) != 0
     reference = rng.integers(0, 2, level.shape[1:])  # at first, the whole number below or above the level
     last_crossed[first] = reference[pixel[first]]
     sent = crossed != last_crossed
-    frame, pixel, on, crossed = frame[sent], pixel[sent], on[sent], crossed[sent]
+    frame, pixel, crossed, on = frame[sent], pixel[sent], crossed[sent], on[sent]
 
     start, end = level[frame, pixel], level[frame + 1, pixel]
     time = np.floor((frame + (crossed - start) / (end - start)) * _FRAME_US).astype(np.int64)
     noise = int(rng.poisson(_NOISE))
     time = np.concatenate([time, rng.integers(0, DURATION_MS * 1000, noise)])
-    pixel = np.concatenate([pixel, rng.integers(0, level.shape[1], noise)])
+    pixel = np.concatenate([pixel, rng.integers(0, num_pixels, noise)])
     on = np.concatenate([on, rng.integers(0, 2, noise) > 0])
     order = np.argsort(time, kind="stable")
     return time[order], pixel[order], on[order]
+
+
+def _crossings(level: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+    """Where `level` (F, P) crosses whole numbers: frame before, pixel, number, whether upward; pixel by pixel."""
+    floor = np.floor(level).astype(np.int16)
+    frame, pixel = np.divmod(np.flatnonzero(floor[1:] != floor[:-1]), level.shape[1])
+    order = np.argsort(pixel.astype(np.uint16), kind="stable")
+    frame, pixel = frame[order], pixel[order]
+    before, after = floor[frame, pixel].astype(np.int64), floor[frame + 1, pixel].astype(np.int64)
+    crossings = np.abs(
+        after - before
+    )  # between two frames a pixel may cross several numbers: an entry for each of them
+    entry = np.repeat(np.arange(len(crossings)), crossings)
+    nth = np.arange(len(entry)) - (np.cumsum(crossings) - crossings)[entry]
+    up = (after > before)[entry]
+    crossed = np.where(up, before[entry] + 1 + nth, before[entry] - nth)
+    return frame[entry], pixel[entry], crossed, up

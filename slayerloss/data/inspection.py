@@ -79,8 +79,10 @@ def _check_folder(folder: Path) -> Iterator[Finding]:
         yield Finding("error", str(folder), "it holds no event files", f"Event files end in {', '.join(SUFFIXES)}")
     first_with: dict[bytes, Path] = {}
     for file in files:
-        yield from _check_file(file, sensor=SENSOR if nmnist else None)
-        if file.suffix.lower() in SUFFIXES and file.stat().st_size:
+        findings = list(_check_file(file, sensor=SENSOR if nmnist else None))
+        yield from findings
+        readable = file.suffix.lower() in SUFFIXES and not any(finding.severity == "error" for finding in findings)
+        if readable and file.stat().st_size:
             first = first_with.setdefault(hashlib.sha256(file.read_bytes()).digest(), file)
             if first != file:
                 yield Finding("warning", str(file), f"it is the same recording as {first}")

@@ -57,6 +57,8 @@ class NMNIST(EventDataset):
         saccades. Frontiers in Neuroscience 9, 437 (2015).
     """
 
+    num_classes = 10
+
     def __init__(
         self,
         root: str | os.PathLike[str],

@@ -159,12 +159,12 @@ def read_array_file(filename: str | os.PathLike[str], time_unit: float | None = 
         OSError: the file cannot be read.
     """
     held = _load("read", filename)
-    if isinstance(held, np.ndarray):
-        if held.dtype.names is None:
-            return _from_columns("read", filename, held, time_unit or _MILLISECOND)
-        return _from_fields("read", f"'{filename}'", held, time_unit or _MICROSECOND)
-    stored = float(held["time_unit"]) if np.size(held.get("time_unit", ())) == 1 else _MICROSECOND
-    return _from_fields("read", f"'{filename}'", held, time_unit or stored)
+    if isinstance(held, np.ndarray) and held.dtype.names is None:
+        return _from_columns("read", filename, held, _MILLISECOND if time_unit is None else time_unit)
+    if time_unit is None:
+        stored = held.get("time_unit", _MICROSECOND) if isinstance(held, dict) else _MICROSECOND
+        time_unit = float(stored) if np.size(stored) == 1 else _MICROSECOND
+    return _from_fields("read", f"'{filename}'", held, time_unit)
 
 
 def write_npz(filename: str | os.PathLike[str], event: Event) -> None:

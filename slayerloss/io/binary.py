@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from slayerloss._check import FormatError, message
 from slayerloss.io.atomic import replacing
-from slayerloss.io.event import Event
+from slayerloss.io.event import Event, whole
 
 PERIOD_US = 1 << 23
 _DISORDER_US = 100_000  # steps back up to here are taken for a sensor's disorder, not for an unordered file
@@ -168,7 +168,7 @@ def _write(function: str, filename: str | os.PathLike[str], event: Event, word: 
         refuse("the events do not fit the format", f"{len(names) - 1} spatial dimension(s)", event.dim)
     if event.graded:
         refuse("the events do not fit the format", "binary events", "graded events")
-    places = [np.round(getattr(event, name)).astype(np.int64) for name in names]
+    places = [whole(getattr(event, name)) for name in names]
     limits = [65535, 1] if names == "xc" else [255, 255, 1]
     for name, place, limit in zip(names, places, limits, strict=True):
         if len(place) and (place.min() < 0 or place.max() > limit):

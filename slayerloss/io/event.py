@@ -170,9 +170,9 @@ class Event:
         if len(shape) != 4:
             layout = "(C, 1, X, T)" if self.dim == 1 else "(C, Y, X, T)"
             raise ShapeError(message("Event.fill_tensor", "empty_tensor has the wrong shape", layout, shape))
-        x, c = _rounded(self.x), _rounded(self.c)
-        y = np.zeros_like(x) if self.y is None else _rounded(self.y)
-        t = _rounded(self.t / sampling_time)
+        x, c = whole(self.x), whole(self.c)
+        y = np.zeros_like(x) if self.y is None else whole(self.y)
+        t = whole(self.t / sampling_time)
         if random_shift and len(t):
             t = t + _random_shift(int(t.min()), int(t.max()), shape[3], rng)
         if shape[0] == 1 and len(c) and c.min() == c.max():
@@ -238,6 +238,11 @@ def as_array(function: str, argument: str, tensor: Any) -> NDArray[Any]:
     return np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)
 
 
+def whole(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Coordinates as whole numbers: a caller may have replaced x or y by real ones, say to rotate a recording."""
+    return values.astype(np.int64, copy=False) if values.dtype.kind in "biu" else np.round(values).astype(np.int64)
+
+
 def _numbers(argument: str, values: ArrayLike) -> NDArray[Any]:
     array = np.asarray(values)
     if array.size == 0:
@@ -250,11 +255,6 @@ def _numbers(argument: str, values: ArrayLike) -> NDArray[Any]:
         bad = np.count_nonzero(~np.isfinite(array))
         raise ArgumentError(message("Event", f"{argument} is not finite", "finite values", f"{bad} NaN or infinite"))
     return array
-
-
-def _rounded(values: NDArray[Any]) -> NDArray[np.int64]:
-    # A caller may have replaced x or y by real coordinates, as lava-dl's tutorials do when they rotate a recording.
-    return np.round(values).astype(np.int64, copy=False)
 
 
 def _random_shift(first: int, last: int, num_steps: int, rng: np.random.Generator | None) -> int:

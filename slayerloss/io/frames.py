@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from slayerloss._check import ArgumentError, ShapeError, check_choice, check_integer, check_range, message
-from slayerloss.io.event import Event, as_array
+from slayerloss.io.event import Event, as_array, whole
 
 
 def bins(t: NDArray[Any], step_ms: float = 1.0, rounding: str = "floor") -> NDArray[np.int64]:
@@ -87,9 +87,8 @@ def to_frames(
                 )
             )
     step = bins(event.t, step_ms, rounding)
-    num_steps = (
-        int(step.max(initial=0)) + 1 if num_steps is None else check_integer("to_frames", "num_steps", num_steps, 1)
-    )
+    last = int(step.max(initial=0))
+    num_steps = last + 1 if num_steps is None else check_integer("to_frames", "num_steps", num_steps, 1)
     kept = (step >= 0) & (step < num_steps)
     if not kept.all():
         event, step = event[kept], step[kept]
@@ -160,8 +159,9 @@ def crop(event: Event, shape: Sequence[int]) -> Event:
 
 def _axes(function: str, event: Event, shape: Sequence[int]) -> list[tuple[str, NDArray[np.int64], int]]:
     """Name, coordinates and size of each axis but time."""
-    axes = [("c", event.c), ("x", event.x)] if event.y is None else [("c", event.c), ("y", event.y), ("x", event.x)]
-    if len(shape) != len(axes):
+    names, axes = ("c", "y", "x"), (event.c, event.y, event.x)
+    named = [(name, whole(axis)) for name, axis in zip(names, axes, strict=True) if axis is not None]
+    if len(shape) != len(named):
         layout = "(C, X)" if event.dim == 1 else "(C, Y, X)"
         raise ShapeError(message(function, "shape does not fit the events", layout, tuple(shape)))
-    return [(name, axis, size) for (name, axis), size in zip(axes, shape, strict=True)]
+    return [(name, axis, size) for (name, axis), size in zip(named, shape, strict=True)]

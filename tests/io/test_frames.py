@@ -83,6 +83,13 @@ def test_empty():
     assert len(crop(empty, (1, 1))) == 0
 
 
+def test_real_coordinates_that_a_caller_puts_in_are_rounded():
+    event = Event([1, 2], None, [0, 0], [0, 1])
+    event.x = event.x * 0.9 - 1.4
+    assert crop(event, (1, 2)) is event
+    assert to_frames(event, (1, 2))[0].tolist() == [[1, 1], [0, 0]]
+
+
 def test_crop():
     event = Event([-1, 0, 3, 4], [0, 0, 2, 0], [0, 1, 1, 0], [0, 1, 2, 3])
     assert crop(event, (2, 3, 4)).t.tolist() == [1, 2]
