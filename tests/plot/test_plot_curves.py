@@ -1,0 +1,176 @@
+"""Learning curves, events per layer, confusion matrix and weights show the numbers given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from slayerloss import ArgumentError, DtypeError, FormatError, ShapeError
+from slayerloss.plot import confusion_matrix, events_per_layer, learning_curve, read_metrics, weight_histogram
+
+# As Lightning's CSVLogger writes it: one row per stage, empty where the stage logged nothing.
+METRICS = """epoch,step,train_loss,train_accuracy,valid_loss,valid_accuracy,test_loss,test_accuracy
+0,9,4.0,0.25,,,,
+0,9,,,5.0,0.5,,
+1,19,2.0,0.75,,,,
+1,19,,,3.0,0.875,,
+2,29,1.0,1.0,,,,
+2,29,,,3.5,0.75,,
+3,30,,,,,3.25,0.8125
+"""
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    path = tmp_path / "metrics.csv"
+    path.write_text(METRICS)
+    return path
+
+
+def curve(ax: Axes, label: str) -> tuple[list[float], list[float]]:
+    line = next(line for line in ax.lines if line.get_label() == label)
+    return line.get_xdata().tolist(), line.get_ydata().tolist()
+
+
+def texts(ax: Axes) -> set[str]:
+    return {text.get_text() for text in ax.texts}
+
+
+def test_read_metrics_keeps_what_is_missing_as_nan(metrics: Path) -> None:
+    columns = read_metrics(metrics)
+    assert columns["epoch"].tolist() == [0, 0, 1, 1, 2, 2, 3]
+    np.testing.assert_array_equal(columns["train_loss"], [4, np.nan, 2, np.nan, 1, np.nan, np.nan])
+
+
+def test_loss_and_its_best_epoch(metrics: Path) -> None:
+    ax = learning_curve(metrics, scale="log")
+    assert curve(ax, "train") == ([0, 1, 2], [4, 2, 1])
+    assert curve(ax, "valid") == ([0, 1, 2], [5, 3, 3.5])
+    assert curve(ax, "test") == ([3], [3.25])
+    assert ax.get_title(loc="left") == "best validation 3 in epoch 1"
+    assert texts(ax) == {"train 1", "valid 3.5", "test 3.25"}
+    assert ax.get_yscale() == "log"
+
+
+def test_accuracy_is_in_percent_and_best_where_it_is_highest(metrics: Path) -> None:
+    ax = learning_curve(str(metrics), "accuracy")
+    assert ax.get_title(loc="left") == "best validation 87.5 % in epoch 1"
+    assert texts(ax) == {"train 100.0 %", "valid 75.0 %", "test 81.2 %"}
+
+
+def test_several_values_of_an_epoch_are_averaged_and_large_ones_stay_readable() -> None:
+    ax = learning_curve({"epoch": [0, 0, 1], "train_loss": [60000.0, 50000.0, 44013.2]})
+    assert curve(ax, "train") == ([0, 1], [55000.0, 44013.2])
+    assert texts(ax) == {"train 44,013"}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [("", "is no metrics file; expected a column 'epoch', got an empty file"), ("a,b\n1,2\n", "got a, b"),
+     ("epoch,train_loss\n0,high\n", "holds a field that is no number")],
+)  # fmt: skip
+def test_other_files_are_refused(tmp_path: Path, content: str, text: str) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text(content)
+    with pytest.raises(FormatError, match=text) as error:
+        learning_curve(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv"):
+        read_metrics(tmp_path / "nothing.csv")
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "text"),
+    [
+        ({"epoch": [0], "train_loss": [1.0]}, {"quantity": "accuracy"}, "nothing logged 'accuracy'.*epoch, train_loss"),
+        ({"epoch": [0], "train_loss": [np.nan]}, {}, "nothing logged 'loss'"),
+        ({"train_loss": [1.0]}, {}, "metrics are no columns"),
+        ({"epoch": [0, 1], "train_loss": [1.0]}, {}, "metrics are no columns"),
+        ({"epoch": [0], "train_loss": [1.0]}, {"scale": "logarithmic"}, "scale is unknown"),
+    ],
+)
+def test_learning_curve_refuses(columns: dict[str, Any], options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ArgumentError, match=text):
+        learning_curve(columns, **options)
+
+
+def test_bars_have_their_counts() -> None:
+    ax = events_per_layer({"input": 4123.4, "hidden": 12.0, "output": 0.5})
+    assert [bar.get_width() for bar in ax.patches] == [4123.4, 12.0, 0.5]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["input", "hidden", "output"]
+    assert texts(ax) == {"4,123", "12", "0.5"}
+    assert ax.yaxis_inverted()  # the first layer on top
+
+
+def test_series_become_lines() -> None:
+    ax = events_per_layer({"input": [5.0, 5.0], "hidden": np.array([3.0, 2.0])})
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[5, 5], [3, 2]]
+    assert texts(ax) == {"input", "hidden"}
+
+
+@pytest.mark.parametrize(
+    ("events", "text"),
+    [({}, "wrong form"), ({"a": 1.0, "b": [1.0]}, r"dimensions \[0, 1\]"), ({"a": -1.0}, "events of 'a' are no counts"),
+     ({"a": [np.nan]}, "no counts")],
+)  # fmt: skip
+def test_events_per_layer_refuses(events: dict[str, Any], text: str) -> None:
+    with pytest.raises(ArgumentError, match=text):
+        events_per_layer(events)
+
+
+def test_confusion_matrix_shows_counts_and_shares() -> None:
+    matrix = np.array([[8, 2, 0], [0, 10, 0], [1, 0, 0]])
+    ax = confusion_matrix(matrix, names=["a", "b", "c"])
+    numbers = {(text.get_position()[1], text.get_position()[0]): int(text.get_text()) for text in ax.texts}
+    assert numbers == {(0, 0): 8, (0, 1): 2, (1, 1): 10, (2, 0): 1}
+    assert ax.get_title(loc="left") == "18 of 21 right (85.7 %)"
+    colors = np.asarray(ax.images[0].get_array())[..., :3]
+    assert (colors[0, 2] == 1).all() and (colors[2, 2] == 1).all()  # nothing there: white
+    assert colors[0, 0, 2] > colors[0, 0, 0]  # right: blue
+    assert colors[2, 0, 0] > colors[2, 0, 2]  # wrong: orange
+    assert colors[0, 1].sum() > colors[2, 0].sum()  # 80 % of full shade against all of it
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_many_classes_get_no_numbers_and_an_empty_matrix_no_error() -> None:
+    assert not confusion_matrix(np.eye(30)).texts
+    assert confusion_matrix(np.zeros((2, 2))).get_title(loc="left") == "0 of 0 right (0.0 %)"
+
+
+@pytest.mark.parametrize(
+    ("matrix", "options", "error", "text"),
+    [
+        (np.zeros((2, 3)), {}, ShapeError, r"matrix is not square; expected \(C, C\), got \(2, 3\)"),
+        ([[1, -1], [0, 1]], {}, ArgumentError, "negative count"),
+        ([["a"]], {}, DtypeError, "does not hold real numbers"),
+        (np.eye(2), {"names": ["a", "b", "c"]}, ArgumentError, "expected 2 names, got 3"),
+    ],
+)
+def test_confusion_matrix_refuses(matrix: Any, options: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        confusion_matrix(matrix, **options)
+
+
+def test_histogram_counts_every_weight() -> None:
+    weights = 2 * np.random.default_rng(0).integers(-128, 128, size=(30, 20))
+    ax = weight_histogram(weights)
+    heights = {round(bar.get_x() + 1): bar.get_height() for bar in ax.patches if bar.get_height()}
+    values, counts = np.unique(weights, return_counts=True)
+    assert heights == dict(zip(values.tolist(), counts.tolist(), strict=True))
+    at_limits = int(np.isin(weights, (-256, 254)).sum())
+    assert ax.get_title(loc="left").endswith(f"{at_limits} at the limits")
+
+
+@pytest.mark.parametrize(
+    ("weights", "got"), [([1], "got 1"), ([-258], "got -258"), ([256], "got 256"), ([], "got no weight")]
+)
+def test_histogram_refuses_what_the_chip_has_not(weights: list[int], got: str) -> None:
+    with pytest.raises(ArgumentError, match=got):
+        weight_histogram(weights)

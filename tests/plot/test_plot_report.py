@@ -1,0 +1,177 @@
+"""A run's figures and the page that holds them."""
+
+from __future__ import annotations
+
+import base64
+import html.parser
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from slayerloss import ArgumentError
+from slayerloss.plot import Evaluation, Sample, raster, report, run_figures, set_caption
+
+
+class Page(html.parser.HTMLParser):
+    """The images, texts and links of a page; raises where a tag is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        if tag == "img":
+            self.images.append(values)
+        self.links += [str(values[name]) for name in ("src", "href", "data") if name in values]
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def captioned(text: str) -> Figure:
+    figure = Figure()
+    raster([[0, 1]], figure.add_subplot())
+    set_caption(figure, text)
+    return figure
+
+
+def test_page_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "plots"
+    figures = {"first_look": captioned("Two <steps> & a spike."), "second": captioned("")}
+    page = report(figures, folder, title="A <run>", facts={"seed": 1, "recipe": "a: 1\nb: <2>"})
+    assert page == folder / "report.html"
+    names = ["first_look.png", "first_look.svg", "report.html", "second.png", "second.svg"]
+    assert sorted(file.name for file in folder.iterdir()) == names
+    assert (folder / "second.png").read_bytes().startswith(b"\x89PNG")
+
+    parsed = Page(page.read_text(encoding="utf-8"))
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in parsed.links)
+    for image, name in zip(parsed.images, ("first_look", "second"), strict=True):
+        assert base64.b64decode(str(image["src"]).split(",")[1]) == (folder / f"{name}.svg").read_bytes()
+    assert parsed.images[0]["alt"] == "Two <steps> & a spike."
+    for text in ("A <run>", "First look", "Two <steps> & a spike.", "seed", "b: <2>"):
+        assert text in parsed.text
+    assert "prefers-color-scheme: dark" in page.read_text() and "width=device-width" in page.read_text()
+
+
+def test_images_fetch_nothing(tmp_path: Path) -> None:
+    report({"a": captioned("x")}, tmp_path, title="t")
+    svg = (tmp_path / "a.svg").read_text()
+    links = re.findall(r'(?:href|src)="([^"]+)"', svg)
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert "<script" not in svg
+
+
+def test_the_same_figures_give_the_same_files(tmp_path: Path) -> None:
+    first = report({"a": captioned("x")}, tmp_path / "1", title="t")
+    second = report({"a": captioned("x")}, tmp_path / "2", title="t")
+    for name in ("a.png", "a.svg", "report.html"):
+        assert (first.parent / name).read_bytes() == (second.parent / name).read_bytes()
+
+
+def test_a_figure_that_fails_leaves_the_old_files(tmp_path: Path) -> None:
+    page = report({"a": captioned("old")}, tmp_path, title="old")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    broken = captioned("new")
+    broken.axes[0].set_title("$\\nonsense{$")  # mathtext that cannot be drawn
+    with pytest.raises(ValueError, match="nonsense"):
+        report({"a": broken}, tmp_path, title="new")
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert "old" in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "a b", "../up"])
+def test_names_that_are_no_file_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArgumentError, match="is no file name"):
+        report({name: captioned("x")}, tmp_path, title="t")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        report({"a": captioned("x")}, tmp_path / "file", title="t")
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_leave_to_write_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(PermissionError, match=r"a\.png"):
+        report({"a": captioned("x")}, tmp_path, title="t")
+
+
+def random_spikes(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).random(shape) < 0.2
+
+
+COLUMNS: dict[str, Any] = {"epoch": [0, 1], "train_loss": [2.0, 1.0], "valid_accuracy": [0.5, 0.75]}
+
+
+def test_classification_run() -> None:
+    sample = Sample(
+        events=random_spikes(2, 6, 6, 40),
+        hidden={"first": random_spikes(12, 40)},
+        output=random_spikes(3, 40),
+        label=2,
+        prediction=1,
+        name="00807.bin",
+    )
+    evaluation = Evaluation(
+        [sample, sample],
+        class_names=["cat", "dog", "<owl>"],
+        confusion=np.eye(3),
+        events={"input": 9.0, "first": 5.0},
+        weights={"first": [[0, 2]], "output": [[-40, 2]]},
+        step_ms=1.0,
+    )
+    figures = run_figures(evaluation, {**COLUMNS, "events_first": [4.0, 5.0]})
+    assert list(figures) == [
+        "learning", "events_over_epochs", "confusion", "decision_0", "decision_1", "events", "weights",
+    ]  # fmt: skip
+    assert [len(figure.axes) for figure in figures.values()] == [2, 1, 1, 4, 4, 1, 2]
+    assert figures["decision_0"].get_label().startswith("Recording 00807.bin, of class <owl>, taken for dog.")
+    assert all(figure.get_label() for figure in figures.values())
+    assert len({ax.get_xlim() for ax in figures["weights"].axes}) == 1
+    assert "last 13 ms" in figures["decision_0"].axes[-1].get_ylabel()
+
+
+def test_regression_run(tmp_path: Path) -> None:
+    sample = Sample(events=random_spikes(4, 700), output=random_spikes(5, 700), target=random_spikes(5, 700))
+    evaluation = Evaluation([sample], spike_time={"time_constant": 2.0, "filter_order": 2})
+    figures = run_figures(evaluation, {"epoch": [0, 1], "train_loss": [2.0, 1.0], "valid_loss": [np.nan, np.nan]})
+    assert list(figures) == ["learning", "output_0", "error_0", "layers_0", "filter"]
+    assert figures["error_0"].axes[2].get_xlim() == (199.5, 499.5)  # the middle, shaded above
+    assert len(figures["filter"].axes[0].lines) == 2
+    assert "dot" not in figures["learning"].get_label()
+    page = report(figures, tmp_path, title="Regression")
+    assert len(Page(page.read_text()).images) == 5
+
+
+def test_run_figures_are_not_kept_by_pyplot() -> None:
+    from matplotlib import pyplot
+
+    evaluation = Evaluation([Sample(events=random_spikes(2, 9), output=random_spikes(3, 9))] * 30)
+    assert len(run_figures(evaluation, COLUMNS)) == 31
+    assert pyplot.get_fignums() == []
+
+
+def test_a_run_that_logged_nothing_yet_has_no_curves() -> None:
+    assert run_figures(Evaluation([]), {"epoch": [], "train_loss": []}) == {}
+    assert run_figures(Evaluation([])) == {}
