@@ -121,6 +121,12 @@ def test_dataset():
     assert test.labels.bincount(minlength=10).min() >= 34
 
 
+def test_recordings_do_not_change_unnoticed():
+    recordings = data.digits._recordings(False, 0)
+    assert len(recordings.t) == 1_174_631
+    assert recordings.t.sum(dtype=np.int64) == pytest.approx(174_083_779_586, rel=1e-9)
+
+
 def test_items_are_quick():
     """The loader must not hold up the training; the bound is wide, for a busy machine: 0.1 ms is usual."""
     test = data.Digits(train=False, num_steps=30, step_ms=10)
