@@ -46,8 +46,7 @@ def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, retur
         check_shape("causal_conv", "state", state, (*x.shape[:-1], past))
     values = promote(x).to(accumulation_dtype(x))
     padded = with_past(values, past, state)
-    y = from_rows(fir(to_rows(padded, kernel[..., 0]), _as_rows(kernel, values)), x, kernel[..., 0])
-    y = y.to(promote(x).dtype)
+    y = _convolve(padded, kernel, x)
     return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y
 
 
@@ -77,24 +76,25 @@ def causal_corr(x: Tensor, kernel: Tensor) -> Tensor:
     _check_kernel("causal_corr", kernel, x)
     values = promote(x).to(accumulation_dtype(x))
     padded = torch.nn.functional.pad(values, (0, kernel.shape[-1] - 1))
-    y = fir(to_rows(padded, kernel[..., 0]), _as_rows(kernel, values).flip(-1))
-    return from_rows(y, x, kernel[..., 0]).to(promote(x).dtype)
+    return _convolve(padded, kernel.flip(-1), x)
 
 
-def to_rows(x: Tensor, coefficient: Tensor) -> Tensor:
-    """(N, C, ..., T) -> (C, rows, T) if there is a coefficient for each channel, (1, rows, T) if there is one."""
-    return x.movedim(1, 0).flatten(1, -2) if coefficient.ndim else x.reshape(1, -1, x.shape[-1])
+def to_rows(x: Tensor, per_channel: bool) -> Tensor:
+    """(N, C, ..., T) -> (C, rows, T) where each channel has its own coefficients, (1, rows, T) where all share them."""
+    return x.movedim(1, 0).flatten(1, -2) if per_channel else x.reshape(1, -1, x.shape[-1])
 
 
-def from_rows(rows: Tensor, like: Tensor, coefficient: Tensor) -> Tensor:
-    """The inverse of `to_rows`, for a result of the dimensions of `like` and any number of steps."""
-    if not coefficient.ndim:
+def from_rows(rows: Tensor, like: Tensor, per_channel: bool) -> Tensor:
+    """The inverse of `to_rows`: the dimensions of `like`, with any number of steps."""
+    if not per_channel:
         return rows.reshape(*like.shape[:-1], rows.shape[-1])
     return rows.unflatten(1, (like.shape[0], *like.shape[2:-1])).movedim(0, 1)
 
 
-def _as_rows(kernel: Tensor, values: Tensor) -> Tensor:
-    return kernel.reshape(-1, kernel.shape[-1]).to(values)
+def _convolve(padded: Tensor, kernel: Tensor, like: Tensor) -> Tensor:
+    per_channel = kernel.ndim > 1
+    y = fir(to_rows(padded, per_channel), kernel.reshape(-1, kernel.shape[-1]).to(padded))
+    return from_rows(y, like, per_channel).to(promote(like).dtype)
 
 
 def _check_kernel(function: str, kernel: Tensor, x: Tensor) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from slayerloss._check import check_events, check_lengths, check_same_shape, check_tensor
 from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
-from slayerloss.functional.filters import exponential_filter
+from slayerloss.functional.filters import as_time_constant, exponential_filter
 
 
 def van_rossum_distance(
@@ -62,10 +62,11 @@ def van_rossum_distance(
         check_lengths("van_rossum_distance", lengths, spikes.shape[0], spikes.shape[-1])
     result = torch.promote_types(promote(spikes).dtype, promote(targets).dtype)
     spikes, targets = (x.to(accumulation_dtype(promote(x))) for x in (spikes, targets))
-    error = exponential_filter(mask_steps(spikes - targets, lengths), time_constant)
+    error = mask_steps(spikes - targets, lengths)
+    time_constant = as_time_constant("van_rossum_distance", time_constant, error)
+    error = exponential_filter(error, time_constant)
     # sum_{t >= T} e[t]^2 = e[T-1]^2 (d^2 + d^4 + ...), d = exp(-1/time_constant), is e[T-1]^2 d^2 / (1 - d^2).
-    rate = 2 / torch.as_tensor(time_constant, dtype=error.dtype, device=error.device)
-    rate = rate.reshape(-1, *[1] * (error.ndim - 3))
+    rate = 2 / time_constant.reshape(-1, *[1] * (error.ndim - 3))
     last = error.narrow(-1, error.shape[-1] - 1, 1).squeeze(-1)
     terms = -torch.expm1(-rate) / 2 * error.square().sum(dim=-1) + torch.exp(-rate) / 2 * last.square()
     total = terms.flatten(1).sum(dim=1)

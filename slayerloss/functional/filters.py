@@ -23,8 +23,10 @@ from slayerloss.functional.convolution import causal_conv, from_rows, to_rows
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.kernels.filters import low_pass
 
+SHORTEST_TIME_CONSTANT = 1e-3
+"""Steps; shorter ones are the same: exp(-1000) is zero, and so is its gradient."""
 LONGEST_TIME_CONSTANT = 1e9
-"""Steps; a longer time constant cannot be told from no decay in float32."""
+"""Steps; longer ones are refused: in float32 they cannot be told from no decay."""
 
 
 def exponential_filter(
@@ -73,7 +75,8 @@ def exponential_filter(
         lava-dl's `loss.SpikeTime` is length=100 and normalize=None, where a time constant of 100 is cut at 37 %.
     """
     check_signal("exponential_filter", x)
-    tau = _time_constant("exponential_filter", time_constant, x)
+    tau = as_time_constant("exponential_filter", time_constant, x)
+    per_channel = tau.ndim > 0
     if length is not None:
         kernel = exponential_kernel(tau, length, order, normalize=normalize)
         return causal_conv(x, kernel, state=state, return_state=return_state)
@@ -81,15 +84,17 @@ def exponential_filter(
     _check_normalize("exponential_filter", normalize)
     if state is not None:
         check_shape("exponential_filter", "state", state, (*x.shape[:-1], order))
-    rows = to_rows(promote(x).to(tau.dtype), tau)
-    before = rows.new_zeros(*rows.shape[:-1], order) if state is None else to_rows(state.to(tau.dtype), tau)
+    taus = tau.reshape(-1)
+    y = to_rows(promote(x).to(tau.dtype), per_channel)
+    before = y.new_zeros(*y.shape[:-1], order) if state is None else to_rows(state.to(tau.dtype), per_channel)
     after = []
     for initial in before.unbind(-1):
-        rows = low_pass(rows, tau.reshape(-1), initial)
-        after.append(rows.narrow(-1, x.shape[-1] - 1, 1))
-    y = rows if normalize is None else rows * _gain(tau, order, normalize).reshape(-1, 1, 1)
-    y = from_rows(y, x, tau).to(promote(x).dtype)
-    return (y, from_rows(torch.cat(after, dim=-1), x, tau)) if return_state else y
+        y = low_pass(y, taus, initial)
+        after.append(y.narrow(-1, x.shape[-1] - 1, 1))
+    if normalize is not None:
+        y = y * _gain(taus, order, normalize)[:, None, None]
+    y = from_rows(y, x, per_channel).to(promote(x).dtype)
+    return (y, from_rows(torch.cat(after, dim=-1), x, per_channel)) if return_state else y
 
 
 def exponential_kernel(
@@ -118,7 +123,7 @@ def exponential_kernel(
     length = check_integer("exponential_kernel", "length", length, low=1)
     order = check_integer("exponential_kernel", "order", order, low=1)
     _check_normalize("exponential_kernel", normalize)
-    tau = _time_constant("exponential_kernel", time_constant)
+    tau = as_time_constant("exponential_kernel", time_constant)
     kernel = _response(torch.arange(length, dtype=tau.dtype, device=tau.device), tau[..., None], order)
     if normalize == "peak":
         return kernel / kernel.amax(dim=-1, keepdim=True)
@@ -165,9 +170,13 @@ def filter_bank(
         The order of the channels is that of lava-dl's `utils.filter.FIRBank`.
     """
     check_tensor("filter_bank", "x", x, min_ndim=2, layout="(N, C, ..., T)")
-    taus = torch.as_tensor(time_constants, dtype=accumulation_dtype(x), device=x.device)
-    if taus.ndim != 1 or taus.numel() == 0:
-        raise ShapeError(message("filter_bank", "time_constants has the wrong shape", "(F,)", tuple(taus.shape)))
+    if not isinstance(time_constants, Tensor):
+        each = [as_time_constant("filter_bank", tau, x) for tau in time_constants]
+        time_constants = torch.stack(each) if each else torch.empty(0)
+    if time_constants.ndim != 1 or time_constants.numel() == 0:
+        shape = tuple(time_constants.shape)
+        raise ShapeError(message("filter_bank", "time_constants has the wrong shape", "(F,), F of at least 1", shape))
+    taus = as_time_constant("filter_bank", time_constants)
     copies = x[:, None].expand(x.shape[0], len(taus), *x.shape[1:])
     y = exponential_filter(
         copies, taus, order, normalize=normalize, length=length, state=state, return_state=return_state
@@ -190,7 +199,7 @@ def _gain(tau: Tensor, order: int, normalize: str) -> Tensor:
     lost = -torch.expm1(-1 / tau)
     if normalize == "area":
         return lost**order
-    # h[k] < h[k+1] while k < (n exp(-1/tau) - 1) / (1 - exp(-1/tau)).
+    # h_n[k+1] > h_n[k] while (k + n) (1 - lost) > k + 1, that is while k < (n - 1) / lost - n.
     peak = ((order - 1) / lost.detach() - order).floor() + 1
     return 1 / _response(peak.clamp(min=0), tau, order)
 
@@ -200,12 +209,13 @@ def _check_normalize(function: str, normalize: str | None) -> None:
         check_choice(function, "normalize", normalize, ("peak", "area"))
 
 
-def _time_constant(function: str, time_constant: float | Tensor, x: Tensor | None = None) -> Tensor:
-    """The time constant as a tensor, in the dtype in which a filter of `x` sums; () or one for each channel of `x`."""
+def as_time_constant(function: str, time_constant: float | Tensor, x: Tensor | None = None) -> Tensor:
+    """Check a time constant: () or, for `x`, (C,); where x is given, in the dtype in which a filter of x sums."""
     dtype = torch.get_default_dtype() if x is None else accumulation_dtype(x)
     if not isinstance(time_constant, Tensor):
         check_range(function, "time_constant", time_constant, 0, LONGEST_TIME_CONSTANT, low_open=True)
-        return torch.tensor(float(time_constant), dtype=dtype, device=None if x is None else x.device)
+        time_constant = max(float(time_constant), SHORTEST_TIME_CONSTANT)
+        return torch.tensor(time_constant, dtype=dtype, device=None if x is None else x.device)
     if not time_constant.is_floating_point():
         time_constant = time_constant.to(dtype)
     if x is not None and time_constant.ndim > 0 and (x.ndim < 3 or tuple(time_constant.shape) != (x.shape[1],)):
@@ -214,4 +224,5 @@ def _time_constant(function: str, time_constant: float | Tensor, x: Tensor | Non
     if values_are_checked(time_constant) and time_constant.numel():
         for bound in time_constant.detach().aminmax():
             check_range(function, "time_constant", float(bound), 0, LONGEST_TIME_CONSTANT, low_open=True)
+    time_constant = time_constant.clamp(min=SHORTEST_TIME_CONSTANT)
     return time_constant if x is None else time_constant.to(x.device, dtype)

@@ -309,3 +309,14 @@ X = torch.zeros(2, 3, 10)
 def test_errors(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("length", [None, 40])
+def test_shortest_time_constants(length: int | None) -> None:
+    x = signal(2, 3, 2000, dtype=torch.float32)
+    tau = torch.tensor([1e-30, 1e-6, 1e-2], requires_grad=True)
+    y = exponential_filter(x, tau, 2, normalize="area", length=length)
+    torch.testing.assert_close(y, x)
+    y.sum().backward()
+    assert tau.grad is not None
+    assert tau.grad.abs().max() < 1e-30
