@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slayerloss._check import ArgumentError, ShapeError, message
 from slayerloss.netx.description import Description, leaves, trees_equal
-from slayerloss.netx.export import describe_model, find_blocks
+from slayerloss.netx.export import describe_model, device_of, find_blocks, label_of
 from slayerloss.netx.read import read
 from slayerloss.netx.run import Network
 
@@ -45,8 +46,12 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether no spike, no prediction and no field differs."""
-        return self.intact and not (self.predictions_differ or any(self.spikes_differ) or self.fields_differ)
+        """Whether something ran, and no spike, no prediction and no field differs."""
+        return (
+            bool(self.samples)
+            and self.intact
+            and not (self.predictions_differ or any(self.spikes_differ) or self.fields_differ)
+        )
 
     @property
     def silent(self) -> list[str]:
@@ -97,13 +102,16 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     sent: dict[int, Tensor] = {}
     for i, (_, block) in enumerate(blocks):
         block.register_forward_hook(lambda _, __, output, i=i: sent.__setitem__(i, output))
-    names = [f"{name} ({type(block).__name__})" if name else type(block).__name__ for name, block in blocks]
+    names = [label_of(name, block) for name, block in blocks]
     result = Comparison(names, spikes_differ=[0] * len(names), events=[0] * len(names))
     network = None
     for batch in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
-        x = batch if isinstance(batch, torch.Tensor) else batch[0]
+        x = (batch if isinstance(batch, torch.Tensor) else batch[0]).to(device_of(model))
         if network is None:
             network = Network(description, input_shape=_image_shape(description, x))
+            if len(network) != len(blocks):
+                problem = f"the file has {len(network)} layers with neurons"
+                raise ArgumentError(message("compare", problem, "as many as the model", len(blocks)))
         reset_state(model)
         with torch.no_grad():
             model(x)
@@ -140,6 +148,9 @@ def _array(output: Any) -> NDArray[Any]:
 def _add(result: Comparison, model: list[NDArray[Any]], file: list[NDArray[Any]]) -> None:
     result.samples += len(file[0])
     for i, (ours, its) in enumerate(zip(model, file, strict=True)):
+        if ours.shape != its.shape:
+            problem = f"layer {result.layers[i]} of the file has another shape"
+            raise ShapeError(message("compare", problem, str(ours.shape), its.shape))
         result.events[i] += int(np.count_nonzero(its))
         result.spikes_differ[i] += int(np.count_nonzero(ours != its))
     predictions = [spikes.sum(-1).reshape(len(spikes), -1).argmax(1) for spikes in (model[-1], file[-1])]

@@ -57,13 +57,10 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
     if errors:
         told = "; ".join(f"layer {_name(finding, names)}: {finding.problem}" for finding in errors)
         ways_out = ". ".join(dict.fromkeys(finding.way_out for finding in errors if finding.way_out))
-        raise ArgumentError(message("export", told, "layers that Lava runs as they are", _count(errors), ways_out))
+        count = f"{len(errors)} problem{'s' * (len(errors) > 1)}"
+        raise ArgumentError(message("export", told, "a network that Lava runs as it is", count, ways_out))
     write(path, description)
     return findings
-
-
-def _count(errors: list[Finding]) -> str:
-    return "1 that it does not" if len(errors) == 1 else f"{len(errors)} problems"
 
 
 def _name(finding: Finding, names: list[str]) -> str:
@@ -84,12 +81,12 @@ def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> t
         names.append(name)
 
     shape: tuple[int, ...] = () if input_shape is None else tuple(input_shape)
-    if len(shape) == 3 and type(blocks[0][1]).__name__ != "Input":
-        append("input", {"type": "input", "shape": shape})
     for name, block in blocks:
-        label = f"{name} ({type(block).__name__})" if name else type(block).__name__
-        _refuse(block, label)
+        label = label_of(name, block)
+        _refuse_block(block, label)
         fields = block.layer_fields()
+        if not layers and len(shape) == 3 and fields["type"] != "input":
+            append("input", {"type": "input", "shape": shape})
         if fields["type"] == "conv" and "bias" in fields:  # Lava wants one a channel, a norm may have one for all
             fields["bias"] = np.broadcast_to(fields["bias"], fields["shape"][:1])
         if fields["type"] == "flatten" and len(shape) == 1:
@@ -113,11 +110,21 @@ def _shaped(model: Module, input_shape: Sequence[int] | None) -> Module:
     model = copy.deepcopy(model).eval()
     reset_state(model)
     with torch.no_grad():
-        model(torch.zeros(1, *input_shape, 1))
+        model(torch.zeros(1, *input_shape, 1, device=device_of(model)))
     return model
 
 
-def _refuse(block: Any, label: str) -> None:
+def device_of(model: Module) -> Any:
+    """Where a model's parameters are; None if it has none."""
+    return next((parameter.device for parameter in model.parameters()), None)
+
+
+def label_of(name: str, block: Any) -> str:
+    """A block by its place in the model and its type."""
+    return f"{name} ({type(block).__name__})" if name else type(block).__name__
+
+
+def _refuse_block(block: Any, label: str) -> None:
     """Raise ArgumentError for what the fields of a layer would not show."""
     from slayerloss.block import cuba
     from slayerloss.neuron.norm import MeanOnlyBatchNorm

@@ -100,7 +100,7 @@ class _Reader:
         if value is None or array.size != 1 or array.dtype.kind not in "SUO":
             raise fail(self.source, place, "is not a text", "one text", "none" if value is None else array.dtype)
         item = array.reshape(-1)[0]
-        return item.decode("ascii") if isinstance(item, bytes) else str(item)
+        return item.decode("utf-8") if isinstance(item, bytes) else str(item)
 
     def _group(self, group: h5py.Group, place: str, depth: int) -> Tree:
         if depth > _MAX_DEPTH:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss._check import ArgumentError, DtypeError, FormatError, ShapeError, check_integer, message
-from slayerloss.netx.check import check, place_in_chain
+from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
 from slayerloss.netx.lif import LIF, lif
 from slayerloss.netx.read import read
@@ -254,9 +254,11 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
         way_out = "Pass input_shape=(W, H, C), or put an input layer without neurons first in the file"
         raise ArgumentError(message("Network", "the file does not say its input's shape", "input_shape", None, way_out))
     shape = tuple(int(size) for size in given)[::-1]
-    problem = place_in_chain(Layer("input", {"shape": np.array(shape)}), layer)
+    chain = Chain()
+    chain.append(Layer("input", {"shape": np.array(shape)}))
+    problem = chain.append(layer)
     if problem is not None:
-        raise ArgumentError(message("Network", "input_shape does not fit", "(W, H, C)", given, problem))
+        raise ArgumentError(message("Network", "input_shape does not fit", "(W, H, C)", given, problem[0]))
     return shape
 
 

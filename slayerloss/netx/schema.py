@@ -1,9 +1,7 @@
 """The network file format as data: which fields a layer and a neuron have, of which type, shape and range.
 
-The reader, the writer and the checker walk these tables, so a new layer or neuron type is a new row here. Shapes are
-written in letters: C, H, W are the layer's own `shape`, `out` is the product of it, and any other letter stands for a
-size that the first field using it fixes. A `1` is a one. A layer or neuron type without a row is kept as it was read,
-and refused where its meaning is needed.
+The reader, the writer and the checker walk these tables, so a new layer or neuron type is a new row here. A layer or
+neuron type without a row is kept as it was read, and refused where its meaning is needed.
 """
 
 from __future__ import annotations
@@ -18,76 +16,92 @@ MAX_NEURONS = 1 << 24
 """More neurons than any layer of a real network has; a claim above is a damaged file."""
 
 Shape = tuple[str | int, ...]
+"""C, H and W are the layer's own shape, "out" is their product; another letter is fixed by the first field with it.
+
+Two patterns are special: ("ndim",) is a list of one to three sizes, ("flat",) a matrix of "out" rows in one row.
+"""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The last value that is right, what happens beyond it, and how bad that is; see `check.Finding`."""
+
+    value: int
+    effect: str
+    severity: str = "error"
+    fatal: bool = False
 
 
 @dataclass(frozen=True)
 class Field:
     """One dataset of a layer or neuron group.
 
-    `kind` is "integer" (int64 in files), "number" (integers that the format keeps as float32), "flag" (bool), "text"
-    (variable-length UTF-8) or "real" (a float that nothing reads any more). `low` and `high` are what the chip can
-    hold: values outside are read, and found by `check`.
+    `kind` is "integer" (int64 in files), "number" (an integer that the format keeps as float32), "flag" (bool), "text"
+    (variable-length UTF-8) or "real" (a float of old files). `shapes` are alternatives.
     """
 
     kind: str
-    shapes: tuple[Shape, ...] = ((),)
+    shapes: tuple[Shape, ...]
+    meaning: str
     required: bool = False
-    low: int | None = None
-    high: int | None = None
-    meaning: str = ""
+    low: Bound | None = None
+    high: Bound | None = None
 
 
 _SCALAR: tuple[Shape, ...] = ((), (1,))
+_SIZES: tuple[Shape, ...] = (("ndim",),)
 _PAIR: tuple[Shape, ...] = ((), (2,))
+_NO_ROOM = "the chip has no room for it"
+_WEIGHT_RANGE = Bound(-256, _NO_ROOM, "warning"), Bound(255, _NO_ROOM, "warning")
+_BIAS_RANGE = Bound(-(1 << 15), "it wraps around in 16 bits"), Bound((1 << 15) - 1, "it wraps around in 16 bits")
+_DELAY_RANGE = Bound(0, "Lava cannot load it", fatal=True), Bound(62, "it becomes 62")
 
-_WEIGHT = Field("number", (("out", "in"), ("flat",)), True, -256, 255, "weights, times 64")
-_BIAS = Field("number", (*_SCALAR, ("out",)), False, -(1 << 15), (1 << 15) - 1, "added to v in every step, times 64")
-_DELAY = Field("number", (*_SCALAR, ("out",), ("in",), ("out", "in")), False, 0, 62, "steps that the input waits")
-_SHAPE_1D = Field("integer", (("ndim",),), True, 1, MAX_NEURONS, "(N,), in old files (N, 1, 1)")
-_SHAPE_3D = Field("integer", ((3,),), True, 1, MAX_NEURONS, "(C, H, W)")
+
+def _geometry(shapes: tuple[Shape, ...], lowest: int, meaning: str) -> Field:
+    low, high = Bound(lowest, "it has no meaning", fatal=True), Bound(127, "Lava keeps it in 8 bits", fatal=True)
+    return Field("integer", shapes, meaning, True, low, high)
+
 
 _DENSE = {
-    "shape": _SHAPE_1D,
-    "inFeatures": Field("integer", _SCALAR, meaning="number of inputs; nothing reads it"),
-    "outFeatures": Field("integer", _SCALAR, meaning="number of neurons; nothing reads it"),
-    "weight": _WEIGHT,
-    "bias": _BIAS,
-    "delay": _DELAY,
+    "shape": Field("integer", _SIZES, "(N,), in old files (N, 1, 1)", True),
+    "inFeatures": Field("integer", _SCALAR, "number of inputs; nothing reads it"),
+    "outFeatures": Field("integer", _SCALAR, "number of neurons; nothing reads it"),
+    "weight": Field("number", (("out", "in"), ("flat",)), "weights, times 64", True),  # `packing` knows the range
+    "bias": Field("number", (*_SCALAR, ("out",)), "added to v in every step, times 64", False, *_BIAS_RANGE),
+    "delay": Field("number", (*_SCALAR, ("out",), ("in",), ("out", "in")), "steps to wait", False, *_DELAY_RANGE),
 }
 
 LAYERS = MappingProxyType(
     {
         "input": {
-            "shape": Field("integer", (("ndim",),), True, 1, MAX_NEURONS, "(C, H, W) or (N,)"),
-            "weight": Field("number", _SCALAR, meaning="scale of the input; whoever feeds the network applies it"),
-            "bias": Field("number", _SCALAR, meaning="offset of the input; whoever feeds the network applies it"),
+            "shape": Field("integer", _SIZES, "(C, H, W) or (N,)", True),
+            "weight": Field("number", _SCALAR, "scale of the input; whoever feeds the network applies it"),
+            "bias": Field("number", _SCALAR, "offset of the input; whoever feeds the network applies it"),
         },
         "dense": _DENSE,
-        "dense_rec": {
-            **_DENSE,
-            "weight_rec": Field("number", (("out", "out"),), True, -256, 255, "recurrent weights, times 64"),
-        },
+        "dense_rec": {**_DENSE, "weight_rec": Field("number", (("out", "out"),), "recurrent weights, times 64", True)},
         "conv": {
-            "shape": _SHAPE_3D,
-            "inChannels": Field("integer", _SCALAR, meaning="channels of the input; nothing reads it"),
-            "outChannels": Field("integer", _SCALAR, meaning="C; nothing reads it"),
-            "kernelSize": Field("integer", _PAIR, meaning="(H, W); nothing reads it"),
-            "stride": Field("integer", _PAIR, True, 1, 127, "(H, W)"),
-            "padding": Field("integer", _PAIR, True, 0, 127, "(H, W)"),
-            "dilation": Field("integer", _PAIR, True, 1, 127, "(H, W)"),
-            "groups": Field("integer", ((),), True, 1, 127, "groups of channels that do not mix"),
+            "shape": Field("integer", ((3,),), "(C, H, W)", True),
+            "inChannels": Field("integer", _SCALAR, "channels of the input; nothing reads it"),
+            "outChannels": Field("integer", _SCALAR, "C; nothing reads it"),
+            "kernelSize": Field("integer", _PAIR, "(H, W); nothing reads it"),
+            "stride": _geometry(_PAIR, 1, "(H, W)"),
+            "padding": _geometry(_PAIR, 0, "(H, W)"),
+            "dilation": _geometry(_PAIR, 1, "(H, W)"),
+            "groups": _geometry(((),), 1, "groups of channels that do not mix"),
             "weight": Field(
                 "number",
                 (("C", "in", "kH", "kW"), ("C", "in", "kH", "kW", 1)),
-                True,
-                -256,
-                255,
                 "weights, times 64, correlated with the input",
+                True,
+                *_WEIGHT_RANGE,
             ),
-            "bias": Field("number", (("C",), ("W", "H", "C")), False, _BIAS.low, _BIAS.high, _BIAS.meaning),
-            "delay": Field("number", (*_SCALAR, ("C",)), False, 0, 62, "nothing reads it"),
+            "bias": Field(
+                "number", (("C",), ("W", "H", "C")), "added to v in every step, times 64", False, *_BIAS_RANGE
+            ),
+            "delay": Field("number", (*_SCALAR, ("C",)), "nothing reads it", False, *_DELAY_RANGE),
         },
-        "flatten": {"shape": Field("integer", (("ndim",),), True, 1, MAX_NEURONS, "(C * H * W, 1, 1)")},
+        "flatten": {"shape": Field("integer", _SIZES, "(C * H * W, 1, 1)", True)},
     }
 )
 """Layer type -> field name -> Field, for the layers that Lava loads. Fields beyond these are kept."""
@@ -103,13 +117,25 @@ NOT_IN_LAVA = MappingProxyType(
 )
 """Layer types that Lava knows and raises NotImplementedError for -> the way out."""
 
+
+def _decay(meaning: str) -> Field:
+    low, high = Bound(0, "it would be a growth", fatal=True), Bound(4096, _NO_ROOM)
+    return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
+
+
 _CUBA = {
-    "type": Field("text", required=True),
-    "iDecay": Field("integer", (*_SCALAR, ("C",)), True, 0, 4096, "loss of u per step, times 4096"),
-    "vDecay": Field("integer", (*_SCALAR, ("C",)), True, 0, 4096, "loss of v per step, times 4096"),
-    "vThMant": Field("integer", _SCALAR, True, 0, (1 << 17) - 1, "threshold of v, times 64"),
-    "refDelay": Field("integer", _SCALAR, meaning="refractory steps; nothing reads it"),
-    "gradedSpike": Field("flag", _SCALAR, meaning="spikes carry v; Lava sends 1 all the same"),
+    "type": Field("text", _SCALAR, "the row's name", True),
+    "iDecay": _decay("loss of u per step, times 4096"),
+    "vDecay": _decay("loss of v per step, times 4096"),
+    "vThMant": Field(
+        "integer",
+        _SCALAR,
+        "threshold of v, times 64; from 2^17 on there are no spikes",
+        True,
+        Bound(0, "neurons at rest spike in every step", "warning"),
+    ),
+    "refDelay": Field("integer", _SCALAR, "refractory steps; nothing reads it"),
+    "gradedSpike": Field("flag", _SCALAR, "spikes carry v; Lava sends 1 all the same"),
 }
 
 NEURONS = MappingProxyType(
@@ -117,10 +143,10 @@ NEURONS = MappingProxyType(
         "CUBA": _CUBA,
         "LOIHI": {
             **_CUBA,
-            "scaleRho": Field("real", _SCALAR, meaning="of training; nothing reads it"),
-            "tauRho": Field("real", _SCALAR, meaning="of training; nothing reads it"),
-            "theta": Field("integer", _SCALAR, meaning="vThMant * 64; nothing reads it"),
-            "wgtExp": Field("integer", _SCALAR, meaning="nothing reads it"),
+            "scaleRho": Field("real", _SCALAR, "of training; nothing reads it"),
+            "tauRho": Field("real", _SCALAR, "of training; nothing reads it"),
+            "theta": Field("integer", _SCALAR, "vThMant * 64; nothing reads it"),
+            "wgtExp": Field("integer", _SCALAR, "nothing reads it"),
         },
     }
 )

@@ -12,7 +12,7 @@ from slayerloss.netx.description import Description, Layer
 from slayerloss.netx.read import read
 from slayerloss.netx.synapse import pair
 
-_HEADER = ("layer", "type", "shape", "neurons", "synapses", "weights", "bias", "delay", "u", "v", "threshold")
+_HEADER = ("layer", "type", "shape", "neurons", "synapses", "weights", "bias", "delay", "u decay", "v decay", "vth")
 _LEFT = 3  # columns of text
 
 
@@ -38,8 +38,8 @@ def table(description: Description) -> str:
     Example:
         >>> from slayerloss.netx import describe
         >>> print(table(describe([{"type": "dense", "shape": [2], "weight": [[4, -2], [0, 6]]}])))
-        layer  type   shape  neurons  synapses  weights  bias  delay  u decay  v decay  threshold
-            0  dense  2            2         4  -2 .. 6     -      -        -        -          -
+        layer  type   shape  neurons  synapses  weights  bias  delay  u decay  v decay  vth
+            0  dense  2            2         4  -2 .. 6     -      -        -        -    -
         total                      2         4
     """
     rows = [_row(i, layer) for i, layer in enumerate(description.layers)]

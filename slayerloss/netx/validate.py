@@ -60,15 +60,15 @@ def _own_sizes(layer: Layer, source: str, place: str) -> dict[str, int]:
     neurons = math.prod(shape)
     if min(shape) < 1 or neurons > MAX_NEURONS:
         raise fail(source, f"{place}/shape", "is absurd", f"sizes from 1 on, at most {MAX_NEURONS} neurons", shape)
-    if len(shape) != 3 or layer.type.startswith("dense"):
+    if layer.type.startswith("dense"):
         return {"out": neurons, "C": neurons}
-    return {"out": neurons, "C": shape[0], "H": shape[1], "W": shape[2]}
+    return {"out": neurons, **dict(zip("CHW", shape, strict=False))}
 
 
 def _validate_field(rule: Field, value: Any, sizes: dict[str, int], source: str, place: str) -> None:
     if value is None:
         if rule.required:
-            raise fail(source, place, "is missing", rule.meaning or "the field", "a layer without it")
+            raise fail(source, place, "is missing", rule.meaning, "none")
         return
     if isinstance(value, Mapping):
         raise fail(source, place, "is a group", f"a dataset of {_KINDS[rule.kind][1]}", "a group")
@@ -86,10 +86,10 @@ def _validate_field(rule: Field, value: Any, sizes: dict[str, int], source: str,
 
 
 def _fit(pattern: Shape, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dict[str, int] | None:
-    """The sizes that a shape fixes, or None where it does not fit; `ndim` and `flat` stand for special cases."""
+    """The sizes that a shape fixes, or None where it does not fit the pattern."""
     if pattern == ("ndim",):
         return {} if len(shape) == 1 and 1 <= shape[0] <= 3 else None
-    if pattern == ("flat",):  # a weight matrix in one row
+    if pattern == ("flat",):
         fits = len(shape) == 1 and shape[0] > 0 and shape[0] % sizes["out"] == 0
         return {"in": shape[0] // sizes["out"]} if fits else None
     if len(pattern) != len(shape) or 0 in shape:

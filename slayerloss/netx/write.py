@@ -76,7 +76,7 @@ def _write_tree(group: h5py.Group, tree: Tree) -> None:
         if isinstance(value, Mapping):
             _write_tree(group.create_group(name), dict(value))
         elif name == "type" and group.parent.name == "/layer":
-            encoded = value.encode("ascii")
+            encoded = value.encode("utf-8")
             group.create_dataset(name, data=np.array([encoded], dtype=f"S{max(10, len(encoded))}"))
         else:
             array = np.asarray(value)

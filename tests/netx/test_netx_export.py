@@ -15,7 +15,7 @@ import torch
 from torch.nn import Module, ModuleList, Sequential
 
 from slayerloss import netx
-from slayerloss._check import ArgumentError
+from slayerloss._check import ArgumentError, ShapeError
 from slayerloss.block import cuba
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
@@ -69,7 +69,13 @@ def persistent() -> tuple[Module, torch.Tensor]:
     return Sequential(cuba.Dense({**NEURON, "persistent_state": True}, 20, 10)), spikes(3, 20, 30)
 
 
+def coarse_scale() -> tuple[Module, torch.Tensor]:
+    coarse = {**NORM, "scale": 16}
+    return Sequential(cuba.Dense(coarse, 20, 16), cuba.Dense(coarse, 16, 10)), spikes(4, 20, 30)
+
+
 NETWORKS = [
+    coarse_scale,
     dense_with_delays,
     recurrent,
     convolutional,
@@ -216,9 +222,9 @@ REFUSED = [
     (
         lambda: cuba.Recurrent(NEURON, 4, 2, delay=True),
         (4,),
-        r"layer 0 \(Recurrent\), delay: .*recurrent layer with delays",
+        r"layer 0 \(Recurrent\): .*recurrent layer with delays",
     ),
-    (lambda: with_delay(cuba.Dense(NEURON, 4, 2, delay=True), 70), (4,), "delays above 62"),
+    (lambda: with_delay(cuba.Dense(NEURON, 4, 2, delay=True), 70), (4,), "70 is above 62; it becomes 62"),
     (
         lambda: cuba.Dense(NEURON, 4, 2, delay_shift="lava-dl"),
         (4,),
@@ -277,6 +283,20 @@ def test_a_bit_that_changes_no_spike_is_seen(make: Any, tmp_path: Path) -> None:
     comparison = netx.compare(model, path, x)
     assert (comparison.spikes_differ, comparison.intact) == ([0] * len(comparison.layers), True)
     assert (comparison.identical, comparison.fields_differ) == (False, ["layer/0/weight"])
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, other = cuba.Dense(NEURON, 20, 10), cuba.Dense(NEURON, 20, 12)
+    netx.export(model, tmp_path / "network.net")
+    with pytest.raises(
+        ShapeError, match=r"layer Dense of the file has another shape.*\(3, 12, 30\), got \(3, 10, 30\)"
+    ):
+        netx.compare(other, tmp_path / "network.net", spikes(3, 20, 30))
+    with pytest.raises(ArgumentError, match=r"the file has 1 layers.*2"):
+        netx.compare(Sequential(model, cuba.Dense(NEURON, 10, 4)), tmp_path / "network.net", spikes(3, 20, 30))
+    nothing = netx.compare(model, tmp_path / "network.net", [])
+    assert (nothing.samples, nothing.identical) == (0, False)
 
 
 def test_silent_layers_are_named(tmp_path: Path) -> None:

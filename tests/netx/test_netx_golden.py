@@ -65,7 +65,7 @@ def test_inspect_names_what_a_reader_looks_for(shared: Path) -> None:
 
 
 def test_nmnist_counts_are_lava_dls(shared: Path) -> None:
-    """A trained network on 100 recordings: lava-dl's float blocks and the integers of the file count the same spikes."""
+    """A trained network on 100 recordings: lava-dl's blocks and the integers of the file count the same spikes."""
     golden = np.load(shared / "golden" / "slayer" / "nmnist_full.npz")
     neuron = {"type": "CUBA", **{name: int(golden[name]) for name in ("iDecay", "vDecay", "vThMant")}}
     layers = [{"type": "dense", "shape": [len(w)], "weight": w} for w in (golden["weight_0"], golden["weight_1"])]

@@ -321,10 +321,10 @@ def test_bad_arguments_are_refused() -> None:
     ("layers", "text"),
     [
         ([dense([[0, 0]])], "all weights are zero"),
-        ([dense([[2, 4]]), dense([[2, 4]])], "2 inputs, and the layer before sends 1"),
+        ([dense([[2, 4]]), dense([[2, 4]])], "2 inputs, and 1 come from the layer before"),
         ([{"type": "pool", "shape": [1, 2, 2]}], "'pool'; Lava cannot load it"),
         ([{"type": "mystery", "shape": [1]}], "'mystery'; Lava drops the layer"),
-        ([entrance(1, 4, 4), conv(np.ones((1, 1, 2, 2)), (5, 5))], r"its input makes \(1, 3, 3\)"),
+        ([entrance(1, 4, 4), conv(np.ones((1, 1, 2, 2)), (5, 5))], r"the input makes \(1, 3, 3\)"),
     ],
 )
 def test_what_lava_cannot_load_is_refused(layers: list[dict[str, Any]], text: str) -> None:
