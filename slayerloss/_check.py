@@ -38,6 +38,10 @@ class FormatError(SlayerError, ValueError):
     """A file that does not hold what its format demands."""
 
 
+class DivergedError(SlayerError, ArithmeticError):
+    """A training whose numbers are no longer finite."""
+
+
 class MissingPackageError(SlayerError, ImportError):
     """A package of an optional extra that is not installed."""
 
