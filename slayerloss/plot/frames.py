@@ -262,7 +262,7 @@ def _scatter(ax: Axes, event: Event) -> list[tuple[PathCollection, np.ndarray]]:
     x, c, t = (np.asarray(axis) for axis in (event.x, event.c, event.t))
     weight = np.ones(len(t)) if event.p is None else np.abs(np.asarray(event.p, dtype=float))
     alpha = 0.25 + 0.75 * weight / max(weight.max(), 1e-12)
-    size = dot_size(ax, len(t)) ** 2
+    size = max(0.5, dot_size(ax, t)) ** 2
     drawn = []
     for channel, color in zip(range(int(c.max()) + 1), itertools.cycle(_colors(int(c.max()) + 1))):
         at = c == channel

@@ -18,6 +18,8 @@ from slayerloss.plot.spikes import raster, raster_pair
 from slayerloss.plot.style import WIDTH, add_axes, new_figure, set_caption, title, without_pyplot
 from slayerloss.plot.tables import confusion_matrix, weight_histogram
 
+_FILTER = ("time_constant", "length", "filter_order", "normalize")
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -53,7 +55,7 @@ class Evaluation:
     window: int | None = None
     """Steps of the moving window in the figures of decisions; None: a third of the recording."""
     spike_time: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of `loss.SpikeTime` for the figures of errors: time_constant, length, filter_order, normalize."""
+    """Arguments of `loss.SpikeTime` for the figures of errors; those that say nothing of its filter are left out."""
 
 
 def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[str, Figure]:
@@ -178,7 +180,8 @@ def _classified(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
 def _regressed(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
     step_ms, num_steps = evaluation.step_ms, np.shape(sample.output)[-1]
     middle = (num_steps // 2 - 150, num_steps // 2 + 150) if num_steps > 600 else None
-    error = error_figure(sample.output, sample.target, steps=middle, step_ms=step_ms, **evaluation.spike_time)
+    filter_options = {name: evaluation.spike_time[name] for name in _FILTER if name in evaluation.spike_time}
+    error = error_figure(sample.output, sample.target, steps=middle, step_ms=step_ms, **filter_options)
     set_caption(
         error,
         f"{_which(sample)}: output and target after the filter of the loss, and their difference. Above summed over "

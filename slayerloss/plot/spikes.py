@@ -16,6 +16,7 @@ from slayerloss.plot.style import (
     ERROR,
     FAINT,
     INK,
+    MUTED,
     OUTPUT,
     TARGET_HALO,
     TARGET_TEXT,
@@ -23,10 +24,12 @@ from slayerloss.plot.style import (
     WIDTH,
     color_key,
     new_axes,
+    points_high,
     time_axis,
 )
 
-_MOST_TICKS = 64  # neurons whose spikes are drawn as ticks; more are drawn as dots
+_LEAST_TICK = 3.5  # points of the y axis per neuron; with less, spikes are dots
+_SMALLEST_DOT = 0.5  # points; where dots would have to be smaller, the share of spikes is drawn
 MOST_NAMES = 24  # neurons whose names stand at the y axis
 
 
@@ -42,8 +45,8 @@ def raster(
 ) -> Axes:
     """Draw a mark for every spike, time to the right and neurons upwards.
 
-    Up to 64 neurons get ticks, more get dots whose size falls with their number; where dots would hide each other, the
-    share of spikes is drawn as grey. A graded spike is the paler the smaller it is, a negative one has another colour.
+    Few neurons get ticks, many get dots whose size falls with their number; where dots would hide each other, the share
+    of spikes is drawn as grey. A graded spike is the paler the smaller it is, a negative one has another colour.
 
     Args:
         spikes: (C, T) or (C, H, W, T), or a batch of them; channels and space become one axis.
@@ -74,14 +77,14 @@ def raster(
 
     ax = new_axes(ax)
     rows, steps = np.nonzero(values)
-    if num_neurons > _MOST_TICKS and rows.size > _area(ax):  # dots of half a point
+    _neuron_axis(ax, num_neurons, names)
+    time_axis(ax, num_steps, step_ms)
+    if dot_size(ax, steps) < _SMALLEST_DOT and points_high(ax) / num_neurons < _LEAST_TICK:
         _density(ax, values, unit)
     else:
         colors = _graded(values[rows, steps], FAINT if chosen else INK)
         colors[np.isin(rows, chosen), :3] = to_rgba(TRUE)[:3]
-        _marks(ax, rows, steps * unit, colors, num_neurons)
-    _neuron_axis(ax, num_neurons, names)
-    time_axis(ax, num_steps, step_ms)
+        _marks(ax, rows, steps * unit, colors)
     return ax
 
 
@@ -124,11 +127,11 @@ def raster_pair(
 
     ax = new_axes(ax, (WIDTH, 4.0))
     num_neurons, num_steps = sent.shape
-    for values, color, width, label in ((wanted, TARGET_HALO, 3.0, "target"), (sent, OUTPUT, 1.0, "output")):
-        rows, steps = np.nonzero(values)
-        _marks(ax, rows, steps * unit, to_rgba(color), num_neurons, width=width, label=label)
     _neuron_axis(ax, num_neurons, None)
     time_axis(ax, num_steps, step_ms)
+    for values, color, width, label in ((wanted, TARGET_HALO, 3.0, "target"), (sent, OUTPUT, 1.0, "output")):
+        rows, steps = np.nonzero(values)
+        _marks(ax, rows, steps * unit, to_rgba(color), width=width, label=label)
     color_key(ax, [("target", TARGET_TEXT), ("output", OUTPUT)])
     return ax
 
@@ -149,24 +152,22 @@ def _graded(values: np.ndarray, color: str) -> np.ndarray:
     return colors
 
 
-def _marks(
-    ax: Axes, rows: np.ndarray, times: np.ndarray, colors: Any, num_neurons: int, *, width: float = 1.0, label: str = ""
-) -> None:
-    if num_neurons <= _MOST_TICKS:
+def _marks(ax: Axes, rows: np.ndarray, times: np.ndarray, colors: Any, *, width: float = 1.0, label: str = "") -> None:
+    """Draw ticks where the y axis gives each neuron room for one, else dots. The limits of the y axis must stand."""
+    low, high = ax.get_ylim()
+    if points_high(ax) / (high - low) >= _LEAST_TICK:
         ax.vlines(times, rows - 0.4, rows + 0.4, colors=colors, linewidths=width, label=label)
         return
-    size = width * dot_size(ax, rows.size) ** 2
+    size = width * max(_SMALLEST_DOT, dot_size(ax, times)) ** 2
     ax.scatter(times, rows, s=size, color=colors, marker="s", linewidths=0, label=label, rasterized=True)
 
 
-def dot_size(ax: Axes, num_spikes: int) -> float:
-    """How wide dots may be, in [0.5, 2] points, so that together they fill at most a quarter of the Axes."""
-    return float(np.clip(np.sqrt(0.25 * _area(ax) / max(num_spikes, 1)), 0.5, 2.0))
-
-
-def _area(ax: Axes) -> float:
-    """The size of the Axes in square points."""
-    return float(np.prod(ax.get_window_extent().size) * (72 / ax.figure.dpi) ** 2)
+def dot_size(ax: Axes, times: np.ndarray) -> float:
+    """How wide dots may be, up to 2 points, so that all fill a quarter of the Axes and those of one time half of it."""
+    num_spikes = max(times.size, 1)
+    at_one_time = num_spikes / max(np.unique(times).size, 1)
+    area = float(np.prod(ax.get_window_extent().size) * (72 / ax.figure.dpi) ** 2)
+    return min(2.0, (0.25 * area / num_spikes) ** 0.5, 0.5 * points_high(ax) / at_one_time)
 
 
 def _density(ax: Axes, values: np.ndarray, unit: float) -> None:
@@ -176,9 +177,8 @@ def _density(ax: Axes, values: np.ndarray, unit: float) -> None:
     step_edges = np.unique(np.linspace(0, num_steps, min(num_steps, 400) + 1).astype(int))
     sums = np.add.reduceat(np.add.reduceat(values != 0, row_edges[:-1], axis=0, dtype=int), step_edges[:-1], axis=1)
     share = sums / np.outer(np.diff(row_edges), np.diff(step_edges))
-    mesh = ax.pcolormesh((step_edges - 0.5) * unit, row_edges - 0.5, share, cmap="Greys", vmin=0, rasterized=True)
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, aspect=30, label="spikes per neuron and step")
-    bar.outline.set_visible(False)
+    ax.pcolormesh((step_edges - 0.5) * unit, row_edges - 0.5, share, cmap="Greys", vmin=0, rasterized=True)
+    color_key(ax, [(f"black: {share.max():.2g} per step", MUTED)])
 
 
 def _neuron_axis(ax: Axes, num_neurons: int, names: list[str] | None) -> None:

@@ -155,7 +155,7 @@ def test_classification_run() -> None:
 
 def test_regression_run(tmp_path: Path) -> None:
     sample = Sample(events=random_spikes(4, 700), output=random_spikes(5, 700), target=random_spikes(5, 700))
-    evaluation = Evaluation([sample], spike_time={"time_constant": 2.0, "filter_order": 2})
+    evaluation = Evaluation([sample], spike_time={"time_constant": 2.0, "filter_order": 2, "reduction": "sum"})
     figures = run_figures(evaluation, {"epoch": [0, 1], "train_loss": [2.0, 1.0], "valid_loss": [np.nan, np.nan]})
     assert list(figures) == ["learning", "output_0", "error_0", "layers_0", "filter"]
     assert figures["error_0"].axes[2].get_xlim() == (199.5, 499.5)  # the middle, shaded above

@@ -33,7 +33,7 @@ def random_spikes(*shape: int, rate: float = 0.1) -> np.ndarray:
 
 @pytest.mark.parametrize("neurons", [1, 64, 65, 2312])
 def test_raster_draws_each_spike_once(neurons: int) -> None:
-    spikes = random_spikes(neurons, 50)
+    spikes = random_spikes(neurons, 50, rate=0.02)
     ax = raster(spikes)
     assert drawn(ax.collections[0]) == spikes_of(spikes)
     assert ax.get_xlim() == (-0.5, 49.5)
@@ -92,11 +92,19 @@ def test_names_stand_at_their_neurons() -> None:
 def test_where_dots_would_hide_each_other_the_share_is_drawn() -> None:
     spikes = np.zeros((2000, 400), dtype=bool)
     spikes[:1000] = random_spikes(1000, 400, rate=0.5)
-    mesh = raster(spikes).collections[0]
+    ax = raster(spikes)
+    mesh = ax.collections[0]
     share = np.asarray(mesh.get_array()).reshape(200, 400)
     np.testing.assert_allclose(share.mean(), spikes.mean(), rtol=1e-6)
     assert share[100:].max() == 0
     np.testing.assert_allclose(share[7, 11], spikes[70:80, 11].mean())
+
+
+def test_dots_of_one_step_do_not_merge_into_a_bar() -> None:
+    spikes = random_spikes(2048, 30, rate=0.2)
+    assert raster(spikes).collections[0].get_array() is not None  # a share; dots carry no array
+    spikes[np.arange(2048) % 8 != 0] = 0
+    assert raster(spikes).collections[0].get_array() is None
 
 
 def test_silence_is_an_empty_raster() -> None:
