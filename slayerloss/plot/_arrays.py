@@ -113,11 +113,11 @@ def step_unit(function: str, step_ms: float | None) -> float:
     return float(step_ms)
 
 
-def check_names(function: str, names: Any, count: int, what: str = "names") -> list[str] | None:
+def check_names(function: str, names: Any, count: int) -> list[str] | None:
     """`names` as strings, if there are `count` of them; None stays None."""
     if names is None:
         return None
     texts = [str(name) for name in names]
     if len(texts) != count:
-        raise ArgumentError(message(function, f"{what} has the wrong length", f"{count} names", len(texts)))
+        raise ArgumentError(message(function, "names has the wrong length", f"{count} names", len(texts)))
     return texts

@@ -29,10 +29,10 @@ def filter_responses(
     """Draw the impulse responses of exponential filters, with a dot one time constant after the spike.
 
     Args:
-        time_constants: one or several, in steps.
+        time_constants: one or several, in steps; the labels name them from the slowest to the fastest.
         ax: where to draw; None makes a figure.
         order: of the filters.
-        length: steps to draw; None: five times the longest time constant, and as many more as the order delays.
+        length: steps to draw; None: so many that the slowest filter has decayed.
         normalize: None, "peak" or "area", as in `functional.exponential_kernel`.
         step_ms: milliseconds per step; None counts steps.
 
@@ -41,7 +41,7 @@ def filter_responses(
 
     Raises:
         ArgumentError: a time constant, the order or the length is out of range.
-        ShapeError: `time_constants` has two dimensions, or none in it.
+        ShapeError: `time_constants` is empty.
 
     Example:
         >>> ax = filter_responses([2, 5], length=4)

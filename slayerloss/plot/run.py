@@ -101,6 +101,9 @@ def _logged(columns: Mapping[str, Any]) -> dict[str, Figure]:
         validated = any(_has(columns, f"valid_{quantity}") for quantity in quantities)
         dot = " The dot on the curve of the validation marks its best epoch." if validated else ""
         set_caption(figure, f"{' and '.join(quantities).capitalize()} over the epochs.{dot}")
+    tests = [values for name, values in columns.items() if name.startswith("test_")]
+    while_training = ~np.isfinite(tests).any(0) if tests else slice(None)
+    columns = {name: values[while_training] for name, values in columns.items()}
     logged = [name for name in columns if name.startswith("events_") and _has(columns, name)]
     series = {name.removeprefix("events_"): per_epoch(columns, name)[1] for name in logged}
     if series:

@@ -165,6 +165,12 @@ def test_regression_run(tmp_path: Path) -> None:
     assert len(Page(page.read_text()).images) == 5
 
 
+def test_events_of_the_test_are_no_epoch() -> None:
+    columns = {"epoch": [0, 1, 1], "events_a": [4.0, 3.0, 9.0], "test_loss": [np.nan, np.nan, 1.0]}
+    (line,) = run_figures(Evaluation([]), columns)["events_over_epochs"].axes[0].lines
+    assert line.get_ydata().tolist() == [4.0, 3.0]
+
+
 def test_run_figures_are_not_kept_by_pyplot() -> None:
     from matplotlib import pyplot
 
