@@ -84,7 +84,7 @@ def lif(neuron: Tree, bias: Any, shape: tuple[int, ...], interval: int | None, o
         current=_per_channel(4096 - decay_u, shape),
         voltage=_per_channel(4096 - decay_v, shape),
         bias=mantissa.astype(np.int32) << 6,
-        threshold=_per_channel(threshold, shape) << 6,
+        threshold=_per_channel(np.clip(threshold, -_LIMIT, _LIMIT).astype(np.int32), shape) << 6,
         interval=interval,
         offset=offset,
     )

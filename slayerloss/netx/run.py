@@ -22,7 +22,7 @@ from slayerloss.netx.table import table
 
 Array = NDArray[Any]
 
-_CHUNK_BYTES = 1 << 28  # memory of the samples that run at the same time
+_CHUNK_BYTES = 1 << 27  # memory of the samples that run at the same time
 
 
 @dataclass(frozen=True)

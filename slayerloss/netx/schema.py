@@ -68,7 +68,7 @@ _DENSE = {
     "outFeatures": Field("integer", _SCALAR, "number of neurons; nothing reads it"),
     "weight": Field("number", (("out", "in"), ("flat",)), "weights, times 64", True),  # `packing` knows the range
     "bias": Field("number", (*_SCALAR, ("out",)), "added to v in every step, times 64", False, *_BIAS_RANGE),
-    "delay": Field("number", (*_SCALAR, ("out",), ("in",), ("out", "in")), "steps to wait", False, *_DELAY_RANGE),
+    "delay": Field("number", ((), ("out",), ("in",), ("out", "in")), "steps to wait", False, *_DELAY_RANGE),
 }
 
 LAYERS = MappingProxyType(

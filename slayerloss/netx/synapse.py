@@ -15,7 +15,7 @@ Array = NDArray[Any]
 Synapse = Callable[[Array], Array]
 """Spikes (T, N, ...) -> the inputs (T, N, ...) int32 of the neurons, one step and the layer's delay later."""
 
-_CHUNK = 1 << 24  # elements of a temporary array
+_CHUNK = 1 << 20  # elements of a temporary array: small enough to stay near the processor
 
 
 def integers(values: Any) -> IntArray:
@@ -71,8 +71,9 @@ def _delayed(packed: Packed, delays: IntArray) -> Synapse:
 def _later(values: Array, delays: IntArray) -> Array:
     """Move each neuron's input (T, N, out) by its delay and one step more."""
     out = np.zeros_like(values)
-    for step in np.unique(delays):
-        neurons = delays == step
+    steps = np.unique(delays)
+    for step in steps:
+        neurons = delays == step if len(steps) > 1 else slice(None)
         out[step + 1 :, :, neurons] = values[: max(len(values) - step - 1, 0), :, neurons]
     return out
 

@@ -162,6 +162,7 @@ def newer(handle: h5py.File) -> None:
         (replace("layer/3/weight", np.ones((5, 60))), r"expected \(out=4, in\)"),
         (replace("layer/3/weight", np.ones((4, 0))), "layer/3/weight has the wrong shape"),
         (replace("layer/3/delay", np.ones(3)), "layer/3/delay has the wrong shape"),
+        (replace("layer/3/delay", np.ones(1)), "layer/3/delay has the wrong shape"),
         (replace("layer/3/neuron/vThMant", [1, 2]), "layer/3/neuron/vThMant has the wrong shape"),
         (replace("layer/3/neuron/vDecay", [1, 2]), r"expected \(\) or \(1,\) or \(C=4,\), got \(2,\)"),
         (replace("layer/1/bias", 3.0), r"layer/1/bias has the wrong shape; expected \(C=3,\) or \(W=5, H=4, C=3\)"),
