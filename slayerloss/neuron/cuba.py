@@ -118,7 +118,7 @@ class Neuron(torch.nn.Module):
                 self._to_draw[name] = decay
 
     def extra_repr(self) -> str:
-        current, voltage = (f"{float(decay.mean()):.4g}" for decay in self.decays)
+        current, voltage = (f"{float(decay.detach().mean()):.4g}" for decay in self.decays)
         return f"threshold={self.threshold:g}, current_decay={current}, voltage_decay={voltage}"
 
     @property
