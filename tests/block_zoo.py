@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from slayerloss.block import cuba
-from slayerloss.neuron import Dropout
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 NEURON = {
@@ -79,6 +78,3 @@ def events(name: str, samples: int = 2, steps: int = 24, seed: int = 1) -> torch
     shape = {**ZOO, **READOUTS}[name][1]
     random = torch.Generator().manual_seed(seed)
     return (torch.rand(samples, *shape, steps, generator=random) > 0.6).float()
-
-
-__all__ = ["CHANNELS", "DELAYING", "Dropout", "EACH", "IMAGE", "NEURON", "NORM", "READOUTS", "ZOO", "events", "make"]
