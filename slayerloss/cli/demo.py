@@ -1,0 +1,45 @@
+"""`slayerloss demo`: the whole path on the embedded digits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from slayerloss._check import check_installed
+from slayerloss.cli._parser import Parser, free_folder, print_files, print_results
+
+_DESCRIPTION = """Train on the embedded handwritten digits, which a simulated event camera sees; draw the figures; export
+the network; and run the exported file in integers on the test recordings, beside the trained network. Not one spike may
+differ, and every layer must have spiked; otherwise the exit status is 1."""
+
+_QUICK = ("--trainer.max_epochs=2", "--data.limit=400")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Demonstrate; see `slayerloss demo --help`."""
+    parser = Parser("slayerloss demo", _DESCRIPTION)
+    parser.add_argument("--quick", action="store_true", help="less data and fewer epochs: the same path in half a minute")
+    parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/demo, with a free number)")
+    options = parser.parse_args(arguments)
+    for package, extra in (("lightning", "train"), ("matplotlib", "plot")):
+        check_installed("slayerloss demo", package, extra)
+
+    from slayerloss import train
+    from slayerloss.cli import export, plot
+
+    began = time.monotonic()
+    out = Path(options.out) if options.out else free_folder("demo")
+    print("1. training")
+    run = train.fit(train.read_recipe("digits", _QUICK if options.quick else ()), out, test=True)
+    print_results(run.results())
+    print("\n2. figures")
+    page = plot.draw(run, out / "plots")
+    print("\n3. export")
+    network = out / "network.net"
+    export.write(run, network)
+    print("\n4. the exported file, run in integers on the test recordings, beside the trained network")
+    status = export.report(export.check(run, network))
+    print(f"\n{'done' if status == 0 else 'FAILED'} after {time.monotonic() - began:.0f} s; it lies in")
+    print_files(run=out, checkpoint=run.checkpoint(), figures=page, network_file=network)
+    return status

@@ -1,0 +1,90 @@
+"""`slayerloss fit`: train by a recipe, or go on with a training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slayerloss._check import ArgumentError, message
+from slayerloss.cli._parser import free_folder, print_files, print_results
+
+if TYPE_CHECKING:
+    from slayerloss.train import Recipe
+
+_USAGE = "slayerloss fit --config RECIPE [--out DIR | --resume RUN] [--test] [--KEY VALUE ...]"
+
+_DESCRIPTION = """Train by a recipe, or go on with a training. Every value of the recipe can be overridden, for instance
+--trainer.max_epochs 3, --data.root ../nmnist, --network.layers.1.out_neurons 64, --loss.true_rate=0.3."""
+
+_FREE = ("data.root", "data.workers", "trainer")
+"""What may differ when a training goes on."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train; see `slayerloss fit --help`."""
+    from slayerloss.train.recipe import parse_recipe, recipe_parser
+
+    parser = recipe_parser("slayerloss fit", usage=_USAGE, description=_DESCRIPTION)
+    parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/NAME, with a free number)")
+    parser.add_argument("--resume", metavar="RUN", help="go on from the last complete checkpoint of a run")
+    parser.add_argument("--test", action="store_true", help="measure the best checkpoint on the test recordings at last")
+    recipe, options = parse_recipe(parser, arguments)
+    resume, configs = options["resume"], options["config"] or []
+    if resume is not None:
+        if options["out"] is not None:
+            raise ArgumentError(message("command line", "--out does not go with --resume", "one of them", "both"))
+        from slayerloss.train import Run
+
+        old = Run.open(resume).recipe
+        recipe, _ = parse_recipe(parser, ["--config", f"{resume}/recipe.yaml", *arguments])
+        _check_same(old, recipe, resume)
+    elif not configs:
+        way_out = "--config digits trains on the embedded digits"
+        raise ArgumentError(message("command line", "--config is missing", "a recipe", "none", way_out))
+    out = Path(resume or options["out"] or free_folder(_name(Path(str(configs[-1])))))
+    return _train(recipe, out, resume=resume is not None, test=options["test"])
+
+
+def _train(recipe: Recipe, out: Path, resume: bool, test: bool) -> int:
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+    from slayerloss import train
+
+    try:
+        run = train.fit(recipe, out, resume=resume, test=test)
+    except KeyboardInterrupt:
+        if rank_zero_only.rank == 0:
+            print(f"interrupted; slayerloss fit --resume {out} goes on from the last complete epoch")
+        return 130
+    if rank_zero_only.rank == 0:
+        if test:
+            print_results(run.results())
+        print_files(run=run.folder, best=run.checkpoint("best"), metrics=run.folder / "metrics.csv")
+        print(f"slayerloss plot {out}, slayerloss export {out}{'' if test else f', slayerloss test {out}'} go on from here")
+    return 0
+
+
+def _name(config: Path) -> str:
+    """NAME of NAME.yaml or datasets/NAME/recipe.yaml, NAME-OTHER of datasets/NAME/OTHER.yaml."""
+    if config.parent.parent.name != "datasets":
+        return config.stem
+    return config.parent.name + ("" if config.stem == "recipe" else f"-{config.stem}")
+
+
+def _check_same(old: Recipe, new: Recipe, run: str) -> None:
+    """Refuse to go on with other values than the run was begun with."""
+    before, now = (_flat(dataclasses.asdict(recipe)) for recipe in (old, new))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and not key.startswith(_FREE):
+            problem = f"--{key} is not what '{run}' was begun with"
+            raise ArgumentError(message("fit", problem, before.get(key), now.get(key), "Begin a new run for that"))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries as one with keys such as data.root."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return flat

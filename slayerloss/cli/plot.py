@@ -1,0 +1,88 @@
+"""`slayerloss plot`: the figures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slayerloss._check import check_installed
+from slayerloss.cli._parser import Parser, add_run, open_run, print_files
+
+if TYPE_CHECKING:
+    from slayerloss.plot import Evaluation, Sample
+    from slayerloss.train import Network, Run
+
+_RIGHT, _WRONG = 1, 2  # decisions that are drawn
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw; see `slayerloss plot --help`."""
+    check_installed("slayerloss plot", "matplotlib", "plot")
+    text = "Draw the figures of a run: PNG and SVG files, and one HTML page that needs nothing beside it."
+    parser = Parser("slayerloss plot", text)
+    add_run(parser)
+    parser.add_argument("-o", "--output", metavar="DIR", help="the folder (default: RUN/plots)")
+    options = parser.parse_args(arguments)
+    run = open_run(options)
+    print_files(page=draw(run, Path(options.output or run.folder / "plots"), options.checkpoint))
+    return 0
+
+
+def draw(run: Run, folder: Path, checkpoint: str = "best") -> Path:
+    """Write the figures of a run; the path of the page."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from slayerloss import plot
+
+    figures = plot.run_figures(evaluate(run, checkpoint), run.folder / "metrics.csv")
+    facts = {"run": run.folder, "checkpoint": checkpoint, **_facts(run)}
+    return plot.report(figures, folder, title=f"Run {run.folder.name}", facts=facts)
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {"recipe": (run.folder / "recipe.yaml").read_text(encoding="utf-8")}
+
+
+def evaluate(run: Run, checkpoint: str = "best") -> Evaluation:
+    """What a trained network does on its test recordings, as the figures need it."""
+    from slayerloss import plot
+
+    results = run.test(checkpoint)
+    network, loss = run.network(checkpoint), run.recipe.loss
+    filter_options = ("time_constant", "length", "filter_order", "normalize")
+    return plot.Evaluation(
+        samples=list(_samples(network, run.data().test)),
+        confusion=results.get("confusion"),
+        events={name.removeprefix("events_"): v for name, v in results.items() if name.startswith("events_")},
+        weights={name: fields["weight"] for name, fields in _fields(network) if "weight" in fields},
+        step_ms=run.recipe.data.step_ms,
+        spike_time={k: v for k, v in loss.items() if k in filter_options} if loss["type"] == "SpikeTime" else {},
+    )
+
+
+def _samples(network: Network, dataset: Any) -> Iterator[Sample]:
+    """The first recording that is decided right, and the first ones that are not; or the first of a regression."""
+    from slayerloss import plot
+    from slayerloss.classifier import Rate
+
+    left = {True: _RIGHT, False: _WRONG}
+    for index in range(len(dataset)):
+        events, label = dataset[index]
+        *hidden, (_, output) = network.outputs(events[None]).items()
+        spikes = {"hidden": {name: sent[0] for name, sent in hidden if name != "flatten"}, "output": output[0]}
+        if not isinstance(label, int):
+            yield plot.Sample(events, target=label, name=str(index), **spikes)
+            return
+        prediction = int(Rate.predict(output))
+        if left[prediction == label]:
+            left[prediction == label] -= 1
+            yield plot.Sample(events, label=label, prediction=prediction, name=str(index), **spikes)
+        if not any(left.values()):
+            return
+
+
+def _fields(network: Network) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The fields that each layer has in a network file."""
+    return ((name, layer.layer_fields()) for name, layer in network.named_children())  # type: ignore[operator]

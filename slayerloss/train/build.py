@@ -1,0 +1,174 @@
+"""From a recipe to the things it names: recordings, network, loss, decision, optimiser."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch.utils.data import Subset
+
+from slayerloss import classifier, data, loss
+from slayerloss._check import ArgumentError, SlayerError, check_choice, message
+from slayerloss.train.data import EventData, Samples
+from slayerloss.train.learner import Learner
+from slayerloss.train.network import Network, build_network, output_size
+from slayerloss.train.recipe import DataOptions, Recipe
+from slayerloss.train.schedule import Schedule
+
+_DATASETS = ("Digits", "NMNIST", "Oxford")
+_LOSSES = ("SpikeMax", "SpikeMoid", "SpikeRate", "SpikeTime")
+_DECISIONS = ("Rate", "MovingWindow")
+
+
+def build_data(options: DataOptions, seed: int = 0) -> EventData:
+    """The recordings of a recipe: training and validation now, the test when it is asked for.
+
+    Args:
+        options: of the recipe.
+        seed: of the order and the augmentation.
+
+    Raises:
+        ArgumentError: an option is unknown or out of range.
+        FormatError: the folder holds no recordings.
+    """
+    known = [name for name, value in vars(data.augment).items() if dataclasses.is_dataclass(value)]
+    augment = [by_name("data.augment", data.augment, known, step) for step in options.augment]
+    whole = _dataset(options, train=True)
+    chosen, held_back = _split(whole, options)
+    # The dataset takes positions, so that the augmentation of a recording does not depend on the split.
+    train = _dataset(options, train=True, indices=chosen, transform=augment, augment_seed=seed)
+    valid = _dataset(options, train=True, indices=held_back) if len(held_back) else None
+    return EventData(
+        train,
+        valid,
+        functools.partial(_test, options),
+        batch_size=options.batch_size,
+        eval_batch_size=options.eval_batch_size,
+        shuffle=options.shuffle,
+        passes=options.passes,
+        workers=options.workers,
+        padded=options.num_steps is None,
+        seed=seed,
+    )
+
+
+def _dataset(options: DataOptions, **arguments: Any) -> Any:
+    check_choice("recipe", "data.type", options.type, _DATASETS)
+    create = getattr(data, options.type)
+    known = inspect.signature(create).parameters
+    if "root" in known and options.root is None:
+        way_out = "Give it as --data.root FOLDER"
+        raise ArgumentError(message("recipe", "data.root is missing", f"the folder of {options.type}", "null", way_out))
+    for name in ("root", "num_steps", "step_ms", "count", "rounding"):
+        arguments.setdefault(name, getattr(options, name))
+    return create(**{name: value for name, value in arguments.items() if name in known})
+
+
+def _split(dataset: Any, options: DataOptions) -> tuple[Sequence[int], Sequence[int]]:
+    """The recordings to train with and those to validate with, `limit` of them in all."""
+    if not hasattr(dataset, "labels"):
+        if options.valid_fraction or options.augment:
+            rule = f"valid_fraction 0 and no augment for {options.type}, which has no classes"
+            raise ArgumentError(message("recipe", "data does not fit the dataset", rule, dataclasses.asdict(options)))
+        return range(len(dataset)), ()
+    kept = _limited(dataset.labels, options)
+    first, second = data.stratified_split(dataset.labels[kept], options.valid_fraction, options.split_seed)
+    return kept[first], kept[second]
+
+
+def _limited(labels: torch.Tensor, options: DataOptions) -> Any:
+    """The positions of `limit` recordings, each class with its share."""
+    fraction = 1.0 if options.limit is None else min(1.0, options.limit / len(labels))
+    return data.stratified_split(labels, fraction, options.split_seed)[1]
+
+
+def _test(options: DataOptions) -> Samples:
+    dataset = _dataset(options, train=False)
+    if options.limit is None or not hasattr(dataset, "labels"):
+        return cast(Samples, dataset)
+    return Subset(dataset, _limited(dataset.labels, options).tolist())
+
+
+def by_name(place: str, module: Any, known: Sequence[str], options: Mapping[str, Any]) -> Any:
+    """Create what `options["type"]` names, with the other options as arguments.
+
+    Args:
+        place: in the recipe, for errors.
+        module: where the classes are.
+        known: their names.
+        options: type and arguments.
+
+    Raises:
+        ArgumentError: the type or an argument is unknown, or an argument is missing or out of range.
+
+    Example:
+        >>> by_name("loss", loss, ["SpikeTime"], {"type": "SpikeTime", "time_constant": 2.0})
+        SpikeTime()
+    """
+    check_choice("recipe", f"{place}.type", options.get("type"), known)
+    arguments = {name: value for name, value in options.items() if name != "type"}
+    return create(f"{place} ({options['type']})", getattr(module, options["type"]), arguments)
+
+
+def create(place: str, function: Any, options: Mapping[str, Any], *given: Any) -> Any:
+    """Call `function` with what is given and with options, which are checked by their names."""
+    known = list(inspect.signature(function).parameters)[len(given) :]
+    for name in options:
+        check_choice("recipe", f"{place}: argument {name!r}", name, known)
+    try:
+        return function(*given, **options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SlayerError):
+            raise
+        raise ArgumentError(message("recipe", f"{place}: {error}", "arguments that fit", dict(options))) from None
+
+
+def build_learner(recipe: Recipe, dataset: Samples) -> Learner:
+    """The network of a recipe with its loss, decision and optimiser.
+
+    Args:
+        recipe: its `network` is completed by what the data say: input_shape.
+        dataset: the training recordings.
+
+    Raises:
+        ArgumentError, ShapeError: a name is unknown, or something does not fit the recordings.
+    """
+    events, _ = dataset[0]
+    recipe.network.input_shape = list(events.shape[:-1])
+    network = build(recipe)
+    num_outputs = output_size(network, recipe.network.input_shape)
+    labels = getattr(dataset, "labels", None)
+    if recipe.decision is not None and labels is not None and int(labels.max()) >= num_outputs:
+        way_out = "Change out_neurons of the last layer"
+        rule = f"at least {int(labels.max()) + 1}, one for each class of the data"
+        raise ArgumentError(message("recipe", "network has too few outputs", rule, num_outputs, way_out))
+    return Learner(
+        network,
+        by_name("loss", loss, _LOSSES, recipe.loss),
+        None if recipe.decision is None else by_name("decision", classifier, _DECISIONS, recipe.decision),
+        num_classes=num_outputs,
+        optimizer=functools.partial(_optimizer, recipe.optimizer),
+        schedule=create("schedule", Schedule, recipe.schedule),
+        sparsity=None if recipe.sparsity is None else create("sparsity", loss.SparsityEnforcer, recipe.sparsity),
+        seed=recipe.seed,
+    )
+
+
+def build(recipe: Recipe) -> Network:
+    """The untrained network of a recipe that knows its input_shape; its weights follow from the seed."""
+    if recipe.network.input_shape is None:
+        raise ArgumentError(message("recipe", "network.input_shape is missing", "(C, H, W) or (C,)", "null"))
+    torch.manual_seed(recipe.seed)
+    return build_network(recipe.network.layers, recipe.network.neuron, recipe.network.input_shape)
+
+
+def _optimizer(options: Mapping[str, Any], parameters: Iterable[Any]) -> torch.optim.Optimizer:
+    known = sorted(name for name, value in vars(torch.optim).items() if isinstance(value, type) and name != "Optimizer")
+    check_choice("recipe", "optimizer.type", options.get("type"), known)
+    arguments = {name: value for name, value in options.items() if name != "type"}
+    optimizer: torch.optim.Optimizer = create("optimizer", getattr(torch.optim, options["type"]), arguments, parameters)
+    return optimizer

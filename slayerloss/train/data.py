@@ -1,0 +1,166 @@
+"""The data module: batches that depend on the seed, the epoch and the step, not on the number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from slayerloss._check import ArgumentError, FormatError, check_integer, message
+from slayerloss.data import collate, collate_padded
+
+Samples = Dataset[Any]
+
+
+class Order(Sampler[int]):
+    """The order of an epoch, a function of the seed and the epoch; lightning calls `set_epoch` before each.
+
+    Args:
+        dataset: what it is the order of; its own `set_epoch`, which chooses the augmentation, is called as well.
+        shuffle: False keeps the dataset's order.
+        passes: how often the dataset is gone through in one epoch, each time in another order.
+        seed: of the shuffling.
+    """
+
+    def __init__(self, dataset: Samples, shuffle: bool = False, passes: int = 1, seed: int = 0) -> None:
+        self.dataset, self.shuffle, self.passes, self.seed = dataset, shuffle, passes, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration is."""
+        self.epoch = epoch
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return self.passes * len(self.dataset)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        size = len(self.dataset)  # type: ignore[arg-type]
+        for _ in range(self.passes):
+            yield from (rng.permutation(size) if self.shuffle else np.arange(size)).tolist()
+
+
+class Batches(Sampler[list[int]]):
+    """The part of every batch that one of several processes works on.
+
+    Process r takes the samples r, r + P, ... of each batch, so that the P processes together work on what one process
+    would have worked on. The last batch may be smaller; a process may even get nothing of it.
+
+    Example:
+        >>> [list(Batches(range(5), batch_size=4, rank=rank, processes=2)) for rank in range(2)]
+        [[[0, 2], [4]], [[1, 3], []]]
+    """
+
+    def __init__(self, sampler: Any, batch_size: int, rank: int = 0, processes: int = 1) -> None:
+        self.sampler = sampler
+        self.batch_size = check_integer("Batches", "batch_size", batch_size, 1)
+        self.rank, self.processes = rank, processes
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batch: list[int] = []
+        for index in self.sampler:
+            batch.append(index)
+            if len(batch) == self.batch_size:
+                yield batch[self.rank :: self.processes]
+                batch = []
+        if batch:
+            yield batch[self.rank :: self.processes]
+
+
+class EventData(pl.LightningDataModule):
+    """Training, validation and test recordings in batches.
+
+    Args:
+        train: items (spikes (C, ..., T), label or target).
+        valid: the same, to choose the epoch by; None for none.
+        test: the same, to be looked at once; None for none. A function is called when the recordings are wanted.
+        batch_size: samples of a step, of all processes together.
+        eval_batch_size: the same for validation and test; None for batch_size.
+        shuffle: draw a new order for each epoch.
+        passes: passes over `train` in one epoch.
+        workers: processes that read ahead; 0 reads in the training process.
+        padded: the recordings differ in length; batches come with `lengths`.
+        seed: of the shuffling.
+
+    Raises:
+        FormatError: a dataset is empty.
+
+    Note:
+        A Trainer for several processes needs use_distributed_sampler=False: the batches are divided here.
+    """
+
+    def __init__(
+        self,
+        train: Samples,
+        valid: Samples | None = None,
+        test: Samples | Callable[[], Samples] | None = None,
+        *,
+        batch_size: int = 32,
+        eval_batch_size: int | None = None,
+        shuffle: bool = True,
+        passes: int = 1,
+        workers: int = 0,
+        padded: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, dataset in (("train", train), ("valid", valid), ("test", test)):
+            if isinstance(dataset, Sequence | Dataset) and len(dataset) == 0:  # type: ignore[arg-type]
+                raise FormatError(message("EventData", f"{name} is empty", "at least one recording", "none"))
+        self.train, self.valid, self._test = train, valid, test
+        self.batch_size = check_integer("EventData", "batch_size", batch_size, 1)
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.shuffle, self.passes, self.workers, self.padded, self.seed = shuffle, passes, workers, padded, seed
+
+    @property
+    def test(self) -> Samples:
+        """The test recordings."""
+        if self._test is None:
+            raise ArgumentError(message("EventData", "there are no test recordings", "test=a dataset", None))
+        if not isinstance(self._test, Dataset) and callable(self._test):
+            self._test = self._test()
+        return cast(Samples, self._test)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches in the order of the epoch."""
+        return self._loader(self.train, Order(self.train, self.shuffle, self.passes, self.seed), self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Batches of the validation; none without one."""
+        return [] if self.valid is None else self._loader(self.valid, Order(self.valid), self.eval_batch_size)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Batches of the test."""
+        return self._loader(self.test, Order(self.test), self.eval_batch_size)
+
+    def _loader(self, dataset: Samples, order: Order, batch_size: int) -> DataLoader[Any]:
+        rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return DataLoader(
+            dataset,
+            batch_sampler=Batches(order, batch_size, rank, processes),
+            collate_fn=_Collate(dataset, self.padded),
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+class _Collate:
+    """`data.collate`, also for the batch of no samples that a process may get at the end."""
+
+    def __init__(self, dataset: Samples, padded: bool) -> None:
+        self.dataset, self.collate = dataset, collate_padded if padded else collate
+
+    def __call__(self, samples: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+        if samples:
+            return self.collate(samples)
+        return tuple(part[:0] for part in self.collate([self.dataset[0]]))

@@ -1,0 +1,195 @@
+"""The one LightningModule: a network, a loss and, for a classification, a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from slayerloss._check import DivergedError, message
+from slayerloss._distributed import sum_over_processes
+from slayerloss.block import SpikingBlock, reset_state
+from slayerloss.functional import count
+from slayerloss.loss import SparsityEnforcer
+from slayerloss.train.schedule import Schedule
+
+Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
+
+
+class Learner(pl.LightningModule):
+    """Trains a network on events, by any loss on spikes.
+
+    Logged for each stage (train, valid, test): `<stage>_loss`, per sample where the loss is a sum; `<stage>_accuracy`
+    with a decision; `events_<layer>`, events per sample of every spiking layer, of the validation if there is one.
+
+    Args:
+        network: blocks; it is called with events (N, C, ..., T), and with `lengths` if the batch has them.
+        loss: function(spikes, labels or targets), and of `lengths` if the batch has them.
+        decision: spikes -> predicted classes, such as `classifier.Rate`; None for a regression.
+        num_classes: with a decision, how many there are.
+        optimizer: parameters -> optimiser; None for Adam at 0.001.
+        schedule: of the learning rate.
+        sparsity: penalty on the events of every spiking layer but the last.
+        seed: dropout is drawn from (seed, epoch, step, process), so that a training that goes on later is the same.
+
+    Raises:
+        DivergedError: (in training) a gradient is not finite; the layer is named.
+
+    Example:
+        >>> from slayerloss import block, classifier, loss
+        >>> neuron = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.03)
+        >>> learner = Learner(block.cuba.Dense(neuron, 20, 3), loss.SpikeMax(), classifier.Rate(), num_classes=3)
+        >>> learner(torch.ones(4, 20, 5)).shape
+        torch.Size([4, 3, 5])
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        loss: Callable[..., Tensor],
+        decision: Callable[..., Tensor] | None = None,
+        *,
+        num_classes: int | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        sparsity: SparsityEnforcer | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss, self.decision = network, loss, decision
+        self.optimizer = optimizer or torch.optim.Adam
+        self.schedule = schedule or Schedule()
+        self.sparsity = sparsity
+        self.seed = seed
+        self.accuracy = torch.nn.ModuleDict()
+        self.confusion: MulticlassConfusionMatrix | None = None
+        if decision is not None:
+            options: dict[str, Any] = {"num_classes": num_classes, "ignore_index": getattr(loss, "ignore_index", None)}
+            stages = ("train", "valid", "test")
+            self.accuracy.update({f"{stage}_": MulticlassAccuracy(average="micro", **options) for stage in stages})
+            self.confusion = MulticlassConfusionMatrix(**options)
+        self._sent: dict[str, Tensor] = {}
+        self._hooks: list[Any] = []
+
+    def setup(self, stage: str) -> None:
+        for name, part in self.network.named_modules():
+            if isinstance(part, SpikingBlock):
+                self._hooks.append(part.register_forward_hook(self._keep(name or type(part).__name__.lower())))
+
+    def teardown(self, stage: str) -> None:
+        while self._hooks:
+            self._hooks.pop().remove()
+
+    def _keep(self, name: str) -> Callable[..., None]:
+        """A hook that keeps the spikes of a layer until the end of the step."""
+
+        def hook(block: torch.nn.Module, inputs: Any, output: Any) -> None:
+            self._sent[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    def forward(self, events: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The output spikes of events (N, C, ..., T)."""
+        spikes: Tensor = self.network(events) if lengths is None else self.network(events, lengths)
+        return spikes
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        words = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank)).generate_state(2)
+        torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        loss = self._step("train", batch, log_events=not self.trainer.val_dataloaders)
+        if self.sparsity is not None:
+            loss = loss + self._penalty(batch)
+        self._sent.clear()
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._step("valid", batch)
+        self._sent.clear()
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        self._step("test", batch)
+        self._sent.clear()
+
+    def _step(self, stage: str, batch: tuple[Tensor, ...], log_events: bool = True) -> Tensor:
+        """The loss of a batch; logs it, the accuracy and the events."""
+        events, target, *rest = batch
+        lengths = rest[0] if rest else None
+        spikes = self(events, lengths)
+        given = {} if lengths is None else {"lengths": lengths}
+        loss: Tensor = self.loss(spikes, target, **given)
+        size = int(sum_over_processes(torch.tensor(float(len(events)), device=loss.device)))
+        per_sample = size if getattr(self.loss, "reduction", "mean") == "sum" else 1
+        # The processes' losses average to that of the whole batch: each counts as much as the others.
+        self._log({f"{stage}_loss": loss.detach() / per_sample}, size)
+        if self.decision is not None:
+            self._decide(stage, self.decision(spikes.detach(), **given), target, lengths)
+        if log_events:
+            self._log({f"events_{name}": _events(sent, lengths) for name, sent in self._sent.items()}, len(events))
+        return loss
+
+    def _log(self, values: dict[str, Tensor], batch_size: int) -> None:
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=batch_size)
+
+    def _decide(self, stage: str, predicted: Tensor, label: Tensor, lengths: Tensor | None) -> None:
+        """Compare decisions (N,) or (N, T) with labels (N,) or (N, T)."""
+        if predicted.ndim == 2:
+            label = label[:, None].expand_as(predicted) if label.ndim == 1 else label
+            if lengths is not None:
+                counted = torch.arange(predicted.shape[1], device=lengths.device) < lengths[:, None]
+                predicted, label = predicted[counted], label[counted]
+        metric = self.accuracy[f"{stage}_"]
+        if len(label):
+            metric.update(predicted, label)
+            if stage == "test" and self.confusion is not None:
+                self.confusion.update(predicted, label)
+        self.log(f"{stage}_accuracy", metric, on_step=False, on_epoch=True, batch_size=1)  # type: ignore[arg-type]
+
+    def _penalty(self, batch: tuple[Tensor, ...]) -> Tensor:
+        enforcer = cast(SparsityEnforcer, self.sparsity)
+        enforcer.clear()
+        for sent in list(self._sent.values())[:-1]:
+            enforcer.append(sent, *batch[2:])
+        penalty = enforcer.loss.to(self.device)
+        self._log({"train_sparsity": penalty.detach()}, len(batch[0]))
+        enforcer.clear()
+        return penalty
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.trainer.precision != "16-mixed":  # whose scaler skips such steps by itself
+            check_gradients(self.network)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self.optimizer(self.network.parameters())
+        num_steps = self.trainer.estimated_stepping_batches
+        factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, num_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
+
+    def on_validation_epoch_start(self) -> None:
+        reset_state(self.network)
+
+    on_train_epoch_start = on_test_epoch_start = on_validation_epoch_start
+
+
+def _events(sent: Tensor, lengths: Tensor | None) -> Tensor:
+    """Events per sample."""
+    return count(sent.detach() != 0, lengths=lengths).sum() / max(len(sent), 1)
+
+
+def check_gradients(network: torch.nn.Module) -> None:
+    """Raise DivergedError if a gradient is not finite, and name the layer where that began: the last one."""
+    gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+    if not gradients or bool(torch.isfinite(torch.stack([g.sum() for g in gradients.values()])).all()):
+        return
+    bad = [name for name, gradient in gradients.items() if not bool(torch.isfinite(gradient).all())]
+    if bad:
+        layer, _, parameter = bad[-1].partition(".")
+        problem = f"the gradient of layer {layer} ({parameter}) is not finite"
+        got = f"{int((~torch.isfinite(gradients[bad[-1]])).sum())} NaN or infinite values"
+        raise DivergedError(message("fit", problem, "finite values", got, "Lower the learning rate or scale_grad"))

@@ -1,0 +1,157 @@
+"""Networks from a list of layers, by name."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss import block, neuron
+from slayerloss._check import ArgumentError, SlayerError, check_choice, message
+from slayerloss.block import SpikingBlock
+from slayerloss.neuron import norm
+
+_INFERRED = ("in_neurons", "in_features")
+
+
+class Network(torch.nn.Sequential):
+    """Blocks in a row; errors name the layer that they come from, and `lengths` reaches those that take it.
+
+    Example:
+        >>> params = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.03)
+        >>> network = Network({"hidden": block.cuba.Dense(params, 20, 8), "output": block.cuba.Dense(params, 8, 3)})
+        >>> network(torch.ones(1, 20, 5)).shape
+        torch.Size([1, 3, 5])
+    """
+
+    def __init__(self, layers: Mapping[str, torch.nn.Module]) -> None:
+        super().__init__(OrderedDict(layers))
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Events (N, C, ..., T) to spikes (N, C', T); `lengths` (N,) are the steps of each sample that count."""
+        for name, layer in self.named_children():
+            x = _run(name, layer, x, lengths)
+        return x
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor, lengths: Tensor | None = None) -> dict[str, Tensor]:
+        """The spikes of every layer by its name."""
+        sent: dict[str, Tensor] = {}
+        for name, layer in self.named_children():
+            x = sent[name] = _run(name, layer, x, lengths)
+        return sent
+
+
+def _run(name: str, layer: torch.nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """What a layer makes of x; whatever it refuses is said with its name."""
+    try:
+        y = layer(x, lengths) if lengths is not None and isinstance(layer, SpikingBlock) else layer(x)
+    except SlayerError as error:
+        raise type(error)(f"layer {name}: {error}") from None
+    spikes: Tensor = y[0] if isinstance(y, tuple) else y  # with count_log the events come along
+    return spikes
+
+
+def build_network(
+    layers: Sequence[Mapping[str, Any]], neuron_params: Mapping[str, Any], input_shape: Sequence[int]
+) -> Network:
+    """Build the blocks of `block.cuba` that a recipe lists.
+
+    Args:
+        layers: for each layer its `type` and the arguments of that class. in_neurons and in_features may be left out;
+            `neuron` overrides single `neuron_params`; `name` replaces the name, such as dense1.
+        neuron_params: the blocks' neuron_params, where `dropout` may be a probability and `norm` the name of a class of
+            `neuron.norm`.
+        input_shape: (C,) or (C, H, W) of a sample.
+
+    Returns:
+        The network, all of its shapes known.
+
+    Raises:
+        ArgumentError: a type or argument is unknown (the nearest is named) or out of range.
+        ShapeError: a layer does not fit what comes before it.
+
+    Example:
+        >>> neuron_params = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.03)
+        >>> layers = [{"type": "Flatten"}, {"type": "Dense", "out_neurons": 10, "neuron": {"dropout": 0.1}}]
+        >>> list(dict(build_network(layers, neuron_params, (2, 4, 4)).named_children()))
+        ['flatten', 'dense1']
+    """
+    if not layers:
+        raise ArgumentError(message("network", "there are no layers", "at least one", "network.layers: []"))
+    built: dict[str, torch.nn.Module] = {}
+    x = torch.zeros(1, *input_shape, 2)
+    for i, options in enumerate(layers):
+        kind = str(options.get("type"))
+        place = f"network.layers.{i}"
+        check_choice("network", f"{place}.type", kind, block.cuba.__all__)
+        name = str(options.get("name", _name(kind, built)))
+        if name in built:
+            raise ArgumentError(message("network", f"{place}.name is taken", "another name", repr(name)))
+        layer = _build(kind, options, neuron_params, x, place)
+        built[name] = layer.eval()
+        with torch.no_grad():
+            x = _run(f"{name} ({place})", layer, x)
+    return Network(built).train()
+
+
+def _name(kind: str, built: Mapping[str, torch.nn.Module]) -> str:
+    """flatten, or with the number among the layers that have a neuron: conv1, dense2."""
+    if kind in ("Flatten", "Average"):
+        return kind.lower()
+    number = 1 + sum(isinstance(layer, SpikingBlock) for layer in built.values())
+    return f"{kind.lower()}{number}"
+
+
+def _build(kind: str, options: Mapping[str, Any], neuron_params: Mapping[str, Any], x: Tensor, place: str) -> Any:
+    create = getattr(block.cuba, kind)
+    known = [name for name in inspect.signature(create).parameters if name != "pre_hook_fx"]
+    arguments = {name: _pair(value) for name, value in options.items() if name not in ("type", "name", "neuron")}
+    for name in arguments:
+        check_choice("network", f"{place} ({kind}): argument {name!r}", name, known)
+    if "neuron_params" in known and (kind != "Input" or options.get("neuron")):
+        own = {**neuron_params, **options.get("neuron", {})}
+        arguments["neuron_params"] = _neuron_params(own, place)
+    sizes = (math.prod(x.shape[1:-1]), x.shape[1])
+    for name, size in zip(_INFERRED, sizes, strict=True):
+        if name in known:
+            arguments.setdefault(name, size)
+    try:
+        return create(**arguments)
+    except TypeError as error:  # an argument is missing; which one, Python says well
+        raise ArgumentError(message("network", f"{place} ({kind}) {_plain(error)}", "all arguments", options)) from None
+    except SlayerError as error:
+        raise type(error)(f"{place}: {error}") from None
+
+
+def _neuron_params(params: Mapping[str, Any], place: str) -> dict[str, Any]:
+    result = {name: _pair(value) for name, value in params.items()}
+    if isinstance(result.get("dropout"), (int, float)):
+        result["dropout"] = neuron.Dropout(result["dropout"])
+    if isinstance(result.get("norm"), str):
+        names = [name for name, value in vars(norm).items() if isinstance(value, type) and name.endswith("Norm")]
+        check_choice("network", f"{place}: norm", result["norm"], names)
+        result["norm"] = getattr(norm, result["norm"])
+    return result
+
+
+def _pair(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(error: TypeError) -> str:
+    return str(error).split("() ", 1)[-1]
+
+
+def output_size(network: torch.nn.Module, input_shape: Sequence[int]) -> int:
+    """The number of output neurons."""
+    was_training = network.training
+    with torch.no_grad():
+        y = network.eval()(torch.zeros(1, *input_shape, 2))
+    network.train(was_training)
+    return math.prod(y.shape[1:-1])
