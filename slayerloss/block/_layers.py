@@ -14,6 +14,7 @@ from torch import Tensor
 from slayerloss import synapse
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, message
 from slayerloss.block._block import Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of
+from slayerloss.functional.events import accumulation_dtype
 from slayerloss.functional.neuron import NEVER
 from slayerloss.functional.quantize import quantize_weight
 
@@ -152,7 +153,7 @@ class Input(SpikingBlock):
         check_events("Input", x, "x")
         if self.pre_hook_fx is None:
             return x
-        z = self.pre_hook_fx(x)
+        z = self.pre_hook_fx(x.to(accumulation_dtype(x)))
         z = z if self.weight is None else z * self.pre_hook_fx(self.weight)
         return z if self.bias is None else z + self.pre_hook_fx(self.bias)
 

@@ -103,8 +103,7 @@ def leaky_adjoint(grad: Tensor, keep: Tensor) -> Tensor:
 
 def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
     """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
-    above = torch.gt(v, threshold, out=torch.empty_like(v))
-    return above.mul_(v) if graded else above
+    return torch.threshold(v, threshold, 0) if graded else v.clone().gt_(threshold)
 
 
 def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
