@@ -95,6 +95,11 @@ class SpikingBlock(torch.nn.Module):
         self.shape: torch.Size | None = None
         self.state: BlockState | None = None
 
+    @property
+    def delays_output(self) -> bool:
+        """Whether the delays sit at the block's output, as in lava-dl, and not at its input, as on the chip."""
+        return self.delay_shift == "lava-dl"
+
     def extra_repr(self) -> str:
         return "" if self.delay_shift is True else f"delay_shift={self.delay_shift!r}"
 
@@ -121,7 +126,7 @@ class SpikingBlock(torch.nn.Module):
         run(x1) and then run(x2) with the state of the first equals run of both in one.
         """
         before = BlockState(None, None) if state is None else state
-        if self.delay_shift == "lava-dl":
+        if self.delays_output:
             y, after = self.respond(self.drive(x), before.neuron, lengths)
             y, history = self._delayed(y, before.history)
         else:

@@ -206,6 +206,11 @@ class Recurrent(SpikingBlock):
         self.recurrent_synapse.requires_grad_(requires_grad)
         self.shape = torch.Size([out_neurons])
 
+    @property
+    def delays_output(self) -> bool:
+        """At the input, delays of unequal length would come between the neurons that hear each other."""
+        return self.delay is not None or super().delays_output
+
     def drive(self, x: Tensor) -> Tensor:
         z: Tensor = self.input_synapse(x)
         return z
