@@ -7,10 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_choice, check_range
-
-WEIGHT_LIMITS = (-256, 254)
-"""The chip's weights as lava-dl trains them: even integers in this range."""
+from slayerloss._check import check_choice, check_integer, check_range
 
 
 class _Round(torch.autograd.Function):
@@ -62,18 +59,22 @@ def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:
     return q
 
 
-def quantize_weight(weight: Tensor, scale: int = 64, descale: bool = False) -> Tensor:
+def quantize_weight(weight: Tensor, scale: int = 64, descale: bool = False, num_bits: int = 8) -> Tensor:
     """Bring weights to what the chip holds: even integers in [-256, 254], over `scale`.
 
-    q = clamp(2 round(w scale / 2), -256, 254) / scale
+    q = clamp(2 round(w scale / 2), -2^num_bits, 2^num_bits - 2) / scale
 
     Args:
         weight: any shape, float.
         scale: weight LSBs per unit, 64 in lava-dl.
         descale: return the integers, not the integers over `scale`.
+        num_bits: of a weight; as all are even, 8 bits reach from -256 to 254.
 
     Returns:
         Of the shape and dtype of the weight. Gradient 1; 0 for a saturated weight that the gradient would push further.
+
+    Raises:
+        ArgumentError: a scale that is not positive, or no bits.
 
     Example:
         >>> quantize_weight(torch.tensor([0.1, 10.0, -10.0]))
@@ -84,6 +85,8 @@ def quantize_weight(weight: Tensor, scale: int = 64, descale: bool = False) -> T
     Note:
         lava-dl stops the gradient of every saturated weight, so that it never comes back.
     """
-    low, high = (limit / scale for limit in WEIGHT_LIMITS)
+    check_range("quantize_weight", "scale", scale, 0, low_open=True)
+    check_integer("quantize_weight", "num_bits", num_bits, 1)
+    low, high = -(2**num_bits) / scale, (2**num_bits - 2) / scale
     q: Tensor = _ClampWeight.apply(quantize(weight, 2 / scale), low, high)
     return q * scale if descale else q

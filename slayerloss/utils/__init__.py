@@ -2,6 +2,51 @@
 
 from __future__ import annotations
 
-from slayerloss.utils import filter
+import enum
 
-__all__ = ["filter"]
+from torch import Tensor
+
+from slayerloss.functional.quantize import quantize, quantize_weight
+from slayerloss.functional.rate import event_rate
+from slayerloss.utils import filter, time
+
+__all__ = ["QUANTIZE_MODE", "event_rate", "filter", "quantize", "quantize_hook_fx", "time"]
+
+
+class QUANTIZE_MODE(enum.Enum):
+    """What `quantize` takes as its mode beside "round" and "floor".
+
+    Example:
+        >>> import torch
+        >>> quantize(torch.tensor([0.7]), 1.0, QUANTIZE_MODE.FLOOR)
+        tensor([0.])
+    """
+
+    ROUND = "round"
+    FLOOR = "floor"
+
+
+def quantize_hook_fx(x: Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> Tensor:
+    """Bring weights to what the chip holds, `functional.quantize_weight` in lava-dl's order of arguments.
+
+    Args:
+        x: any shape, float.
+        scale: weight LSBs per unit.
+        num_bits: of a weight; as all are even, 8 bits reach from -256 to 254.
+        descale: return the integers, not the integers over `scale`.
+
+    Returns:
+        Of the shape and dtype of x. Gradient 1; 0 for a saturated weight that the gradient would push further.
+
+    Raises:
+        ArgumentError: a scale that is not positive, or no bits.
+
+    Example:
+        >>> import torch
+        >>> quantize_hook_fx(torch.tensor([0.1, 10.0, -10.0]), descale=True)
+        tensor([   6.,  254., -256.])
+
+    Note:
+        lava-dl's range is one bit wider than it says, [-512, 510] for 8 bits.
+    """
+    return quantize_weight(x, scale, descale, num_bits)

@@ -1,0 +1,79 @@
+"""lava-dl's names for shifts and copies in time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import ShapeError, check_finite, check_integer, check_range, check_tensor, message
+
+__all__ = ["replicate", "shift"]
+
+
+def replicate(input: Tensor, num_steps: int) -> Tensor:
+    """Repeat a tensor in a new time dimension at the end.
+
+    y[..., t] = x[...]
+
+    Args:
+        input: any shape, any dtype.
+        num_steps: T, at least 1.
+
+    Returns:
+        (..., T), of the dtype of the input. Differentiable.
+
+    Raises:
+        DtypeError, ArgumentError: an argument of the wrong type or range.
+
+    Example:
+        >>> replicate(torch.tensor([1, 2]), 3)
+        tensor([[1, 1, 1],
+                [2, 2, 2]])
+
+    Note:
+        lava-dl takes floats of 2 to 4 dimensions only.
+    """
+    check_tensor("replicate", "input", input)
+    check_integer("replicate", "num_steps", num_steps, 1)
+    return input.unsqueeze(-1).repeat(*[1] * input.ndim, num_steps)
+
+
+def shift(input: Tensor, shift_val: float | Tensor, sampling_time: float = 1) -> Tensor:
+    """Move everything in time, or each neuron by a time of its own, filling with zeros.
+
+    y[t] = x[t - trunc(shift_val / sampling_time)]
+
+    Args:
+        input: (N, ..., T).
+        shift_val: a time, below 0 for earlier; or a tensor with one for each neuron.
+        sampling_time: the length of a step.
+
+    Returns:
+        Of the shape and dtype of the input. Differentiable with respect to it.
+
+    Raises:
+        ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
+
+    Example:
+        >>> shift(torch.tensor([[1.0, 2.0, 3.0]]), -1)
+        tensor([[2., 3., 0.]])
+        >>> shift(torch.tensor([[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]), torch.tensor([1, 0]))
+        tensor([[[0., 1., 2.],
+                 [4., 5., 6.]]])
+
+    Note:
+        lava-dl divides a tensor's times by `sampling_time` twice.
+    """
+    check_tensor("shift", "input", input, min_ndim=1, layout="(N, ..., T)")
+    check_range("shift", "sampling_time", sampling_time, 0, low_open=True)
+    times = torch.as_tensor(shift_val, device=input.device).detach()
+    check_finite("shift", "shift_val", times)
+    neurons = input.shape[1:-1]
+    if times.numel() not in (1, neurons.numel()):
+        rule = f"one time, or one for each of {neurons.numel()} neurons"
+        raise ShapeError(message("shift", "shift_val does not fit", rule, tuple(times.shape)))
+    steps = (times / sampling_time).trunc().long().reshape(neurons if times.numel() > 1 else ())
+    num_steps = input.shape[-1]
+    source = torch.arange(num_steps, device=input.device) - steps.unsqueeze(-1)
+    moved = input.gather(-1, source.clamp(0, num_steps - 1).expand(input.shape))
+    return moved.where((source >= 0) & (source < num_steps), torch.zeros((), dtype=input.dtype, device=input.device))
