@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from slayerloss._check import check_events, check_integer, check_range, check_shape
+from slayerloss._check import check_events, check_finite, check_integer, check_range, check_shape, check_tensor
 
 MAX_DELAY = 62
 """The longest axonal delay of the chip, in steps."""
@@ -127,7 +127,9 @@ def delay(
                  [0., 0., 4.]]])
     """
     check_events("delay", x, "x")
+    check_tensor("delay", "delay", delay)
     check_shape("delay", "delay", delay, (x.shape[1],), "One delay per channel")
+    check_finite("delay", "delay", delay)
     check_range("delay", "delay", float(delay.detach().min()), 0)
     past = int(delay.detach().max()) + 1
     padded = history("delay", x, past, state)

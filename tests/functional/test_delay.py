@@ -1,0 +1,124 @@
+"""Shifts and delays against numpy, their state, their gradients."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slayerloss import ArgumentError, DtypeError, ShapeError
+from slayerloss.functional import delay, shift
+from slayerloss.functional.delay import history
+
+
+def delayed(x: np.ndarray, steps: int) -> np.ndarray:
+    y = np.zeros_like(x)
+    y[..., steps:] = x[..., : x.shape[-1] - steps] if steps < x.shape[-1] else x[..., :0]
+    return y
+
+
+SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 12))
+SPACES = st.sampled_from([(), (2, 3)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=SHAPES, space=SPACES, steps=st.integers(0, 15), dtype=st.sampled_from([torch.float32, torch.bool]))
+def test_shift(shape, space, steps, dtype):
+    x = torch.rand(*shape[:2], *space, shape[2]).gt(0.5).to(dtype)
+    y = shift(x, steps)
+    assert y.dtype == x.dtype
+    assert np.array_equal(y.numpy(), delayed(x.numpy(), steps))
+
+
+@settings(max_examples=80, deadline=None)
+@given(shape=SHAPES, space=SPACES, longest=st.integers(0, 15), seed=st.integers(0, 1000), strided=st.booleans())
+def test_delay_of_each_channel(shape, space, longest, seed, strided):
+    random = torch.Generator().manual_seed(seed)
+    x = torch.rand(*shape[:2], *space, shape[2], generator=random)
+    if strided:
+        x = x.movedim(-1, 0).contiguous().movedim(0, -1)
+    times = torch.rand(shape[1], generator=random) * longest
+    y = delay(x, times)
+    for c, steps in enumerate(times.floor().int().tolist()):
+        assert np.array_equal(y[:, c].numpy(), delayed(x[:, c].numpy(), steps))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1000), cuts=st.lists(st.integers(0, 20), max_size=3), space=SPACES)
+def test_runs_with_the_state_are_one_with_gradients(seed, cuts, space):
+    cuts = sorted({cut for cut in cuts if 0 < cut < 20})
+    random = torch.Generator().manual_seed(seed)
+    x = torch.rand(2, 3, *space, 20, generator=random, dtype=torch.float64).requires_grad_()
+    times = (torch.rand(3, generator=random, dtype=torch.float64) * 8).requires_grad_()
+    weights = torch.rand(x.shape, generator=random, dtype=torch.float64)
+    for function in (lambda part, state: delay(part, times, state=state, return_state=True),
+                     lambda part, state: shift(part, 5, state=state, return_state=True)):  # fmt: skip
+        whole, end = function(x, None)
+        state, parts = None, []
+        for part in x.tensor_split(cuts, dim=-1):
+            y, state = function(part, state)
+            parts.append(y)
+        joined = torch.cat(parts, -1)
+        assert torch.equal(joined, whole)
+        assert torch.equal(state, end)
+        grads = [torch.autograd.grad((y * weights).sum(), [x, times], allow_unused=True) for y in (joined, whole)]
+        for one, other in zip(*grads, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("space", [(), (2, 2)])
+def test_adjoint_identity_and_gradcheck(space):
+    x, g = torch.rand(2, 2, 3, *space, 9, dtype=torch.float64)
+    times = torch.tensor([0.0, 2.5, 20.0], dtype=torch.float64)
+    x.requires_grad_()
+    (adjoint,) = torch.autograd.grad(delay(x, times), x, g)
+    torch.testing.assert_close((delay(x, times) * g).sum(), (x * adjoint).sum())
+    state = torch.rand(2, 3, *space, 4, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, state: delay(x, times, state=state), (x, state))
+    assert torch.autograd.gradcheck(lambda x, state: shift(x, 3, state=state, return_state=True), (x, state))
+
+
+def test_gradient_of_a_delay_is_minus_the_slope_in_time():
+    x = torch.rand(2, 3, 2, 2, 15, dtype=torch.float64)
+    times = torch.tensor([0.3, 2.5, 4.0], dtype=torch.float64).requires_grad_()
+    g = torch.rand(x.shape, dtype=torch.float64)
+    (grad,) = torch.autograd.grad(delay(x, times), times, g)
+    y = delay(x, times.detach())
+    slope = y.diff(dim=-1, prepend=torch.zeros_like(y[..., :1]))  # silence before the run
+    torch.testing.assert_close(grad, -(g * slope).sum((0, 2, 3, 4)))
+
+
+def test_history():
+    x, state = torch.ones(1, 1, 3), torch.arange(1.0, 5).reshape(1, 1, 4)
+    assert history("f", x, 2, state).squeeze().tolist() == [3, 4, 1, 1, 1]
+    assert history("f", x, 0, state).squeeze().tolist() == [1, 1, 1]
+    assert history("f", x, 6, state).squeeze().tolist() == [0, 0, 1, 2, 3, 4, 1, 1, 1]
+
+
+X = torch.zeros(2, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: shift(X, -1), ArgumentError, r"shift: steps is out of range; expected an integer of at least 0"),
+        (lambda: shift(X, 1.5), DtypeError, r"steps is not an integer"),
+        (lambda: shift(X[0], 1), ShapeError, r"too few dimensions"),
+        (lambda: shift(X, 1, state=X[:1]), ShapeError, r"state has the wrong shape; .* Reset the state before another"),
+        (lambda: delay(X, torch.zeros(2)), ShapeError, r"delay has the wrong shape; expected \(3,\), got \(2,\)"),
+        (lambda: delay(X, torch.tensor([0.0, -1, 0])), ArgumentError, r"delay is out of range; .* at least 0"),
+        (lambda: delay(X, torch.full((3,), math.nan)), ArgumentError, r"delay holds 3 NaN or infinite values"),
+        (lambda: delay(X, torch.full((3,), math.inf)), ArgumentError, r"delay holds 3 NaN or infinite values"),
+        (lambda: delay(X, [1, 2, 3]), DtypeError, r"delay is not a tensor"),
+        (lambda: delay(X, torch.ones(3), state=X[:1]), ShapeError, r"delay: state has the wrong shape"),
+    ],
+)
+def test_errors(call, error, text):
+    with pytest.raises(error, match=text):
+        call()
