@@ -1,0 +1,77 @@
+"""The learnable delay module."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from slayerloss import ArgumentError, ShapeError
+from slayerloss.axon import Delay, delay
+
+
+def test_delays_start_between_zero_and_one_step():
+    axon = Delay(max_delay=62)
+    x = torch.rand(2, 40, 5)
+    assert torch.equal(axon(x), x)
+    assert axon.delay.shape == (40,)
+    assert axon.delay.unique().numel() == 40
+    assert not axon.whole_delay.any()
+
+
+def test_delays_are_cut_to_whole_steps_and_kept_in_their_range():
+    axon = Delay(max_delay=3, channels=4)
+    axon.delay.data = torch.tensor([-2.0, 0.9, 1.5, 100.0])
+    x = torch.rand(2, 4, 6)
+    y = axon(x)
+    for c, steps in enumerate([0, 0, 1, 3]):
+        assert torch.equal(y[:, c, steps:], x[:, c, : 6 - steps])
+        assert not y[:, c, :steps].any()
+    assert axon.whole_delay.tolist() == [0, 0, 1, 3]
+    torch.testing.assert_close(axon.delay.detach(), torch.tensor([0, 0.9, 1.5, 3]))
+
+
+@pytest.mark.parametrize("grad_scale", [1, 0.1, 7.3])
+def test_grad_scale_scales_the_gradient_and_nothing_else(grad_scale):
+    x, g = torch.rand(2, 50, 9), torch.rand(2, 50, 9)
+    plain, scaled = Delay(channels=50), Delay(grad_scale=grad_scale, channels=50)
+    plain.delay.data = scaled.delay.data = torch.arange(50.0) % 9  # whole: the least change would show
+    assert torch.equal(plain(x), scaled(x))
+    plain(x).backward(g)
+    scaled(x).backward(g)
+    torch.testing.assert_close(scaled.delay.grad, grad_scale * plain.delay.grad)
+
+
+def test_sampling_time():
+    axon = Delay(sampling_time=2, channels=2)
+    axon.delay.data = torch.tensor([3.9, 4.0])
+    x = torch.rand(1, 2, 6)
+    assert torch.equal(axon(x)[0, 0, 1:], x[0, 0, :-1])
+    assert torch.equal(axon(x)[0, 1, 2:], x[0, 1, :-2])
+    assert axon.whole_delay.tolist() == [1, 2]
+    assert torch.equal(delay(x, 4, sampling_time=2), delay(x, 2))
+
+
+def test_what_was_loaded_is_not_drawn_again():
+    axon = Delay(channels=5)
+    axon.delay.data = torch.arange(5.0)
+    fresh = Delay()
+    fresh.load_state_dict(axon.state_dict())
+    x = torch.rand(2, 5, 8)
+    assert torch.equal(fresh(x), axon(x))
+    assert torch.equal(fresh.delay, axon.delay)
+    assert torch.equal(copy.deepcopy(fresh)(x), axon(x))
+
+
+def test_errors():
+    with pytest.raises(ShapeError, match=r"Delay: delay has the wrong shape; expected \(3,\), got \(5,\)"):
+        Delay(channels=5)(torch.zeros(1, 3, 4))
+    with pytest.raises(ArgumentError, match=r"max_delay is out of range"):
+        Delay(max_delay=-1)
+    with pytest.raises(ArgumentError, match=r"sampling_time is out of range"):
+        Delay(sampling_time=0)
+    axon = Delay(channels=2)
+    axon.delay.data.fill_(float("nan"))
+    with pytest.raises(ArgumentError, match=r"delay holds 2 NaN or infinite values"):
+        axon(torch.zeros(1, 2, 4))
