@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, DtypeError, check_choice, check_shape, message
@@ -50,7 +51,31 @@ def in_scale_of(neuron: Any, hook: Hook | None) -> Hook | None:
     return neuron.quantize_8bit if hook is quantize_weight and neuron.scale != 64 else hook
 
 
-class SpikingBlock(torch.nn.Module):
+class Layer(torch.nn.Module):
+    """A module that can be a layer of a network file."""
+
+    def layer_fields(self) -> dict[str, Any]:
+        """This block in the fields of a network file's layer, as numpy arrays, numbers and text."""
+        name = type(self).__name__
+        raise ArgumentError(
+            message("layer_fields", f"{name} has no layer in a network file", "another block", repr(self))
+        )
+
+    def export_hdf5(self, handle: Any) -> None:
+        """Write `layer_fields` into an open HDF5 group, as lava-dl's blocks do."""
+        write_fields(handle, self.layer_fields())
+
+    def known_shape(self, shape: torch.Size | None) -> NDArray[np.int64]:
+        """The shape, or an ArgumentError if there is none yet."""
+        if shape is None:
+            name = type(self).__name__
+            raise ArgumentError(
+                message("layer_fields", f"{name} does not know its shape", "a block that has run", "None")
+            )
+        return np.array(shape, dtype=np.int64)
+
+
+class SpikingBlock(Layer):
     """Synapse, delay and neuron: spikes in, spikes out.
 
     z = synapse(x);  s = neuron(z delayed by 1 + delay)
@@ -161,24 +186,12 @@ class SpikingBlock(torch.nn.Module):
         """Forget what `persistent_state` kept."""
         self.state = None
 
-    def layer_fields(self) -> dict[str, Any]:
-        """This block in the fields of a network file's layer, as numpy arrays, numbers and text."""
-        raise ArgumentError(
-            message(
-                "layer_fields", f"{type(self).__name__} has no layer in a network file", "another block", repr(self)
-            )
-        )
-
-    def export_hdf5(self, handle: Any) -> None:
-        """Write `layer_fields` into an open HDF5 group, as lava-dl's blocks do."""
-        write_fields(handle, self.layer_fields())
-
     def common_fields(self, kind: str, synapse: Any) -> dict[str, Any]:
         """What every layer with a weight has: type, shape, weight, bias, delay, neuron."""
         weight = synapse.effective_weight(self.mask).detach().cpu().numpy() * self.neuron.scale
         fields: dict[str, Any] = {
             "type": kind,
-            "shape": np.array(self._known_shape(), dtype=np.int64),
+            "shape": self.known_shape(self.shape),
             "weight": weight[..., 0].astype(np.float32),
             "neuron": self.neuron.device_params,
         }
@@ -187,15 +200,6 @@ class SpikingBlock(torch.nn.Module):
         if self.delay is not None:
             fields["delay"] = self.delay.whole_delay.cpu().numpy().astype(np.float32)
         return fields
-
-    def _known_shape(self) -> tuple[int, ...]:
-        if self.shape is None:
-            raise ArgumentError(
-                message(
-                    "layer_fields", f"{type(self).__name__} does not know its shape", "a block that has run", "None"
-                )
-            )
-        return tuple(self.shape)
 
 
 def _detached(state: Any) -> Any:

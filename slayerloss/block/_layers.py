@@ -13,7 +13,7 @@ from torch import Tensor
 
 from slayerloss import synapse
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, message
-from slayerloss.block._block import Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of
+from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.events import accumulation_dtype
 from slayerloss.functional.neuron import NEVER
 from slayerloss.functional.quantize import quantize_weight
@@ -161,7 +161,7 @@ class Input(SpikingBlock):
         return (z, None) if self.neuron is None else super().respond(z, state, lengths)
 
     def layer_fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = {"type": "input", "shape": np.array(self._known_shape(), dtype=np.int64)}
+        fields: dict[str, Any] = {"type": "input", "shape": self.known_shape(self.shape)}
         if self.neuron is None:
             return fields
         for name in ("weight", "bias"):
@@ -269,7 +269,7 @@ class Affine(SpikingBlock):
         return voltage, after
 
 
-class Flatten(torch.nn.Module):
+class Flatten(Layer):
     """(N, C, H, W, T) -> (N, C H W, T), in this order; (N, C, T) stays."""
 
     def __init__(self, count_log: bool = False) -> None:
@@ -285,15 +285,10 @@ class Flatten(torch.nn.Module):
         return (y, None) if self.count_log else y
 
     def layer_fields(self) -> dict[str, Any]:
-        """This block in the fields of a network file's layer."""
-        if self.shape is None:
-            raise ArgumentError(
-                message("layer_fields", "Flatten does not know its shape", "a block that has run", "None")
-            )
-        return {"type": "flatten", "shape": np.array(self.shape, dtype=np.int64)}
+        return {"type": "flatten", "shape": self.known_shape(self.shape)}
 
 
-class Average(torch.nn.Module):
+class Average(Layer):
     """The mean over each of `num_outputs` equal groups of neurons."""
 
     def __init__(self, num_outputs: int, count_log: bool = False) -> None:
@@ -317,5 +312,4 @@ class Average(torch.nn.Module):
         return (y, None) if self.count_log else y
 
     def layer_fields(self) -> dict[str, Any]:
-        """This block in the fields of a network file's layer."""
-        return {"type": "average", "shape": np.array(self.shape, dtype=np.int64)}
+        return {"type": "average", "shape": self.known_shape(self.shape)}

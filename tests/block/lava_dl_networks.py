@@ -22,7 +22,10 @@ FLAT, IMAGE = (12,), (2, 8, 6)
 
 NETWORKS = {
     # name: (shape of the input, blocks); a block is (class, arguments, keywords)
-    "dense": (FLAT, [("Dense", (LEARNED, 12, 20), {"weight_scale": 3}), ("Dense", (NEURON, 20, 7), {"weight_scale": 4})]),
+    "dense": (
+        FLAT,
+        [("Dense", (LEARNED, 12, 20), {"weight_scale": 3}), ("Dense", (NEURON, 20, 7), {"weight_scale": 4})],
+    ),
     "scale": (FLAT, [("Dense", (HALF, 12, 20), {"weight_scale": 3}), ("Dense", (HALF, 20, 7), {"weight_scale": 4})]),
     "weight norm": (FLAT, [("Dense", (LEARNED, 12, 20), {"weight_scale": 3, "weight_norm": True})]),
     "delay": (
@@ -33,7 +36,10 @@ NETWORKS = {
         ],
     ),
     "no step": (FLAT, [("Dense", (NEURON, 12, 20), {"weight_scale": 3, "delay": True, "delay_shift": False})]),
-    "own decays": (FLAT, [("Dense", (EACH, 12, 20), {"weight_scale": 3}), ("Dense", (EACH, 20, 7), {"weight_scale": 4})]),
+    "own decays": (
+        FLAT,
+        [("Dense", (EACH, 12, 20), {"weight_scale": 3}), ("Dense", (EACH, 20, 7), {"weight_scale": 4})],
+    ),
     "graded": (FLAT, [("Dense", (GRADED, 12, 20), {"weight_scale": 3}), ("Dense", (NEURON, 20, 7), {})]),
     "dropout": (FLAT, [("Dense", (DROP, 12, 20), {"weight_scale": 3}), ("Dense", (DROP, 20, 7), {"weight_scale": 4})]),
     "images": (
