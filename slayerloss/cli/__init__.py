@@ -1,6 +1,7 @@
 """The command line. Each command is a module with `main(arguments) -> exit status`, imported when it is called.
 
-Exit status: 0 it worked; 1 it ran and what it checks is not so; 2 it was called wrongly or cannot work; 130 interrupted.
+Exit status: 0 it worked; 1 it ran, and what it checks is not so; 2 it was called wrongly or cannot work; 130 it was
+interrupted.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = importlib.import_module(f"slayerloss.cli.{command}").main(rest)
         return status
     except SlayerError as error:
-        return _fail(place, str(error))
+        return _fail(place, str(error).removeprefix(f"{command}: "))
     except BrokenPipeError:  # the reader, such as `head`, has gone
         sys.stderr.close()
         return 0

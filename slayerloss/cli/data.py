@@ -9,7 +9,7 @@ from slayerloss.cli._parser import Parser
 
 def main(arguments: Sequence[str]) -> int:
     """Check; see `slayerloss data --help`."""
-    text = "Say what is wrong with a folder of recordings, or with one. The exit status is 1 if something cannot be used."
+    text = "Say what is wrong with a folder of recordings, or with one; exit status 1 if something cannot be used."
     parser = Parser("slayerloss data", text)
     parser.add_argument("action", choices=("check",), help="what to do")
     parser.add_argument("path", metavar="DIR", help="a folder, or an event file")

@@ -9,9 +9,9 @@ from pathlib import Path
 from slayerloss._check import check_installed
 from slayerloss.cli._parser import Parser, free_folder, print_files, print_results
 
-_DESCRIPTION = """Train on the embedded handwritten digits, which a simulated event camera sees; draw the figures; export
-the network; and run the exported file in integers on the test recordings, beside the trained network. Not one spike may
-differ, and every layer must have spiked; otherwise the exit status is 1."""
+_DESCRIPTION = """Train on the embedded handwritten digits, as a simulated event camera sees them; draw the figures;
+export the network; and run the exported file in integers on the test recordings, beside the trained network. No spike
+may differ, and every layer must have spiked; otherwise the exit status is 1."""
 
 _QUICK = ("--trainer.max_epochs=2", "--data.limit=400")
 
@@ -19,7 +19,7 @@ _QUICK = ("--trainer.max_epochs=2", "--data.limit=400")
 def main(arguments: Sequence[str]) -> int:
     """Demonstrate; see `slayerloss demo --help`."""
     parser = Parser("slayerloss demo", _DESCRIPTION)
-    parser.add_argument("--quick", action="store_true", help="less data and fewer epochs: the same path in half a minute")
+    parser.add_argument("--quick", action="store_true", help="the same path in half a minute")
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/demo, with a free number)")
     options = parser.parse_args(arguments)
     for package, extra in (("lightning", "train"), ("matplotlib", "plot")):

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = recipe_parser("slayerloss fit", usage=_USAGE, description=_DESCRIPTION)
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/NAME, with a free number)")
     parser.add_argument("--resume", metavar="RUN", help="go on from the last complete checkpoint of a run")
-    parser.add_argument("--test", action="store_true", help="measure the best checkpoint on the test recordings at last")
+    parser.add_argument("--test", action="store_true", help="then measure the best checkpoint on the test recordings")
     recipe, options = parse_recipe(parser, arguments)
     resume, configs = options["resume"], options["config"] or []
     if resume is not None:
@@ -48,21 +48,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(recipe: Recipe, out: Path, resume: bool, test: bool) -> int:
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
-
     from slayerloss import train
+    from slayerloss.train.run import first_process
 
     try:
         run = train.fit(recipe, out, resume=resume, test=test)
     except KeyboardInterrupt:
-        if rank_zero_only.rank == 0:
+        if first_process():
             print(f"interrupted; slayerloss fit --resume {out} goes on from the last complete epoch")
         return 130
-    if rank_zero_only.rank == 0:
+    if first_process():
         if test:
             print_results(run.results())
         print_files(run=run.folder, best=run.checkpoint("best"), metrics=run.folder / "metrics.csv")
-        print(f"slayerloss plot {out}, slayerloss export {out}{'' if test else f', slayerloss test {out}'} go on from here")
+        print(f"Next: slayerloss {'plot' if test else 'test'} {out}, slayerloss export {out}")
     return 0
 
 
@@ -79,7 +78,7 @@ def _check_same(old: Recipe, new: Recipe, run: str) -> None:
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not key.startswith(_FREE):
             problem = f"--{key} is not what '{run}' was begun with"
-            raise ArgumentError(message("fit", problem, before.get(key), now.get(key), "Begin a new run for that"))
+            raise ArgumentError(message("fit", problem, str(before.get(key)), now.get(key), "Begin a new run for that"))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

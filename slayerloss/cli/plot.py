@@ -71,14 +71,14 @@ def _samples(network: Network, dataset: Any) -> Iterator[Sample]:
     for index in range(len(dataset)):
         events, label = dataset[index]
         *hidden, (_, output) = network.outputs(events[None]).items()
-        spikes = {"hidden": {name: sent[0] for name, sent in hidden if name != "flatten"}, "output": output[0]}
+        sent = {name: spikes[0] for name, spikes in hidden if name != "flatten"}
         if not isinstance(label, int):
-            yield plot.Sample(events, target=label, name=str(index), **spikes)
+            yield plot.Sample(events, output[0], sent, target=label, name=str(index))
             return
         prediction = int(Rate.predict(output))
         if left[prediction == label]:
             left[prediction == label] -= 1
-            yield plot.Sample(events, label=label, prediction=prediction, name=str(index), **spikes)
+            yield plot.Sample(events, output[0], sent, label, prediction, name=str(index))
         if not any(left.values()):
             return
 

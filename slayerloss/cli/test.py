@@ -9,7 +9,7 @@ from slayerloss.cli._parser import Parser, add_run, open_run, print_files, print
 
 def main(arguments: Sequence[str]) -> int:
     """Measure; see `slayerloss test --help`."""
-    parser = Parser("slayerloss test", "Measure a run on its test recordings, and write what comes out to RUN/test.json.")
+    parser = Parser("slayerloss test", "Measure a run on its test recordings; the results are also in RUN/test.json.")
     add_run(parser)
     options = parser.parse_args(arguments)
     run = open_run(options)

@@ -146,12 +146,14 @@ def build_learner(recipe: Recipe, dataset: Samples) -> Learner:
         way_out = "Change out_neurons of the last layer"
         rule = f"at least {int(labels.max()) + 1}, one for each class of the data"
         raise ArgumentError(message("recipe", "network has too few outputs", rule, num_outputs, way_out))
+    optimizer = functools.partial(_optimizer, recipe.optimizer)
+    optimizer(network.parameters())  # is refused here, before anything is written
     return Learner(
         network,
         by_name("loss", loss, _LOSSES, recipe.loss),
         None if recipe.decision is None else by_name("decision", classifier, _DECISIONS, recipe.decision),
         num_classes=num_outputs,
-        optimizer=functools.partial(_optimizer, recipe.optimizer),
+        optimizer=optimizer,
         schedule=create("schedule", Schedule, recipe.schedule),
         sparsity=None if recipe.sparsity is None else create("sparsity", loss.SparsityEnforcer, recipe.sparsity),
         seed=recipe.seed,

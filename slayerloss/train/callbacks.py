@@ -13,7 +13,6 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from tqdm import tqdm
 
 from slayerloss.io import replacing
@@ -59,9 +58,9 @@ class Checkpoints(Callback):
         value = epoch_metrics(trainer).get(self.monitor)
         self.improved = value is not None and self.sign * value > self.best
         if value is not None:
+            self.best = max(self.best, self.sign * value)
             self.waited = 0 if self.improved else self.waited + 1
         if self.improved:
-            self.best = self.sign * value
             trainer.save_checkpoint(self.folder / BEST)
         trainer.save_checkpoint(self.folder / LAST)
         self._stop(trainer)
@@ -100,9 +99,9 @@ class MetricsFile(Callback):
         where = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         rate = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
         self.rows.append({**where, **epoch_metrics(trainer), **rate})
-        self.write()
+        if trainer.is_global_zero:
+            self.write()
 
-    @rank_zero_only
     def write(self) -> None:
         """Write all rows."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -128,7 +128,7 @@ class EventData(pl.LightningDataModule):
             raise ArgumentError(message("EventData", "there are no test recordings", "test=a dataset", None))
         if not isinstance(self._test, Dataset) and callable(self._test):
             self._test = self._test()
-        return cast(Samples, self._test)
+        return self._test
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches in the order of the epoch."""

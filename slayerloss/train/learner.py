@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from slayerloss._check import DivergedError, message
-from slayerloss._distributed import sum_over_processes
+from slayerloss._distributed import sum_over_processes, world_size
 from slayerloss.block import SpikingBlock, reset_state
 from slayerloss.functional import count
 from slayerloss.loss import SparsityEnforcer
@@ -124,18 +124,19 @@ class Learner(pl.LightningModule):
         spikes = self(events, lengths)
         given = {} if lengths is None else {"lengths": lengths}
         loss: Tensor = self.loss(spikes, target, **given)
-        size = int(sum_over_processes(torch.tensor(float(len(events)), device=loss.device)))
+        size = _size(events)
         per_sample = size if getattr(self.loss, "reduction", "mean") == "sum" else 1
-        # The processes' losses average to that of the whole batch: each counts as much as the others.
         self._log({f"{stage}_loss": loss.detach() / per_sample}, size)
         if self.decision is not None:
             self._decide(stage, self.decision(spikes.detach(), **given), target, lengths)
         if log_events:
-            self._log({f"events_{name}": _events(sent, lengths) for name, sent in self._sent.items()}, len(events))
+            events_of = {f"events_{name}": _events(sent, lengths) / size for name, sent in self._sent.items()}
+            self._log(events_of, size)
         return loss
 
-    def _log(self, values: dict[str, Tensor], batch_size: int) -> None:
-        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=batch_size)
+    def _log(self, values: dict[str, Tensor], size: int) -> None:
+        """Log values that average, over the processes, to that of the whole batch, of `size` samples."""
+        self.log_dict(values, on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
 
     def _decide(self, stage: str, predicted: Tensor, label: Tensor, lengths: Tensor | None) -> None:
         """Compare decisions (N,) or (N, T) with labels (N,) or (N, T)."""
@@ -144,12 +145,12 @@ class Learner(pl.LightningModule):
             if lengths is not None:
                 counted = torch.arange(predicted.shape[1], device=lengths.device) < lengths[:, None]
                 predicted, label = predicted[counted], label[counted]
-        metric = self.accuracy[f"{stage}_"]
+        metric = cast(MulticlassAccuracy, self.accuracy[f"{stage}_"])
         if len(label):
             metric.update(predicted, label)
             if stage == "test" and self.confusion is not None:
                 self.confusion.update(predicted, label)
-        self.log(f"{stage}_accuracy", metric, on_step=False, on_epoch=True, batch_size=1)  # type: ignore[arg-type]
+        self.log(f"{stage}_accuracy", metric, on_step=False, on_epoch=True, batch_size=1)
 
     def _penalty(self, batch: tuple[Tensor, ...]) -> Tensor:
         enforcer = cast(SparsityEnforcer, self.sparsity)
@@ -157,7 +158,7 @@ class Learner(pl.LightningModule):
         for sent in list(self._sent.values())[:-1]:
             enforcer.append(sent, *batch[2:])
         penalty = enforcer.loss.to(self.device)
-        self._log({"train_sparsity": penalty.detach()}, len(batch[0]))
+        self._log({"train_sparsity": penalty.detach()}, _size(batch[0]))
         enforcer.clear()
         return penalty
 
@@ -165,7 +166,7 @@ class Learner(pl.LightningModule):
         if self.trainer.precision != "16-mixed":  # whose scaler skips such steps by itself
             check_gradients(self.network)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.network.parameters())
         num_steps = self.trainer.estimated_stepping_batches
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, num_steps))
@@ -177,9 +178,14 @@ class Learner(pl.LightningModule):
     on_train_epoch_start = on_test_epoch_start = on_validation_epoch_start
 
 
+def _size(events: Tensor) -> int:
+    """The samples of the whole batch, of all processes."""
+    return int(sum_over_processes(torch.tensor(float(len(events)), device=events.device)))
+
+
 def _events(sent: Tensor, lengths: Tensor | None) -> Tensor:
-    """Events per sample."""
-    return count(sent.detach() != 0, lengths=lengths).sum() / max(len(sent), 1)
+    """The events of a layer, so that the average over the processes is that of the whole batch."""
+    return count(sent.detach() != 0, lengths=lengths).sum() * world_size()
 
 
 def check_gradients(network: torch.nn.Module) -> None:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slayerloss._check import ArgumentError, FormatError, check_choice, check_installed, message
 from slayerloss.io import replacing
@@ -188,7 +188,7 @@ def recipe_parser(prog: str, **arguments: Any) -> ArgumentParser:
         parser = ArgumentParser(prog=prog, exit_on_error=False, **arguments)
         parser.add_argument("--config", action="config", metavar="RECIPE", help="the recipe, a YAML file")
         parser.add_class_arguments(Recipe)
-    return cast("ArgumentParser", parser)
+    return parser
 
 
 def parse_recipe(parser: ArgumentParser, args: Sequence[str]) -> tuple[Recipe, Options]:
@@ -214,10 +214,25 @@ def _parse(parser: ArgumentParser, args: Sequence[str]) -> Options:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            return cast(Options, parser.parse_args(args).as_dict())
+            values: Options = parser.parse_args(args).as_dict()
+            return values
     except ParserError as error:
-        text = re.sub(r"\s+", " ", error.message)
-        raise ArgumentError(re.sub(r"<class '(\w+)'>", r"\1", text)) from None
+        raise ArgumentError(_reworded(re.sub(r"\s+", " ", error.message))) from None
+
+
+def _reworded(text: str) -> str:
+    """jsonargparse's complaint about the type of a value, as ours."""
+    match = re.match(r'Parser key "([\w.]+)":.*value: (.*)', text)
+    if match is None:
+        return text
+    kind: type | None = Recipe
+    expected = ""
+    for name in match[1].split("."):
+        options = {} if kind is None else {option.name: str(option.type) for option in dataclasses.fields(kind)}
+        expected, kind = options.get(name, "another type"), None if kind is None else _fields(kind).get(name)
+    return message(
+        "recipe", f"{match[1]} has the wrong type", expected.replace("Options", "{type: NAME, ...}"), match[2]
+    )
 
 
 _ITEM = re.compile(r"--([a-z_.]+)\.(\d+)\.([a-z_.]+)(?:=(.*))?", re.DOTALL)
@@ -333,4 +348,5 @@ def _fields(kind: type) -> dict[str, type | None]:
 
 def _from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     inner = _fields(kind)
-    return kind(**{name: value if inner[name] is None else _from_dict(inner[name], value) for name, value in values.items()})  # type: ignore[arg-type]
+    known = {name: value if (k := inner[name]) is None else _from_dict(k, value) for name, value in values.items()}
+    return kind(**known)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightning
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import slayerloss
 from slayerloss._check import ArgumentError, FormatError, check_choice, message
@@ -65,8 +66,8 @@ class Run:
             problem = f"'{folder / 'versions.json'}' does not say the format of the run"
             raise FormatError(message("run", problem, "run_format", repr(error))) from None
         if found != RUN_FORMAT:
-            problem, way_out = f"'{folder}' has an unknown run_format", "Use the slayerloss that wrote it, or a newer one"
-            raise FormatError(message("run", problem, RUN_FORMAT, found, way_out))
+            problem, way_out = f"'{folder}' has an unknown run_format", "Use the slayerloss that wrote it"
+            raise FormatError(message("run", problem, str(RUN_FORMAT), found, way_out))
         return cls(folder, read_recipe(folder / "recipe.yaml"))
 
     def checkpoint(self, which: str = "best") -> Path:
@@ -147,31 +148,32 @@ def fit(recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False,
         DivergedError: a gradient is not finite.
         OSError: the folder cannot be written to.
     """
-    folder = Path(folder)
+    run = Run(Path(folder), recipe)
+    if first_process():
+        _check_folder(run.folder, resume)
     data = build_data(recipe.data, recipe.seed)
     learner = build_learner(recipe, data.train)
     monitor = _monitor(recipe, data.valid is not None)
-    run = Run(folder, recipe)
-    if rank_zero_only.rank == 0:
-        _begin(run, resume)
-    last = folder / "checkpoints" / LAST
-    checkpoints = Checkpoints(folder / "checkpoints", monitor, recipe.patience)
-    callbacks: list[pl.Callback] = [MetricsFile(folder / "metrics.csv"), checkpoints]
-    if recipe.trainer.enable_progress_bar:
-        callbacks.append(Progress(checkpoints))
     with _quiet():
-        trainer = pl.Trainer(
-            **_trainer_options(recipe, logger=_tensorboard(folder)), callbacks=callbacks, plugins=[CheckpointFiles()]
-        )
+        trainer = _trainer(run, monitor)
+        if first_process():
+            _begin(run)
+        last = run.folder / "checkpoints" / LAST
         try:
             trainer.fit(learner, data, ckpt_path=last if resume and last.is_file() else None)
         except SystemExit:  # what lightning makes of an interrupt
             raise KeyboardInterrupt from None
         if test:
-            best = trainer.strategy.broadcast(str(folder / "checkpoints" / BEST))
+            best = trainer.strategy.broadcast(str(last.with_name(BEST)))
             trainer.test(learner, data, ckpt_path=best, verbose=False)
             run.write_test(trainer, learner, "best")
     return run
+
+
+def first_process() -> bool:
+    """Whether this is the process that writes and prints, also before the processes have found each other."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def _monitor(recipe: Recipe, validates: bool) -> str:
@@ -183,13 +185,30 @@ def _monitor(recipe: Recipe, validates: bool) -> str:
     return recipe.monitor or known[0]
 
 
-def _begin(run: Run, resume: bool) -> None:
-    """Make the folder of a run, or see that it can be resumed."""
+def _trainer(run: Run, monitor: str) -> pl.Trainer:
+    """The Trainer of a recipe, with all that is to happen beside the training."""
+    checkpoints = Checkpoints(run.folder / "checkpoints", monitor, run.recipe.patience)
+    callbacks: list[pl.Callback] = [MetricsFile(run.folder / "metrics.csv"), checkpoints]
+    if run.recipe.trainer.enable_progress_bar:
+        callbacks.append(Progress(checkpoints))
+    options = _trainer_options(run.recipe, logger=_tensorboard(run.folder))
+    try:
+        return pl.Trainer(**options, callbacks=callbacks, plugins=[CheckpointFiles()])
+    except (MisconfigurationException, ValueError) as error:
+        raise ArgumentError(message("recipe", "trainer does not fit", "what lightning takes", str(error).rstrip(".! "))) from None
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    """See that a run can begin, or go on, in a folder."""
     if resume:
-        Run.open(run.folder)
-    elif (run.folder / "recipe.yaml").exists() or (run.folder / "checkpoints").exists():
-        way_out = f"Use --resume {run.folder} to go on with it, or another --out"
-        raise ArgumentError(message("fit", f"'{run.folder}' holds a run", "a new folder", "a run", way_out))
+        Run.open(folder)
+    elif (folder / "recipe.yaml").exists():
+        way_out = f"Use --resume {folder} to go on with it, or another --out"
+        raise ArgumentError(message("fit", f"'{folder}' holds a run", "a new folder", "a run", way_out))
+
+
+def _begin(run: Run) -> None:
+    """Make the folder of a run; the recipe comes last and says that there is one."""
     (run.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     _write_json(run.folder / "versions.json", _versions())
     write_recipe(run.recipe, run.folder / "recipe.yaml")
@@ -200,7 +219,7 @@ def _versions() -> dict[str, Any]:
         "run_format": RUN_FORMAT,
         "slayerloss": slayerloss.__version__,
         "torch": torch.__version__,
-        "lightning": pl.__version__,
+        "lightning": lightning.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }

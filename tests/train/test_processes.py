@@ -1,0 +1,68 @@
+"""Two processes train as one does."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import process_cases
+import pytest
+import torch
+from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
+
+from slayerloss import train
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def assert_close(ours: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    assert ours.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What two processes of torchrun come to."""
+    path = tmp_path_factory.mktemp("processes") / "results.pt"
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", process_cases.__file__, path]
+    subprocess.run([sys.executable, *command], env=ENVIRONMENT, check=True, timeout=120)
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("steps", process_cases.STEPS)
+@pytest.mark.parametrize("case", process_cases.CASES)
+def test_two_processes_of_torchrun_equal_one(two_processes: dict, case: str, steps: int) -> None:
+    expected = process_cases.train_case(case, steps, devices=1)
+    assert_close(two_processes[case, steps]["state"], expected["state"])
+    assert_close(two_processes[case, steps]["metrics"], expected["metrics"])
+    before = process_cases.make_learner(case).network.state_dict()
+    moved = [name for name, value in before.items() if not torch.equal(value, expected["state"][name])]
+    assert {"conv.neuron.norm.running_mean", "conv.synapse.weight", "output.synapse.weight"} <= set(moved)
+
+
+def test_the_command_line_starts_the_processes(tmp_path: Path) -> None:
+    layers = [{"type": "Flatten"}, {"type": "Dense", "out_neurons": 3, "neuron": {"norm": "MeanOnlyBatchNorm"}}]
+    changes = {"network__layers": layers, "data__batch_size": 5, "optimizer": {"type": "SGD", "lr": 0.1}}
+    root = write_recordings(tmp_path / "data")
+    recipe = write_recipe_file(tmp_path / "recipe.yaml", tiny_recipe(root, **changes))
+    several = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
+    command = [sys.executable, "-m", "slayerloss.cli", "fit", "--config", recipe, "--out", tmp_path / "two", "--test"]
+    done = subprocess.run([*command, *several], env=ENVIRONMENT, check=True, timeout=120, capture_output=True, text=True)
+    assert done.stdout.count("test_accuracy") == 1  # one process prints
+    train.fit(train.read_recipe(recipe), tmp_path / "one", test=True)
+    one, two = (train.Run.open(tmp_path / name) for name in ("one", "two"))
+    assert_close(*(run.network("last").state_dict() for run in (two, one)))
+    for name in ("metrics.csv", "test.json"):
+        assert numbers(two.folder / name) == pytest.approx(numbers(one.folder / name), rel=1e-4)
+
+
+def numbers(path: Path) -> list[float]:
+    if path.suffix == ".csv":
+        with open(path) as file:
+            return [float(value) for row in csv.DictReader(file) for value in row.values()]
+    results = train.Run.open(path.parent).results()
+    return [value for value in results.values() if isinstance(value, float)]
