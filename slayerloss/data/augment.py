@@ -2,12 +2,15 @@
 
 An augmentation is called with a recording and a generator and returns another recording; it never changes the arrays it
 was given. Datasets derive the generator from (seed, epoch, position), so that what it draws depends on nothing else.
-Events that an augmentation moves off the sensor are dropped by the dataset.
+Coordinates stay real from one augmentation to the next and are rounded once, where the events are binned; events that
+were moved off the sensor are dropped there.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +38,7 @@ class Shift:
 
     def __call__(self, event: Event, rng: np.random.Generator) -> Event:
         dx, dy = (int(step) for step in rng.integers(-self.max_pixels, self.max_pixels, 2, endpoint=True))
-        return Event(event.x + dx, None if event.y is None else event.y + dy, event.c, event.t, event.p)
+        return _changed(event, x=event.x + dx, y=None if event.y is None else event.y + dy)
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Rotate:
 
     Example:
         >>> turned = Rotate(5)(Event([33, 0], [16, 17], [0, 0], [0.0, 1.0]), np.random.default_rng(2))
-        >>> turned.x, turned.y
-        (array([33,  0]), array([15, 18]))
+        >>> turned.x.round(1), turned.y.round(1)
+        (array([33.,  0.]), array([15.3, 17.7]))
     """
 
     max_degrees: float
@@ -81,8 +84,8 @@ class Scale:
 
     Example:
         >>> wider = Scale(0.1)(Event([26, 7], [16, 17], [0, 0], [0.0, 1.0]), np.random.default_rng(4))
-        >>> wider.x, wider.y
-        (array([27,  6]), array([16, 17]))
+        >>> wider.x.round(1), wider.y.round(1)
+        (array([26.8,  6.2]), array([16., 17.]))
     """
 
     amount: float
@@ -114,7 +117,7 @@ class Jitter:
 
     def __call__(self, event: Event, rng: np.random.Generator) -> Event:
         t = np.maximum(event.t + self.sigma_ms * rng.standard_normal(len(event)), 0)
-        return Event(event.x, event.y, event.c, t, event.p)
+        return _changed(event, t=t)
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,70 @@ class Drop:
         return event[rng.random(len(event)) >= rng.uniform(0, self.max_probability)]
 
 
+@dataclass(frozen=True)
+class Elastic:
+    """Bend the recording: move each pixel by a smooth random field.
+
+    Displacements are drawn at the nodes of a coarse grid, normally distributed, and interpolated between them.
+
+    Args:
+        sigma_pixels: their standard deviation in pixels, 0 or more.
+        nodes: of the grid in each direction, at least 2.
+        size: (height, width) of the sensor in pixels.
+
+    Raises:
+        ShapeError: (when called) the recording has one spatial dimension.
+
+    Example:
+        >>> bent = Elastic(1.0)(Event([10, 11], [20, 20], [0, 0], [0.0, 1.0]), np.random.default_rng(0))
+        >>> bent.x.round(1), bent.y.round(1)
+        (array([ 9.8, 10.9]), array([20.4, 20.4]))
+
+    References:
+        Simard, Steinkraus and Platt, Best Practices for Convolutional Neural Networks, ICDAR 2003.
+    """
+
+    sigma_pixels: float
+    nodes: int = 5
+    size: tuple[int, int] = (34, 34)
+
+    def __post_init__(self) -> None:
+        check_range("Elastic", "sigma_pixels", self.sigma_pixels, 0)
+        check_integer("Elastic", "nodes", self.nodes, 2)
+
+    def __call__(self, event: Event, rng: np.random.Generator) -> Event:
+        y = _second_dimension("Elastic", event)
+        field = self.sigma_pixels * rng.standard_normal((self.nodes, self.nodes, 2))
+        row, down = self._cell(y, self.size[0])
+        column, across = self._cell(event.x, self.size[1])
+        left = field[row, column] * (1 - down) + field[row + 1, column] * down
+        right = field[row, column + 1] * (1 - down) + field[row + 1, column + 1] * down
+        moved = left * (1 - across) + right * across
+        return _changed(event, x=event.x + moved[:, 0], y=y + moved[:, 1])
+
+    def _cell(self, position: NDArray[Any], pixels: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The cell of the grid that each position lies in, and (n, 1) how far inside, from 0 to 1."""
+        along = np.clip(position * (self.nodes - 1) / (pixels - 1), 0, self.nodes - 1)
+        cell = np.minimum(along.astype(np.int64), self.nodes - 2)
+        return cell, (along - cell)[:, None]
+
+
 def _linear(function: str, event: Event, matrix: NDArray[np.float64], size: tuple[int, int]) -> Event:
-    """Map (x, y) about the centre of the sensor, to the nearest pixel."""
+    """Map (x, y) about the centre of the sensor."""
+    cx, cy = (size[1] - 1) / 2, (size[0] - 1) / 2
+    x, y = matrix @ np.stack([event.x - cx, _second_dimension(function, event) - cy])
+    return _changed(event, x=x + cx, y=y + cy)
+
+
+def _second_dimension(function: str, event: Event) -> NDArray[Any]:
     if event.y is None:
         raise ShapeError(message(function, "the recording has one spatial dimension", "two", "one"))
-    cx, cy = (size[1] - 1) / 2, (size[0] - 1) / 2
-    x, y = matrix @ np.stack([event.x - cx, event.y - cy])
-    return Event(np.rint(x + cx), np.rint(y + cy), event.c, event.t, event.p)
+    return event.y
+
+
+def _changed(event: Event, **arrays: Any) -> Event:
+    """The recording with other arrays; coordinates may be real."""
+    changed = copy.copy(event)
+    for name, array in arrays.items():
+        setattr(changed, name, array)
+    return changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -80,9 +81,11 @@ class Event:
 
     def __getitem__(self, selection: Any) -> Event:
         """The selected events: a slice, a boolean mask or an array of indices."""
-        y = None if self.y is None else self.y[selection]
-        p = None if self.p is None else self.p[selection]
-        return Event(self.x[selection], y, self.c[selection], self.t[selection], p)
+        selected = copy.copy(self)
+        for name in ("x", "y", "c", "t", "p"):
+            array = getattr(self, name)
+            setattr(selected, name, None if array is None else array[selection])
+        return selected
 
     def __repr__(self) -> str:
         if len(self) == 0:

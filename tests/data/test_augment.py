@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
-from slayerloss.data.augment import Drop, Jitter, Rotate, Scale, Shift
-from slayerloss.io import Event
+from slayerloss.data.augment import Drop, Elastic, Jitter, Rotate, Scale, Shift
+from slayerloss.io import Event, to_frames
 
-ALL = [Shift(4), Rotate(5), Scale(0.2), Jitter(2.0), Drop(0.5)]
+ALL = [Shift(4), Rotate(5), Scale(0.2), Elastic(1.0), Jitter(2.0), Drop(0.5)]
 
 
 def recording(payload: bool = False) -> Event:
@@ -35,7 +35,7 @@ def test_empty_recording(augment):
     assert len(augment(Event([], [], [], []), np.random.default_rng(0))) == 0
 
 
-@pytest.mark.parametrize("augment", [Shift(0), Rotate(0), Scale(0), Jitter(0), Drop(0)], ids=repr)
+@pytest.mark.parametrize("augment", [Shift(0), Rotate(0), Scale(0), Elastic(0), Jitter(0), Drop(0)], ids=repr)
 def test_nothing_is_nothing(augment):
     event = recording()
     same = augment(event, np.random.default_rng(0))
@@ -93,3 +93,23 @@ def test_wrong_arguments():
         Drop(2)
     with pytest.raises(ArgumentError, match="Scale: amount is out of range"):
         Scale(1)
+
+
+def test_elastic_moves_neighbours_together_and_as_far_as_it_says():
+    event = Event(np.repeat(np.arange(34), 34), np.tile(np.arange(34), 34), np.zeros(1156), np.zeros(1156))
+    moves = []
+    for seed in range(60):
+        bent = Elastic(1.5)(event, np.random.default_rng(seed))
+        dx = (bent.x - event.x).reshape(34, 34)
+        assert np.abs(np.diff(dx, axis=0)).max() < 1.5, "a field that jumps from pixel to pixel is not smooth"
+        moves.append(dx[::33, ::33])  # at the corners, which are nodes of the grid
+    assert np.std(moves) == pytest.approx(1.5, rel=0.15)
+
+
+def test_coordinates_are_rounded_once_where_events_are_binned():
+    real = Rotate(10)(Event([10], [20], [0], [0.0]), np.random.default_rng(3))
+    kept = real
+    for augment in (Shift(0), Jitter(0.0), Drop(0.0)):
+        kept = augment(kept, np.random.default_rng(0))
+    assert kept.x[0] == real.x[0] != round(real.x[0])
+    assert to_frames(kept, (1, 34, 34), 1)[0, round(real.y[0]), round(real.x[0]), 0] == 1
