@@ -16,7 +16,7 @@ from slayerloss._check import ArgumentError, ShapeError, check_events, check_int
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.events import accumulation_dtype
 from slayerloss.functional.neuron import NEVER
-from slayerloss.functional.quantize import quantize_weight
+from slayerloss.functional.quantize import quantize, quantize_weight
 
 
 class Dense(SpikingBlock):
@@ -149,13 +149,14 @@ class Input(SpikingBlock):
         self.pre_hook_fx: Hook | None = None if neuron is None else neuron.quantize_8bit
 
     def drive(self, x: Tensor) -> Tensor:
-        """q(x) q(weight) + q(bias), all of them on the chip's grid; x itself without a neuron."""
+        """q(x) q(weight) + q(bias), cut to the whole numbers that the chip's input takes; x itself without a neuron."""
         check_events("Input", x, "x")
-        if self.pre_hook_fx is None:
+        if self.neuron is None or self.pre_hook_fx is None:
             return x
         z = self.pre_hook_fx(x.to(accumulation_dtype(x)))
         z = z if self.weight is None else z * self.pre_hook_fx(self.weight)
-        return z if self.bias is None else z + self.pre_hook_fx(self.bias)
+        z = z if self.bias is None else z + self.pre_hook_fx(self.bias)
+        return z if self.delay_shift == "lava-dl" else quantize(z, 1 / self.neuron.scale, "truncate")
 
     def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         return (z, None) if self.neuron is None else super().respond(z, state, lengths)

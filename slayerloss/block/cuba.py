@@ -21,7 +21,8 @@ class Input(_layers.Input):
     Args:
         neuron_params: see the module; None to pass x on as it is.
         weight, bias: initial values of the learnable affine map; None for none.
-        delay_shift: "lava-dl" delays the spikes by one step; the chip's input does not, and neither do True and False.
+        delay_shift: "lava-dl" delays the spikes by one step, and keeps fractions of a weight LSB in z; the chip's input
+            does neither, and nor do True and False.
         count_log: also return the events per neuron and step.
 
     Example:

@@ -10,10 +10,13 @@ from torch import Tensor
 from slayerloss._check import check_choice, check_integer, check_range
 
 
+MODES = {"round": torch.round, "floor": torch.floor, "truncate": torch.trunc}
+
+
 class _Round(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: float, mode: str) -> Tensor:
-        return (torch.round if mode == "round" else torch.floor)(x / step) * step
+        return MODES[mode](x / step) * step
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -35,12 +38,12 @@ class _ClampWeight(torch.autograd.Function):
 def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:
     """Bring values to multiples of a step; the gradient passes as if nothing had happened.
 
-    q = step round(x / step), halves to the even multiple; or step floor(x / step)
+    q = step round(x / step), halves to the even multiple; or floor or truncation toward zero in place of round
 
     Args:
         x: any shape, float.
         step: above 0.
-        mode: "round" or "floor".
+        mode: "round", "floor" or "truncate".
 
     Returns:
         Of the shape and dtype of x. Gradient 1.
@@ -53,7 +56,7 @@ def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:
         tensor([0.0000, 0.5000, 0.5000])
     """
     mode = str(getattr(mode, "name", mode)).lower()  # lava-dl passes a member of its MODE
-    check_choice("quantize", "mode", mode, ("round", "floor"))
+    check_choice("quantize", "mode", mode, MODES)
     check_range("quantize", "step", step, 0, low_open=True)
     q: Tensor = _Round.apply(x, step, mode)
     return q

@@ -134,7 +134,9 @@ class Network:
         return [stage.index for stage in self._stages]
 
     def encode(self, x: Any) -> Array:
-        """Make integers of real input for a network with an input layer: trunc(weight * x + bias).
+        """Make integers of real input for a network with an input layer: trunc(weight * q(x) + bias).
+
+        q is the quantisation of the trained block: to even multiples of 1/64 in [-4, 254/64].
 
         Args:
             x: any shape, real numbers.
@@ -147,7 +149,9 @@ class Network:
         weight, bias = (
             float(np.asarray(fields.get(name, usual)).item()) for name, usual in (("weight", 64), ("bias", 0))
         )
-        return np.trunc(values * weight + bias if fields else values).astype(np.int32)
+        if fields:
+            values = weight * np.clip(2 * np.rint(32 * values), -256, 254) / 64 + bias
+        return np.trunc(values).astype(np.int32)
 
     def run(self, x: Any, states: bool = False) -> Recording:
         """Run from zero states.
