@@ -41,11 +41,11 @@ def loaded(name, state, delay_shift=None):
     return network
 
 
-@pytest.mark.parametrize("place", [None, "lava-dl"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [(name, "lava-dl") for name in NETWORKS] + [(name, None) for name in NETWORKS if name not in OLD_PLACE_ONLY],
+)
 def test_a_fresh_model_loads_and_spikes_as_lava_dl(lava_dl, name, place):
-    if place is None and name in OLD_PLACE_ONLY:
-        pytest.skip("the step sits elsewhere on the chip, see the list of deviations")
     result = lava_dl[name]
     network = loaded(name, result.get("state after", result["state"]), place).eval()
     answers, grads = outputs(network, spikes(name))
