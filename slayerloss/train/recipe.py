@@ -130,6 +130,8 @@ class Recipe:
         sparsity: arguments of slayerloss.loss.SparsityEnforcer on the hidden layers; null for none
         optimizer: optimiser of torch.optim and its arguments
         schedule: factor of the learning rate: type constant, linear, cosine or one_cycle; warmup and final as numbers
+        average: validate, test and keep the exponential moving average of the parameters with this decay per step; null
+            for the parameters themselves
         monitor: metric that chooses the best checkpoint, such as valid_loss; null takes the first that there is of
             valid_accuracy, valid_loss, train_accuracy, train_loss
         patience: stop after so many validations without a better value of monitor; null never
@@ -144,6 +146,7 @@ class Recipe:
     sparsity: Options | None = None
     optimizer: Options = field(default_factory=lambda: {"type": "Adam", "lr": 0.001})
     schedule: Options = field(default_factory=lambda: {"type": "constant"})
+    average: float | None = None
     monitor: str | None = None
     patience: int | None = None
     trainer: TrainerOptions = field(default_factory=TrainerOptions)

@@ -23,6 +23,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 import slayerloss
 from slayerloss._check import ArgumentError, FormatError, check_choice, message
 from slayerloss.io import replacing
+from slayerloss.train.average import Average
 from slayerloss.train.build import build, build_data, build_learner
 from slayerloss.train.callbacks import BEST, LAST, CheckpointFiles, Checkpoints, MetricsFile, Progress
 from slayerloss.train.data import EventData
@@ -189,6 +190,8 @@ def _trainer(run: Run, monitor: str) -> pl.Trainer:
     """The Trainer of a recipe, with all that is to happen beside the training."""
     checkpoints = Checkpoints(run.folder / "checkpoints", monitor, run.recipe.patience)
     callbacks: list[pl.Callback] = [MetricsFile(run.folder / "metrics.csv"), checkpoints]
+    if run.recipe.average is not None:
+        callbacks.insert(0, Average(run.recipe.average))
     if run.recipe.trainer.enable_progress_bar:
         callbacks.append(Progress(checkpoints))
     options = _trainer_options(run.recipe, logger=_tensorboard(run.folder))
