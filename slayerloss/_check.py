@@ -124,7 +124,7 @@ def check_range(
     way_out: str = "",
 ) -> None:
     """Raise ArgumentError unless the number `value` lies in [low, high], or in (low, high] with `low_open`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) and not hasattr(value, "__float__"):
+    if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
         raise DtypeError(message(function, f"{argument} is not a number", "a number", type(value).__name__, way_out))
     inside = (low < float(value) if low_open else low <= float(value)) and float(value) <= high
     if not inside:

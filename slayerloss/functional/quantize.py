@@ -9,7 +9,6 @@ from torch import Tensor
 
 from slayerloss._check import check_choice, check_integer, check_range
 
-
 MODES = {"round": torch.round, "floor": torch.floor, "truncate": torch.trunc}
 
 
