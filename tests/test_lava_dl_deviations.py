@@ -174,8 +174,16 @@ def _() -> None:
 @deviation("an input block delays nothing")
 def _() -> None:
     """lava-dl's Input delays by a step, Lava's does not."""
-    x = events("input")
+    x = 2 * events("input")
     assert torch.equal(shift(make("input")(x)), make("input", delay_shift="lava-dl")(x))
+
+
+@deviation("an input block gives its neurons whole weight LSBs")
+def _() -> None:
+    """lava-dl's keeps fractions of them, which Lava's input cannot take; delay_shift="lava-dl" does so too."""
+    x = torch.full((1, 6, 1), 0.1)
+    assert (make("input").drive(x) * 64 % 1 == 0).all()
+    assert (make("input", delay_shift="lava-dl").drive(x) * 64 % 1 != 0).all()
 
 
 @deviation("the gradient of a delay at the input is taken of the dendritic input")

@@ -88,6 +88,15 @@ class SpikingBlock(Layer):
             False: none; "lava-dl": it sits at the block's output, and the axonal delay with it.
         mask: which synapses exist, (out, in), or None for all.
         count_log: also return the events per neuron and step.
+        channels: of the delay, where they are known before the first run.
+
+    Example:
+        >>> from slayerloss.block import cuba
+        >>> block = cuba.Dense(dict(threshold=1, current_decay=1, voltage_decay=0), 4, 2)
+        >>> spikes, state = block.run(torch.ones(1, 4, 3))
+        >>> later, state = block.run(torch.ones(1, 4, 5), state)  # goes on where the first run ended
+        >>> later.shape
+        torch.Size([1, 2, 5])
 
     Note:
         Without a bias, delays at the input and at the output give the same spikes. With one, only the former are the

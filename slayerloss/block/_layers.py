@@ -271,7 +271,15 @@ class Affine(SpikingBlock):
 
 
 class Flatten(Layer):
-    """(N, C, H, W, T) -> (N, C H W, T), in this order; (N, C, T) stays."""
+    """Put channels and space into one dimension, in the order C, H, W; what is flat already stays.
+
+    Args:
+        count_log: also return None, as lava-dl does.
+
+    Example:
+        >>> Flatten()(torch.zeros(1, 2, 3, 4, 5)).shape
+        torch.Size([1, 24, 5])
+    """
 
     def __init__(self, count_log: bool = False) -> None:
         super().__init__()
@@ -290,7 +298,17 @@ class Flatten(Layer):
 
 
 class Average(Layer):
-    """The mean over each of `num_outputs` equal groups of neurons."""
+    """Take the mean over each of `num_outputs` equal groups of neighbouring neurons.
+
+    Args:
+        num_outputs: how many groups; it divides the number of neurons.
+        count_log: also return None, as lava-dl does.
+
+    Example:
+        >>> Average(2)(torch.tensor([[[0.0], [1.0], [1.0], [1.0]]]))
+        tensor([[[0.5000],
+                 [1.0000]]])
+    """
 
     def __init__(self, num_outputs: int, count_log: bool = False) -> None:
         super().__init__()

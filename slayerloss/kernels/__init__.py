@@ -1,1 +1,7 @@
 """Loops over time: the reference kernels, which are the definition, and what wraps them for autograd and compilers."""
+
+from __future__ import annotations
+
+from slayerloss.kernels import reference
+
+__all__ = ["reference"]

@@ -23,6 +23,8 @@ from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron import _decay
 
+__all__ = ["Neuron"]
+
 TAU_FACTOR = 100
 """lava-dl's hidden factor: the surrogate is tau_grad * threshold * 100 wide."""
 

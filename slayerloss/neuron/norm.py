@@ -12,6 +12,8 @@ from slayerloss._check import ShapeError, check_events, check_lengths, message
 from slayerloss._distributed import sum_over_processes
 from slayerloss.functional.events import mask_steps
 
+__all__ = ["MeanOnlyBatchNorm"]
+
 
 class MeanOnlyBatchNorm(torch.nn.Module):
     """Subtract each channel's mean over batch, space and time; on the chip it is the neuron's bias.

@@ -20,6 +20,15 @@ class Synapse(torch.nn.Module):
         weight: the initial weight, of lava-dl's 5-dimensional shape (out, in, height, width, 1).
         weight_norm: hold the weight as direction `weight_v` and length `weight_g`, one length per row.
         pre_hook_fx: applied to the weight at every use, for instance the chip's quantisation; None for nothing.
+
+    Example:
+        >>> from slayerloss.synapse import Dense
+        >>> synapse = Dense(2, 3, weight_norm=True)
+        >>> synapse.weight.shape, synapse.weight_norm_enabled
+        (torch.Size([3, 2, 1, 1, 1]), True)
+        >>> synapse.disable_weight_norm()
+        >>> [name for name, _ in synapse.named_parameters()]
+        ['weight']
     """
 
     def __init__(self, weight: Tensor, weight_norm: bool = False, pre_hook_fx: Hook | None = None) -> None:

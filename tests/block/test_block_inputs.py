@@ -164,7 +164,12 @@ def test_input_quantises_what_comes_in():
     block = cuba.Input({**NEURON, "threshold": 100}, weight=0.51, bias=0.26)
     z = block.drive(torch.tensor([[[0.2, 0.04, 5.0, -5.0]]]))
     grid = torch.tensor([0.1875, 0.03125, 3.96875, -4.0])  # even 64ths in [-4, 254/64]
-    torch.testing.assert_close(z[0, 0], grid * 0.5 + 0.25)
+    exact = grid * 0.5 + 0.25
+    assert torch.equal(z[0, 0], torch.trunc(exact * 64) / 64)  # the chip's input takes whole numbers
+    z[0, 0, 1].backward()
+    assert block.weight.grad == grid[1]
+    old = cuba.Input({**NEURON, "threshold": 100}, weight=0.51, bias=0.26, delay_shift="lava-dl")
+    assert torch.equal(old.drive(torch.tensor([[[0.2, 0.04, 5.0, -5.0]]]))[0, 0], exact)
     assert torch.equal(cuba.Input()(events("dense")), events("dense"))
 
 

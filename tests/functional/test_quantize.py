@@ -17,8 +17,10 @@ def test_halves_go_to_the_even_multiple():
     assert quantize(torch.tensor([-1.5, -0.5, 0.5, 1.5, 2.5])).tolist() == [-2, 0, 0, 2, 2]
 
 
-def test_floor_goes_down_below_zero_too():
-    assert quantize(torch.tensor([-0.3, 0.3]), 0.25, "floor").tolist() == [-0.5, 0.25]
+def test_floor_goes_down_and_truncate_toward_zero():
+    x = torch.tensor([-0.3, 0.3])
+    assert quantize(x, 0.25, "floor").tolist() == [-0.5, 0.25]
+    assert quantize(x, 0.25, "truncate").tolist() == [-0.25, 0.25]
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1), st.sampled_from([2.0**-12, 2 / 64, 0.5, 1.0]))
@@ -29,7 +31,7 @@ def test_results_are_near_multiples(values, step):
     assert (q - x).abs().max() <= step / 2
 
 
-@pytest.mark.parametrize("mode", ["round", "floor", "FLOOR"])
+@pytest.mark.parametrize("mode", ["round", "floor", "truncate", "FLOOR"])
 def test_gradient_passes(mode):
     x = torch.randn(5, requires_grad=True)
     g = torch.randn(5)
@@ -66,7 +68,10 @@ def test_dtype_is_kept():
     [
         (lambda x: quantize(x, 0.0), r"quantize: step is out of range; expected a number above 0"),
         (lambda x: quantize(x, math.nan), r"step is out of range"),
-        (lambda x: quantize(x, 1.0, "ceil"), r"mode is unknown; expected one of 'round', 'floor', got 'ceil'"),
+        (
+            lambda x: quantize(x, 1.0, "ceil"),
+            r"mode is unknown; expected one of 'round', 'floor', 'truncate', got 'ceil'",
+        ),
         (lambda x: quantize_weight(x, 0), r"quantize_weight: scale is out of range"),
         (lambda x: quantize_weight(x, num_bits=0), r"num_bits is out of range"),
     ],

@@ -1,0 +1,116 @@
+"""The public names, as they are promised: a name that comes or goes shows here."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+import pytest
+
+import slayerloss
+
+PUBLIC = {
+    "": """ArgumentError BackendError DtypeError FormatError ShapeError SlayerError __version__ axon block classifier
+        data debug_checks filter functional io kernels loss netx neuron plot spike synapse train utils""",
+    "axon": "Delay delay",
+    "block": "BlockState SpikingBlock cuba reset_state",
+    "block.cuba": "Affine Average Conv Dense Flatten Input Pool Recurrent",
+    "classifier": "MovingWindow Rate",
+    "cli": "main",
+    "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
+    "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
+    "functional": """CubaState WindowState causal_conv causal_corr confidence conv count cuba delay dense event_rate
+        exponential_filter exponential_kernel filter_bank from_time_last integrate_and_fire latency_to_decision
+        leaky_integrator moving_window predict quantize quantize_weight rate rate_band recurrent_cuba shift sparsity
+        spike spike_max spike_moid spike_rate spike_time to_time_last van_rossum_distance""",
+    "io": """Event SUFFIXES bins crop encode_1d_spikes encode_2d_spikes encode_np_spikes from_frames from_structured
+        read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
+    "kernels": "reference",
+    "loss": "SparsityEnforcer SpikeMax SpikeMoid SpikeRate SpikeTime",
+    "netx": """Comparison Description Finding Layer Network Recording check compare describe export inspect read
+        write""",
+    "neuron": "Dropout cuba norm",
+    "neuron.cuba": "Neuron",
+    "neuron.norm": "MeanOnlyBatchNorm",
+    "plot": """Evaluation PALETTE Sample animate_event confidence_traces confusion_matrix decision_figure error_figure
+        error_traces event_frames events_per_layer filter_responses impulse_responses learning_curve raster
+        raster_pair rate_traces read_metrics report run_figures set_caption show_event style weight_histogram""",
+    "spike": "Spike",
+    "synapse": "Conv Dense Pool Synapse",
+    "train": """DataOptions EventData Learner Network NetworkOptions Recipe Run Schedule TrainerOptions build_data
+        build_learner build_network fit read_recipe write_recipe""",
+    "utils": "QUANTIZE_MODE event_rate filter quantize quantize_hook_fx time",
+    "utils.filter": "FIR FIRBank conv corr",
+    "utils.time": "replicate shift",
+}
+
+NO_EXAMPLE = {
+    "data.EventDataset": "a base class; NMNIST, Oxford and Digits have one",
+    "netx.inspect": "needs a file; the tutorials show it",
+    "netx.write": "needs a file; the tutorials show it",
+    "plot.read_metrics": "needs a run; the tutorials show it",
+    "plot.set_caption": "works on a figure of the user's",
+    "train.EventData": "needs a recipe and data; the tutorials show it",
+    "train.Run": "needs a folder of a run; the tutorials show it",
+    "train.build_data": "needs data; the tutorials show it",
+    "train.build_learner": "needs a recipe; the tutorials show it",
+    "train.fit": "trains for minutes; the tutorials show it",
+    "train.write_recipe": "writes a file; read_recipe has one",
+}
+
+
+def module_of(name: str) -> Any:
+    return importlib.import_module(f"slayerloss.{name}" if name else "slayerloss")
+
+
+def public_callables() -> list[tuple[str, Any]]:
+    return [
+        (f"{name}.{attribute}", getattr(module_of(name), attribute))
+        for name, names in PUBLIC.items()
+        for attribute in names.split()
+        if callable(getattr(module_of(name), attribute))
+    ]
+
+
+def is_record(value: Any) -> bool:
+    """Whether a class only holds values: a dataclass, a NamedTuple, or an exception."""
+    if not inspect.isclass(value):
+        return False
+    return dataclasses.is_dataclass(value) or hasattr(value, "_fields") or issubclass(value, Exception)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_all_is_what_was_promised(name):
+    module = module_of(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+    assert all(hasattr(module, attribute) for attribute in module.__all__)
+
+
+def test_every_subpackage_is_listed():
+    packages = {info.name for info in pkgutil.iter_modules(slayerloss.__path__) if not info.name.startswith("_")}
+    assert packages - {"cli"} == {name for name in PUBLIC if name and "." not in name} - {"cli"}
+    assert packages - {"cli"} <= set(slayerloss.__all__)
+
+
+def test_unknown_names_raise_and_dir_lists_the_public_ones():
+    with pytest.raises(AttributeError, match="no attribute 'losses'"):
+        _ = slayerloss.losses
+    assert set(slayerloss.__all__) <= set(dir(slayerloss))
+
+
+@pytest.mark.parametrize(("name", "value"), public_callables(), ids=[name for name, _ in public_callables()])
+def test_public_callables_have_a_docstring_with_an_example(name, value):
+    text = inspect.getdoc(value)
+    assert text, name
+    assert text.splitlines()[0].rstrip().endswith("."), f"{name}: the docstring starts with a sentence"
+    if not is_record(value) and name not in NO_EXAMPLE:
+        assert ">>>" in text, f"{name} has no example"
+
+
+def test_what_needs_no_example_exists_and_has_none():
+    names = dict(public_callables())
+    for name in NO_EXAMPLE:
+        assert ">>>" not in (inspect.getdoc(names[name]) or ""), f"{name} has an example now"
