@@ -62,15 +62,15 @@ class Delay(torch.nn.Module):
         return (self.delay.detach().clamp(0, self.max_delay) / self.sampling_time).floor().long()
 
     def steps(self, x: Tensor) -> Tensor:
-        """(C,) the delays in steps for the channels of x, inside their range, with gradient."""
+        """(C,) float, the whole delays in steps for the channels of x, inside their range, with gradient."""
         if self.channels is None:
             self.channels = x.shape[1]
             self.delay.data = torch.rand(self.channels, dtype=self.delay.dtype, device=self.delay.device)
         check_shape("Delay", "delay", self.delay, (x.shape[1],), "A delay belongs to the channels it was made for")
         with torch.no_grad():
             self.delay.clamp_(0, self.max_delay)
-        scaled = self.delay * self.grad_scale
-        return (self.delay.detach() + (scaled - scaled.detach())) / self.sampling_time
+        scaled = self.delay * (self.grad_scale / self.sampling_time)
+        return self.whole_delay + (scaled - scaled.detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ..., T), each channel delayed."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, DtypeError, check_choice, check_shape, message
+from slayerloss._check import ArgumentError, DtypeError, check_choice, check_shape, check_tensor, message
 from slayerloss.axon import Delay
 from slayerloss.functional.delay import MAX_DELAY, delay, shift
 from slayerloss.functional.quantize import quantize_weight
@@ -31,8 +31,10 @@ class BlockState(NamedTuple):
     neuron: Any
 
 
-def build_neuron(block: object, neuron_type: type, neuron_params: NeuronParams, channels: int | None) -> Any:
-    """A neuron from a dictionary of its arguments, which stays as it is."""
+def build_neuron(
+    block: object, neuron_type: type, neuron_params: NeuronParams, channels: int | None, **instead: Any
+) -> Any:
+    """A neuron from a dictionary of its arguments, which stays as it is; `instead` replaces some of them."""
     name = type(block).__name__
     if not isinstance(neuron_params, Mapping):
         rule = "a dictionary of the neuron's arguments"
@@ -43,7 +45,7 @@ def build_neuron(block: object, neuron_type: type, neuron_params: NeuronParams, 
     missing = [key for key, value in arguments.items() if value.default is value.empty and key not in neuron_params]
     if missing:
         raise ArgumentError(message(name, "neuron_params lacks " + ", ".join(missing), "them", list(neuron_params)))
-    return neuron_type(**neuron_params, channels=channels)
+    return neuron_type(**{**neuron_params, **instead}, channels=channels)
 
 
 def in_scale_of(neuron: Any, hook: Hook | None) -> Hook | None:
@@ -53,6 +55,9 @@ def in_scale_of(neuron: Any, hook: Hook | None) -> Hook | None:
 
 class Layer(torch.nn.Module):
     """A module that can be a layer of a network file."""
+
+    shape: torch.Size | None = None
+    """Of the output, without N and T; None until it is known."""
 
     def layer_fields(self) -> dict[str, Any]:
         """This block in the fields of a network file's layer, as numpy arrays, numbers and text."""
@@ -65,14 +70,14 @@ class Layer(torch.nn.Module):
         """Write `layer_fields` into an open HDF5 group, as lava-dl's blocks do."""
         write_fields(handle, self.layer_fields())
 
-    def known_shape(self, shape: torch.Size | None) -> NDArray[np.int64]:
+    def known_shape(self) -> NDArray[np.int64]:
         """The shape, or an ArgumentError if there is none yet."""
-        if shape is None:
+        if self.shape is None:
             name = type(self).__name__
             raise ArgumentError(
                 message("layer_fields", f"{name} does not know its shape", "a block that has run", "None")
             )
-        return np.array(shape, dtype=np.int64)
+        return np.array(self.shape, dtype=np.int64)
 
 
 class SpikingBlock(Layer):
@@ -124,9 +129,9 @@ class SpikingBlock(Layer):
         self.mask: Tensor | None
         self.register_buffer("mask", None)
         if mask is not None and synapse is not None:
+            check_tensor(type(self).__name__, "mask", mask)
             check_shape(type(self).__name__, "mask", mask, synapse.weight.shape[:2])
             self.mask = mask.detach().clone().reshape(*mask.shape, 1, 1, 1)
-        self.shape: torch.Size | None = None
         self.state: BlockState | None = None
 
     @property
@@ -195,15 +200,15 @@ class SpikingBlock(Layer):
         """Forget what `persistent_state` kept."""
         self.state = None
 
-    def common_fields(self, kind: str, synapse: Any) -> dict[str, Any]:
-        """What every layer with a weight has: type, shape, weight, bias, delay, neuron."""
-        weight = synapse.effective_weight(self.mask).detach().cpu().numpy() * self.neuron.scale
-        fields: dict[str, Any] = {
-            "type": kind,
-            "shape": self.known_shape(self.shape),
-            "weight": weight[..., 0].astype(np.float32),
-            "neuron": self.neuron.device_params,
-        }
+    def whole_weight(self, synapse: Any) -> NDArray[np.float32]:
+        """(out, in, height, width), the weight in LSBs, as it is applied."""
+        weight = synapse.effective_weight(self.mask).detach().squeeze(-1) * self.neuron.scale
+        whole: NDArray[np.float32] = weight.float().cpu().numpy()
+        return whole
+
+    def common_fields(self, kind: str) -> dict[str, Any]:
+        """What every layer with neurons has: type, shape, neuron, and bias and delay where there are any."""
+        fields = {"type": kind, "shape": self.known_shape(), "neuron": self.neuron.device_params}
         if self.neuron.norm is not None:
             fields["bias"] = self.neuron.norm.bias.detach().cpu().numpy().astype(np.float32)
         if self.delay is not None:
@@ -214,7 +219,7 @@ class SpikingBlock(Layer):
 def _detached(state: Any) -> Any:
     """The same state, cut off from the graph that made it."""
     if isinstance(state, Tensor):
-        return state.detach()
+        return state.detach().clone()  # a view would keep all steps of the run alive
     if isinstance(state, tuple):
         parts = [_detached(part) for part in state]
         return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,6 @@ from slayerloss import synapse
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, message
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.events import accumulation_dtype
-from slayerloss.functional.neuron import NEVER
 from slayerloss.functional.quantize import quantize, quantize_weight
 
 
@@ -44,9 +44,10 @@ class Dense(SpikingBlock):
         self.shape = torch.Size([out_neurons])
 
     def layer_fields(self) -> dict[str, Any]:
-        fields = self.common_fields("dense", self.synapse)
-        weight = fields["weight"].reshape(fields["weight"].shape[0], -1)
-        return fields | {"weight": weight, "inFeatures": weight.shape[1], "outFeatures": weight.shape[0]}
+        weight = self.whole_weight(self.synapse)
+        weight = weight.reshape(weight.shape[0], -1)
+        sizes = {"inFeatures": weight.shape[1], "outFeatures": weight.shape[0]}
+        return self.common_fields("dense") | {"weight": weight} | sizes
 
 
 class Conv(SpikingBlock):
@@ -80,7 +81,8 @@ class Conv(SpikingBlock):
 
     def layer_fields(self) -> dict[str, Any]:
         conv: Any = self.synapse
-        return self.common_fields("conv", conv) | {
+        return self.common_fields("conv") | {
+            "weight": self.whole_weight(conv),
             "inChannels": conv.in_channels,
             "outChannels": conv.out_channels,
             "kernelSize": np.array(conv.kernel_size),
@@ -110,21 +112,19 @@ class Pool(SpikingBlock):
         delay_shift: bool | str = True,
         count_log: bool = False,
     ) -> None:
-        neuron = build_neuron(self, self.neuron_type, {**neuron_params, "norm": None}, None)
+        neuron = build_neuron(self, self.neuron_type, neuron_params, None, norm=None)
         hook = in_scale_of(neuron, pre_hook_fx)
         pool = synapse.Pool(kernel_size, stride, padding, dilation, weight_scale, weight_norm, hook)
         super().__init__(neuron, pool, delay, delay_shift, None, count_log)
 
     def layer_fields(self) -> dict[str, Any]:
         pool: Any = self.synapse
-        return self.common_fields("pool", pool) | {
-            name: np.array(value)
-            for name, value in (
-                ("kernelSize", pool.kernel_size),
-                ("stride", pool.stride),
-                ("padding", pool.padding),
-                ("dilation", pool.dilation),
-            )
+        return self.common_fields("pool") | {
+            "weight": self.whole_weight(pool),
+            "kernelSize": np.array(pool.kernel_size),
+            "stride": np.array(pool.stride),
+            "padding": np.array(pool.padding),
+            "dilation": np.array(pool.dilation),
         }
 
 
@@ -162,7 +162,7 @@ class Input(SpikingBlock):
         return (z, None) if self.neuron is None else super().respond(z, state, lengths)
 
     def layer_fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = {"type": "input", "shape": self.known_shape(self.shape)}
+        fields: dict[str, Any] = {"type": "input", "shape": self.known_shape()}
         if self.neuron is None:
             return fields
         for name in ("weight", "bias"):
@@ -193,13 +193,10 @@ class Recurrent(SpikingBlock):
         delay_shift: bool | str = True,
         count_log: bool = False,
     ) -> None:
-        if neuron_params.get("norm") is not None:
-            raise ArgumentError(
-                message(
-                    "Recurrent", "norm needs all steps at once", "neuron_params without norm", neuron_params["norm"]
-                )
-            )
         neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
+        if neuron.norm is not None:
+            rule = "neuron_params without norm"
+            raise ArgumentError(message("Recurrent", "norm needs all steps at once", rule, neuron.norm))
         hook = in_scale_of(neuron, pre_hook_fx)
         super().__init__(neuron, None, delay, delay_shift, None, count_log, out_neurons)
         self.input_synapse = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, hook)
@@ -222,14 +219,13 @@ class Recurrent(SpikingBlock):
         return run
 
     def layer_fields(self) -> dict[str, Any]:
-        fields = self.common_fields("dense_rec", self.input_synapse)
-        again = self.common_fields("dense_rec", self.recurrent_synapse)
-        shape = fields["weight"].shape[:2]
-        return fields | {
-            "weight": fields["weight"].reshape(shape),
-            "weight_rec": again["weight"].reshape(shape[0], shape[0]),
-            "inFeatures": shape[1],
-            "outFeatures": shape[0],
+        weight = self.whole_weight(self.input_synapse)
+        weight = weight.reshape(weight.shape[0], -1)
+        return self.common_fields("dense_rec") | {
+            "weight": weight,
+            "weight_rec": self.whole_weight(self.recurrent_synapse)[..., 0, 0],
+            "inFeatures": weight.shape[1],
+            "outFeatures": weight.shape[0],
         }
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -266,7 +262,7 @@ class Affine(SpikingBlock):
     def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         if not self.dynamics:
             return z, None
-        _, voltage, after = self.neuron.run_dynamics(z, state, lengths, threshold=NEVER)
+        _, voltage, after = self.neuron.run_dynamics(z, state, lengths, threshold=math.inf)
         return voltage, after
 
 
@@ -284,7 +280,6 @@ class Flatten(Layer):
     def __init__(self, count_log: bool = False) -> None:
         super().__init__()
         self.count_log = count_log
-        self.shape: torch.Size | None = None
 
     def forward(self, x: Tensor) -> Any:
         """(N, C, H, W, T) -> (N, C H W, T); with `count_log` also None."""
@@ -294,7 +289,7 @@ class Flatten(Layer):
         return (y, None) if self.count_log else y
 
     def layer_fields(self) -> dict[str, Any]:
-        return {"type": "flatten", "shape": self.known_shape(self.shape)}
+        return {"type": "flatten", "shape": self.known_shape()}
 
 
 class Average(Layer):
@@ -314,11 +309,7 @@ class Average(Layer):
         super().__init__()
         self.num_outputs = check_integer("Average", "num_outputs", num_outputs, 1)
         self.count_log = count_log
-
-    @property
-    def shape(self) -> torch.Size:
-        """(num_outputs, 1, 1), as lava-dl has it."""
-        return torch.Size([self.num_outputs, 1, 1])
+        self.shape = torch.Size([num_outputs, 1, 1])
 
     def forward(self, x: Tensor) -> Any:
         """(N, C, ..., T) -> (N, num_outputs, T); with `count_log` also None."""
@@ -331,4 +322,4 @@ class Average(Layer):
         return (y, None) if self.count_log else y
 
     def layer_fields(self) -> dict[str, Any]:
-        return {"type": "average", "shape": self.known_shape(self.shape)}
+        return {"type": "average", "shape": self.known_shape()}

@@ -51,6 +51,9 @@ class Dense(_layers.Dense):
         >>> params = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.03)
         >>> Dense(params, 2312, 10)(torch.ones(4, 2312, 20)).shape
         torch.Size([4, 10, 20])
+
+    Note:
+        lava-dl answers an input with space with (N, C', 1, 1, T), here it is (N, C', T).
     """
 
     neuron_type = Neuron

@@ -13,7 +13,6 @@ with the integer states inserted and an exponential surrogate for ds/dv.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -299,7 +298,3 @@ def cuba(
     s = spike(v, threshold, tau=tau, scale=grad_scale, graded=graded)
     out_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     return s.to(out_dtype), CubaState(u.select(-1, -1), after_reset(v, threshold))
-
-
-NEVER = math.inf
-"""The threshold of a neuron that never spikes."""

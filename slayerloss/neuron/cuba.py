@@ -248,7 +248,7 @@ class Neuron(torch.nn.Module):
 
     def _keep(self, state: CubaState) -> None:
         if self.persistent_state:
-            self.state = CubaState(state.current.detach(), state.voltage.detach())
+            self.state = CubaState(*(part.detach().clone() for part in state))
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
@@ -266,5 +266,5 @@ class Neuron(torch.nn.Module):
 
 
 def _whole(decay: Tensor) -> Any:
-    decays = (decay.detach() * DECAY_SCALE).round().to(torch.int64).cpu().numpy()
+    decays = (decay.detach().clamp(max=1) * DECAY_SCALE).round().to(torch.int64).cpu().numpy()
     return int(decays[0]) if decays.size == 1 else decays

@@ -9,6 +9,7 @@ import torch
 
 from slayerloss import ArgumentError, ShapeError
 from slayerloss.axon import Delay, delay
+from slayerloss.block import cuba
 
 
 def test_delays_start_between_zero_and_one_step():
@@ -30,6 +31,17 @@ def test_delays_are_cut_to_whole_steps_and_kept_in_their_range():
         assert not y[:, c, :steps].any()
     assert axon.whole_delay.tolist() == [0, 0, 1, 3]
     torch.testing.assert_close(axon.delay.detach(), torch.tensor([0, 0.9, 1.5, 3]))
+
+
+def test_a_step_more_does_not_round_a_delay_up():
+    """In float32 the largest number below 1, plus 1, is 2."""
+    block = cuba.Dense({"threshold": 1, "current_decay": 1, "voltage_decay": 1}, 1, 1, delay=True)
+    block.delay.delay.data.fill_(0.99999994)
+    block.synapse.weight.data.fill_(2)
+    x = torch.zeros(1, 1, 4)
+    x[..., 0] = 1
+    assert block.delay.whole_delay.item() == 0
+    assert block(x).squeeze().tolist() == [0, 1, 0, 0]
 
 
 @pytest.mark.parametrize("grad_scale", [1, 0.1, 7.3])

@@ -279,6 +279,9 @@ IMAGES = torch.zeros(2, 2, 6, 6, 4)
             r"neuron_params lacks current_decay, voltage_decay",
         ),
         (lambda: cuba.Dense([1, 2], 6, 5), DtypeError, r"neuron_params is no dictionary"),
+        (lambda: cuba.Pool([1, 2], 2), DtypeError, r"neuron_params is no dictionary"),
+        (lambda: cuba.Recurrent([1, 2], 6, 5), DtypeError, r"neuron_params is no dictionary"),
+        (lambda: cuba.Dense(NEURON, 6, 5, mask=np.ones((5, 6))), DtypeError, r"mask is not a tensor"),
         (lambda: dense(threshold=0.01), ArgumentError, r"threshold is zero once cut to the chip's grid; .* 1/64"),
         (lambda: dense(threshold=math.inf), ArgumentError, r"threshold is out of range"),
         (lambda: dense(threshold=math.nan), ArgumentError, r"threshold is out of range"),
@@ -339,5 +342,7 @@ def test_an_optimiser_that_overshoots_is_brought_back():
     block = make("dense")
     block.neuron.current_decay.data.fill_(0.7)  # a decay of 2
     block.neuron.voltage_decay.data.fill_(-1000)
+    assert (block.neuron.cx_current_decay, block.neuron.cx_voltage_decay) == (4096, 0)  # exported before the next run
     block(events("dense"))
     assert (block.neuron.cx_current_decay, block.neuron.cx_voltage_decay) == (4096, 0)
+    assert block.neuron.current_decay == 0

@@ -117,6 +117,13 @@ def test_reset_state_reaches_neurons_that_stand_alone():
     assert torch.equal(model(x), first)
 
 
+def test_a_kept_state_does_not_keep_the_run():
+    block = make("dense with delay", {**NEURON, "persistent_state": True})
+    block(events("dense with delay", steps=500))
+    for tensor in [block.state.history, *block.state.neuron]:
+        assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
 def test_truncated_backpropagation_through_time():
     """Chunk by chunk with detached states, the gradient of each chunk is that of a run that starts there."""
     block = make("dense", {**NEURON, "persistent_state": True}).double()

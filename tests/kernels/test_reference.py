@@ -87,10 +87,15 @@ def test_recurrence_equals_lavas(seed, shape, size, dtype):
     assert np.array_equal(run[2].numpy(), expected[2])
 
 
-def test_current_wraps_just_outside_its_range():
-    ends = torch.tensor([LIMIT, LIMIT + 1, -LIMIT, -LIMIT + 1]).float()
-    u = reference.leaky_integrator(ends[None, None] / SCALE, keep_of([0]), torch.zeros(1, 4), SCALE)
-    assert whole(u)[0, 0].tolist() == [LIMIT, -LIMIT + 1, LIMIT, -LIMIT + 1]
+@pytest.mark.parametrize(
+    ("sum_", "current"),
+    [(LIMIT, LIMIT), (LIMIT + 1, -LIMIT + 1), (-LIMIT, LIMIT), (-LIMIT + 1, -LIMIT + 1)],
+)
+def test_current_wraps_just_outside_its_range(sum_, current):
+    x = torch.full((1, 1, 1), float(sum_)) / SCALE
+    assert whole(reference.leaky_integrator(x, keep_of([0]), torch.zeros(1, 1), SCALE)).item() == current
+    run = reference.recurrent_cuba(x, x[0], keep_of([0]), keep_of([0]), *torch.zeros(3, 1, 1), 1.0, SCALE, False)
+    assert whole(run[0]).item() == current
 
 
 def test_voltage_stays_at_its_ends():
