@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/slayerloss demo --out runs/demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
