@@ -46,9 +46,9 @@ def test_a_step_more_does_not_round_a_delay_up():
 
 @pytest.mark.parametrize("grad_scale", [1, 0.1, 7.3])
 def test_grad_scale_scales_the_gradient_and_nothing_else(grad_scale):
-    x, g = torch.rand(2, 50, 9), torch.rand(2, 50, 9)
-    plain, scaled = Delay(channels=50), Delay(grad_scale=grad_scale, channels=50)
-    plain.delay.data = scaled.delay.data = torch.arange(50.0) % 9  # whole: the least change would show
+    x, g = torch.rand(2, 63, 80), torch.rand(2, 63, 80)
+    plain, scaled = Delay(channels=63), Delay(grad_scale=grad_scale, channels=63)
+    plain.delay.data = scaled.delay.data = torch.arange(63.0)  # whole: the least change would show
     assert torch.equal(plain(x), scaled(x))
     plain(x).backward(g)
     scaled(x).backward(g)

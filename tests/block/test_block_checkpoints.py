@@ -70,7 +70,7 @@ def test_a_running_mean_is_loaded_into_a_fresh_norm():
     assert fresh.neuron.norm.running_mean.shape == (4,)
 
 
-@pytest.mark.parametrize("decay", [0, 1, 63, 122.88, 1024, 4095, 4096, 4096.04])
+@pytest.mark.parametrize("decay", [0, 1, 63, 122.5, 122.88, 123.5, 1024, 4095, 4096, 4096.04])
 def test_every_lava_dl_decay_is_converted_exactly(decay):
     value = torch.tensor([float(decay)])
     stored = _decay.from_state_dict("current_decay", value, version=1)

@@ -155,6 +155,9 @@ def test_persistent_state_alone_and_its_reset():
     neuron.reset_state()
     parts = [neuron.spike(neuron.dynamics(part)[1]) for part in x.split(13, -1)]
     assert torch.equal(torch.cat(parts, -1), whole)
+    x.requires_grad_()
+    for part in x.split(13, -1):
+        neuron(part).sum().backward()  # not into the part before
 
 
 def test_dropout_is_not_part_of_the_state():
