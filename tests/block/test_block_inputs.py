@@ -218,6 +218,20 @@ def test_recurrent_hears_itself():
     assert block.input_synapse.weight.requires_grad
 
 
+@pytest.mark.parametrize("place", [True, False, "lava-dl"])
+def test_recurrent_neurons_hear_each_other_without_their_delays(place):
+    torch.manual_seed(0)
+    plain = cuba.Recurrent(NEURON, 6, 5, weight_scale=3, delay_shift=place)
+    delayed = cuba.Recurrent(NEURON, 6, 5, weight_scale=3, delay=True, delay_shift=place)
+    delayed.load_state_dict({**plain.state_dict(), "delay.delay": torch.tensor([0.0, 1, 2, 3, 4])})
+    x = events("recurrent")
+    y, late = plain(x), delayed(x)
+    assert y.any()
+    for c in range(5):
+        assert torch.equal(late[:, c, c:], y[:, c, : 24 - c])
+        assert not late[:, c, :c].any()
+
+
 def test_weights_are_quantised_unless_told_otherwise():
     x, weight = torch.ones(1, 6, 1), 0.1234
     for hook, held in (({}, 8 / 64), ({"pre_hook_fx": None}, weight), ({"pre_hook_fx": lambda w: 2 * w}, 2 * weight)):
