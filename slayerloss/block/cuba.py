@@ -117,6 +117,8 @@ class Recurrent(_layers.Recurrent):
 
     Note:
         In lava-dl the state leaks from batch to batch; here a batch starts at rest unless `persistent_state` is set.
+        lava-dl cuts the gradient off at every step. A learned delay sits at the output here as there: at the input,
+        delays of unequal length would come between neurons that hear each other.
     """
 
     neuron_type = Neuron
