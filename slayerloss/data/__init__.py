@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from slayerloss._check import Finding
 from slayerloss.data import augment
 from slayerloss.data.collate import collate, collate_padded
 from slayerloss.data.dataset import EventDataset, stratified_split
 from slayerloss.data.digits import Digits
-from slayerloss.data.inspection import Finding, check
+from slayerloss.data.inspection import check
 from slayerloss.data.nmnist import NMNIST
 from slayerloss.data.oxford import Oxford
 

@@ -6,37 +6,16 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from slayerloss._check import FormatError
+from slayerloss._check import Finding, FormatError
 from slayerloss.data.nmnist import CLASSES, SENSOR
 from slayerloss.io import SUFFIXES, Event, read
 
 _SPLITS = {"Train": 60_000, "Test": 10_000}  # recordings of the complete N-MNIST
 _SEVERITIES = ("error", "warning", "note")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that `check` found.
-
-    Attributes:
-        severity: "error" (it cannot be used), "warning" (it can, but is probably not what was meant) or "note".
-        place: the file or folder.
-        problem: what is wrong.
-        way_out: what to do about it.
-    """
-
-    severity: str
-    place: str
-    problem: str
-    way_out: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.severity}: {self.place}: {self.problem}.{f' {self.way_out}.' if self.way_out else ''}"
 
 
 def check(path: str | os.PathLike[str]) -> list[Finding]:

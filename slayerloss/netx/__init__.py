@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from slayerloss.netx.check import Finding, check
+from slayerloss._check import Finding
+from slayerloss.netx.check import check
 from slayerloss.netx.compare import Comparison, compare
 from slayerloss.netx.description import Description, Layer
 from slayerloss.netx.export import export

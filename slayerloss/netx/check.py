@@ -5,38 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from slayerloss._check import Finding
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.packing import lossless, pack
 from slayerloss.netx.read import read
 from slayerloss.netx.schema import LAYERS, NEURONS, NOT_IN_LAVA, Field
 from slayerloss.netx.synapse import integers, pair, weight_matrix
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that `check` found.
-
-    Attributes:
-        severity: "error" (it does not run, or computes something else than the file says), "warning" or "note".
-        place: the HDF5 path.
-        problem: what is there, and what Lava does with it.
-        way_out: what to do about it.
-        fatal: Lava cannot load or run it, and neither can `Network`.
-    """
-
-    severity: str
-    place: str
-    problem: str
-    way_out: str = ""
-    fatal: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.severity}: {self.place}: {self.problem}.{f' {self.way_out}.' if self.way_out else ''}"
 
 
 def check(file: str | os.PathLike[str] | Description) -> list[Finding]:

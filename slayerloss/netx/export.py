@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slayerloss._check import ArgumentError, message
-from slayerloss.netx.check import Finding, check
+from slayerloss._check import ArgumentError, Finding, message
+from slayerloss.netx.check import check
 from slayerloss.netx.description import Description
 from slayerloss.netx.write import describe, write
 
