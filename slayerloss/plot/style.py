@@ -56,6 +56,8 @@ def style() -> Iterator[None]:
     """
     with matplotlib.rc_context(_RC):
         yield
+        interactive = matplotlib.is_interactive()
+    matplotlib.interactive(interactive)  # the first figure of a notebook loads its backend, which switches this on
 
 
 _uses_pyplot = ContextVar("_uses_pyplot", default=True)

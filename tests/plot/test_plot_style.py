@@ -70,6 +70,16 @@ def test_style_ends_with_its_block() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
+def test_a_notebook_whose_backend_loads_inside_the_block_stays_interactive() -> None:
+    before = matplotlib.is_interactive()
+    try:
+        with style():
+            matplotlib.interactive(True)  # as the inline backend does
+        assert matplotlib.is_interactive()
+    finally:
+        matplotlib.interactive(before)
+
+
 @given(st.lists(st.floats(0, 1), max_size=12), st.floats(0.01, 0.2))
 def test_spread_keeps_order_and_gap(heights: list[float], gap: float) -> None:
     heights = sorted(heights)
