@@ -165,7 +165,7 @@ def after_reset(voltage: Tensor, threshold: float) -> Tensor:
 def spike(voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, graded: bool = False) -> Tensor:
     """Spike where the voltage is above the threshold, with an exponential surrogate gradient.
 
-    s = [v > threshold], ds/dv = scale / (2 tau) exp(-|v - threshold| / tau); graded: s = v [v > threshold],
+    s = [v > threshold], ds/dv = scale / (2 tau) exp(-abs(v - threshold) / tau); graded: s = v [v > threshold],
     ds/dv = scale exp(min(v - threshold, 0) / tau).
 
     Args:
