@@ -62,7 +62,7 @@ def to_frames(
         dtype: of the frames.
 
     Returns:
-        (*shape, T). In memory time comes first, as blocks prefer it.
+        `(*shape, T)`. In memory time comes first, as blocks prefer it.
 
     Raises:
         ShapeError: `shape` does not fit the events' dimensions.
