@@ -13,7 +13,7 @@ _DESCRIPTION = """Train on the embedded handwritten digits, as a simulated event
 export the network; and run the exported file in integers on the test recordings, beside the trained network. No spike
 may differ, and every layer must have spiked; otherwise the exit status is 1."""
 
-_QUICK = ("--trainer.max_epochs=2", "--data.limit=400")
+_QUICK = ("--trainer.max_epochs=5", "--data.limit=500")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -198,7 +198,8 @@ def _trainer(run: Run, monitor: str) -> pl.Trainer:
     try:
         return pl.Trainer(**options, callbacks=callbacks, plugins=[CheckpointFiles()])
     except (MisconfigurationException, ValueError) as error:
-        raise ArgumentError(message("recipe", "trainer does not fit", "what lightning takes", str(error).rstrip(".! "))) from None
+        got = str(error).rstrip(".! ")
+        raise ArgumentError(message("recipe", "trainer does not fit", "what lightning takes", got)) from None
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -255,6 +256,15 @@ def _tensorboard(folder: Path) -> Any:
     return TensorBoardLogger(folder, name="", version="tensorboard")
 
 
+_MEANT = (
+    ".*does not have many workers.*",
+    ".*Total length of `list`.*",
+    ".*litlogger.*",
+    ".*LeafSpec.*",
+    ".*isinstance\\(treespec.*",
+)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence what lightning says of itself and of things that are meant as they are."""
@@ -262,7 +272,7 @@ def _quiet() -> Iterator[None]:
     before = logger.level
     logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        for text in (".*does not have many workers.*", ".*litlogger.*", ".*LeafSpec.*", ".*isinstance\\(treespec.*"):
+        for text in _MEANT:
             warnings.filterwarnings("ignore", text)
         try:
             yield

@@ -21,7 +21,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 def assert_close(ours: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+        told = lambda text, name=name: f"{name}: {text}"  # noqa: E731
+        torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6, msg=told)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,8 @@ def test_the_command_line_starts_the_processes(tmp_path: Path) -> None:
     recipe = write_recipe_file(tmp_path / "recipe.yaml", tiny_recipe(root, **changes))
     several = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
     command = [sys.executable, "-m", "slayerloss.cli", "fit", "--config", recipe, "--out", tmp_path / "two", "--test"]
-    done = subprocess.run([*command, *several], env=ENVIRONMENT, check=True, timeout=120, capture_output=True, text=True)
+    options = {"env": ENVIRONMENT, "check": True, "timeout": 120, "capture_output": True, "text": True}
+    done = subprocess.run([*command, *several], **options)
     assert done.stdout.count("test_accuracy") == 1  # one process prints
     train.fit(train.read_recipe(recipe), tmp_path / "one", test=True)
     one, two = (train.Run.open(tmp_path / name) for name in ("one", "two"))
