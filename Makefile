@@ -10,7 +10,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 .PHONY: demo test lint slow docs wheel bench clean
 
 demo: $(VENV)/.demo
-	$(BIN)/slayerloss demo --out runs/demo
+	$(BIN)/slayerloss demo
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow" -n 2
