@@ -12,7 +12,7 @@ import torch
 import slayerloss as slayer
 
 torch.manual_seed(0)
-torch.set_num_threads(1)  # the tensors are small: a second thread would mostly wait for the first
+torch.set_num_threads(1)  # small tensors: a second thread would mostly wait
 
 # %% [markdown]
 # ## What the camera sends
@@ -57,7 +57,14 @@ print(f"{train_events.mean():.1%} of all bins hold an event")
 # `tau_grad` is its width and `scale_grad` its height. With `requires_grad` the decays are learned, too.
 
 # %%
-neuron = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.1, tau_grad=0.03, scale_grad=3, requires_grad=True)
+neuron = dict(
+    threshold=1.25,
+    current_decay=0.25,
+    voltage_decay=0.1,
+    tau_grad=0.03,
+    scale_grad=3,
+    requires_grad=True,
+)
 model = torch.nn.Sequential(
     slayer.block.cuba.Dense(neuron, 2 * 34 * 34, 64, weight_norm=True),
     slayer.block.cuba.Dense(neuron, 64, 10, weight_norm=True),
@@ -83,7 +90,8 @@ ax = slayer.plot.raster(spikes, names=range(10), step_ms=10)
 # %%
 loss = slayer.loss.SpikeMax(mode="softmax", temperature=0.1, reduction="mean")
 predict = slayer.classifier.Rate.predict
-print(f"loss {loss(spikes, test_labels):.2f}, {(predict(spikes) == test_labels).float().mean():.1%} right")
+right = (predict(spikes) == test_labels).float().mean()
+print(f"loss {loss(spikes, test_labels):.2f}, {right:.1%} right")
 
 # %% [markdown]
 # ## Training
@@ -94,8 +102,8 @@ print(f"loss {loss(spikes, test_labels):.2f}, {(predict(spikes) == test_labels).
 # %%
 num_epochs = 8
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[num_epochs - 2], gamma=0.3)
-history = {"epoch": [], "train_loss": [], "train_accuracy": [], "test_accuracy": []}
+scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [num_epochs - 2], gamma=0.3)
+history = {"epoch": [], "train_accuracy": [], "test_accuracy": []}
 for epoch in range(num_epochs):
     model.train()
     total, right = 0.0, 0
@@ -112,10 +120,11 @@ for epoch in range(num_epochs):
     with torch.no_grad():
         accuracy = float((predict(model(test_events)) == test_labels).float().mean())
     history["epoch"].append(epoch)
-    history["train_loss"].append(total / len(train_labels))
     history["train_accuracy"].append(right / len(train_labels))
     history["test_accuracy"].append(accuracy)
-    print(f"epoch {epoch}: loss {history['train_loss'][-1]:.3f}, test accuracy {accuracy:.1%}")
+    print(
+        f"epoch {epoch}: loss {total / len(train_labels):.3f}, test accuracy {accuracy:.1%}"
+    )
 
 # %%
 ax = slayer.plot.learning_curve(history, "accuracy")
@@ -145,7 +154,7 @@ ax = slayer.plot.confusion_matrix(confusion, names=range(10))
 # %%
 window = 10
 rates = slayer.functional.moving_window(output, window)
-latency = slayer.functional.latency_to_decision(rates, test_labels)  # 30 where it is wrong at the end
+latency = slayer.functional.latency_to_decision(rates, test_labels)  # 30: never
 print(f"half of all decisions stand after {10 * int(latency.median())} ms of 300 ms")
 
 # %% [markdown]
@@ -174,7 +183,8 @@ figure = slayer.plot.decision_figure(
 
 # %%
 events = {"camera": test_events, "hidden": hidden, "output": output}
-ax = slayer.plot.events_per_layer({name: float(x.sum()) / len(x) for name, x in events.items()})
+per_sample = {name: float(x.sum()) / len(x) for name, x in events.items()}
+ax = slayer.plot.events_per_layer(per_sample)
 
 # %% [markdown]
 # ## Where to go from here

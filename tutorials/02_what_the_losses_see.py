@@ -13,7 +13,7 @@ import slayerloss as slayer
 from slayerloss import functional
 
 torch.manual_seed(1)
-torch.set_num_threads(1)  # the tensors are small: a second thread would mostly wait for the first
+torch.set_num_threads(1)  # small tensors: a second thread would mostly wait
 
 # %% [markdown]
 # ## Three neurons, one right
@@ -58,10 +58,12 @@ print(f"SpikeMax  {slayer.loss.SpikeMax()(spikes, dog):.3f}")
 
 # %% tags=["thumbnail"]
 window = 20
-per_step = slayer.loss.SpikeMax(moving_window=window, reduction="none")(spikes, dog)  # (N, T)
+loss = slayer.loss.SpikeMax(moving_window=window, reduction="none")
+per_step = loss(spikes, dog)  # (N, T)
 
 with slayer.plot.style():
-    figure, (above, below) = plt.subplots(2, figsize=(5.6, 4.0), sharex=True, layout="constrained")
+    figure = plt.figure(figsize=(5.6, 4.0), layout="constrained")
+    above, below = figure.subplots(2, sharex=True)
     slayer.plot.rate_traces(spikes, window, above, label=1, names=names)
     above.set_xlabel("")
     below.plot(per_step[0], color=slayer.plot.PALETTE[0])
@@ -83,7 +85,8 @@ def wishes(loss, spikes, label):
 
 
 whole = wishes(slayer.loss.SpikeMax(), spikes, dog)[1]
-windowed = wishes(slayer.loss.SpikeMax(moving_window=window, reduction="mean"), spikes, dog)[1]
+loss = slayer.loss.SpikeMax(moving_window=window, reduction="mean")
+windowed = wishes(loss, spikes, dog)[1]
 
 with slayer.plot.style():
     figure, ax = plt.subplots(figsize=(5.6, 2.4), layout="constrained")
@@ -124,15 +127,18 @@ lava = -torch.log(functional.confidence(functional.rate(samples))[:, 1])
 
 with slayer.plot.style():
     figure, ax = plt.subplots(figsize=(5.6, 3.0), layout="constrained")
-    ax.plot(count, lava, color="#757575", linestyle=(0, (1, 1)), label="lava-dl: infinite at 0")
+    ax.plot(count, lava, ":", color="#757575", label="lava-dl: infinite at 0")
     ax.plot(count, ours, color=slayer.plot.PALETTE[0], label="slayerloss")
     ax.plot(count[::100], ours[::100], "o", color=slayer.plot.PALETTE[0], markersize=4)
-    ax.set(xlabel="spikes of the true class", ylabel="SpikeMax", xlim=(-0.05, 3.05), ylim=(0, 5), xticks=range(4))
+    ax.set(xlabel="spikes of the true class", ylabel="SpikeMax")
+    ax.set(xlim=(-0.05, 3.05), ylim=(0, 5), xticks=range(4))
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
+
 silent = torch.zeros(1, 3, num_steps)
 print(f"all silent: loss {slayer.loss.SpikeMax()(silent, dog):.2f}")
-print("wishes for one spike more:", [round(float(w[0]), 1) for w in wishes(slayer.loss.SpikeMax(), silent, dog)])
+for name, wish in zip(names, wishes(slayer.loss.SpikeMax(), silent, dog), strict=True):
+    print(f"{name:5} wish for a spike {wish[0]:.1f}")
 
 # %% [markdown]
 # ## Softmax needs a temperature
@@ -144,8 +150,11 @@ print("wishes for one spike more:", [round(float(w[0]), 1) for w in wishes(slaye
 perfect = torch.zeros(1, 10, 99)
 perfect[0, 0, ::3] = 1
 for temperature in (1.0, 0.3, 0.1, 0.03):
-    loss = slayer.loss.SpikeMax(mode="softmax", temperature=temperature)(perfect, torch.tensor([0]))
-    print(f"temperature {temperature:4}: loss {loss:.4f}, confidence {torch.exp(-loss):.3f}")
+    loss = slayer.loss.SpikeMax(mode="softmax", temperature=temperature)
+    error = loss(perfect, torch.tensor([0]))
+    print(
+        f"temperature {temperature:4}: loss {error:.4f}, confidence {error.neg().exp():.3f}"
+    )
 
 # %% [markdown]
 # ## Spike times
@@ -165,7 +174,9 @@ target[0, 1, [40, 50, 60, 120, 130, 140]] = 1  # two bursts
 target[0, 2, (torch.arange(14) ** 2) + 10] = 1  # slower and slower
 target[0, 3, 190 - (torch.arange(14) ** 2)] = 1  # faster and faster
 
-neuron = dict(threshold=0.5, current_decay=1.0, voltage_decay=0.1, tau_grad=0.1, scale_grad=1)
+neuron = dict(
+    threshold=0.5, current_decay=1.0, voltage_decay=0.1, tau_grad=0.1, scale_grad=1
+)
 layer = slayer.block.cuba.Dense(neuron, 100, 4)
 loss = slayer.loss.SpikeTime(time_constant=5)
 print(f"before training: loss {loss(layer(inputs), target):.1f}")
@@ -218,10 +229,14 @@ wanted[:, 0, 40] = 1
 with slayer.plot.style():
     figure, ax = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
     for time_constant, color in zip((2.0, 5.0, 20.0), slayer.plot.PALETTE, strict=False):
-        distance = functional.van_rossum_distance(moved, wanted, time_constant, squared=True)
+        distance = functional.van_rossum_distance(
+            moved, wanted, time_constant, squared=True
+        )
         ax.plot(lag, distance, color=color, label=f"{time_constant:g} steps")
     ax.axhline(0.5, color="#757575", linewidth=0.7, linestyle=(0, (1, 3)))
-    ax.text(29.8, 0.49, "a spike missing", color="#757575", fontsize=9, ha="right", va="top")
+    ax.text(
+        29.8, 0.49, "a spike missing", color="#757575", fontsize=9, ha="right", va="top"
+    )
     ax.set(xlabel="shift (steps)", ylabel="squared distance", ylim=(0, 1.05), xlim=(0, 30))
     ax.legend(frameon=False, title="time constant", loc="lower right", ncols=3)
     ax.spines[["top", "right"]].set_visible(False)
@@ -245,7 +260,9 @@ bank = functional.filter_bank(spikes, time_constants, normalize="area", stack=Tr
 print("(N, F, C, T) =", tuple(bank.shape))
 with slayer.plot.style():
     figure, ax = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
-    for trace, time_constant, color in zip(bank[0, :, 1], time_constants, slayer.plot.PALETTE, strict=False):
+    for trace, time_constant, color in zip(
+        bank[0, :, 1], time_constants, slayer.plot.PALETTE, strict=False
+    ):
         ax.plot(trace, color=color, label=f"{time_constant:g} steps")
     ax.vlines(spikes[0, 1].nonzero().flatten(), -0.08, -0.03, color="#222222", linewidth=1)
     ax.set(xlabel="time (steps)", ylabel="spikes per step")

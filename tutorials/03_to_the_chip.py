@@ -20,7 +20,7 @@ import slayerloss as slayer
 from slayerloss import netx
 
 torch.manual_seed(0)
-torch.set_num_threads(1)  # the tensors are small: a second thread would mostly wait for the first
+torch.set_num_threads(1)  # small tensors: a second thread would mostly wait
 
 # %% [markdown]
 # ## A network with a bit of everything
@@ -39,15 +39,22 @@ def load(train, number):
 train_events, train_labels = load(train=True, number=720)
 test_events, test_labels = load(train=False, number=355)
 
-neuron = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.1, tau_grad=0.03, scale_grad=3, requires_grad=True)
+neuron = dict(
+    threshold=1.25,
+    current_decay=0.25,
+    voltage_decay=0.1,
+    tau_grad=0.03,
+    scale_grad=3,
+    requires_grad=True,
+)
 model = torch.nn.Sequential(
     slayer.block.cuba.Conv(neuron, 2, 8, kernel_size=5, stride=4, weight_norm=True),
     slayer.block.cuba.Flatten(),
     slayer.block.cuba.Dense(neuron, 8 * 8 * 8, 10, weight_norm=True, delay=True),
 )
 loss = slayer.loss.SpikeMax(mode="softmax", temperature=0.1, reduction="mean")
-delays = [value for name, value in model.named_parameters() if name.endswith("delay.delay")]
-others = [value for name, value in model.named_parameters() if not name.endswith("delay.delay")]
+delays = [model[2].delay.delay]
+others = [parameter for parameter in model.parameters() if parameter is not delays[0]]
 optimizer = torch.optim.Adam([{"params": delays, "lr": 0.05}, {"params": others}], lr=5e-3)
 for epoch in range(5):
     for batch in torch.randperm(len(train_labels)).split(32):
@@ -57,9 +64,9 @@ for epoch in range(5):
         optimizer.step()
     model.eval()
     with torch.no_grad():
-        accuracy = (slayer.classifier.Rate.predict(model(test_events)) == test_labels).float().mean()
+        right = slayer.classifier.Rate.predict(model(test_events)) == test_labels
     model.train()
-    print(f"epoch {epoch}: test accuracy {accuracy:.1%}")
+    print(f"epoch {epoch}: test accuracy {right.float().mean():.1%}")
 model.eval()
 
 # %% [markdown]
@@ -144,7 +151,7 @@ sample, neuron = np.unravel_index(changes.argmax(), changes.shape)
 
 fields = netx.read(path).layers[-1].fields
 chip = {name: int(fields["neuron"][name]) for name in ("iDecay", "vDecay", "vThMant")}
-sent = everything.spikes[0][sample].reshape(512, 30)  # of the convolution's neurons, in the order C, H, W
+sent = everything.spikes[0][sample].reshape(512, 30)  # by the convolution; order C, H, W
 summed = fields["weight"][neuron].astype(int) @ sent
 late = 1 + int(fields["delay"][neuron])
 arriving = np.concatenate([np.zeros(late, int), summed])[:30]
@@ -159,8 +166,8 @@ for a in arriving.tolist():
     if spiked[-1]:
         v = 0
 
-print("spikes by hand  ", "".join("|" if s else "." for s in spiked))
-print("spikes of the run", "".join("|" if s else "." for s in everything.output[sample, neuron]))
+for who, spikes in ("by hand", spiked), ("the run", everything.output[sample, neuron]):
+    print(f"spikes, {who}: " + "".join("|" if spike else "." for spike in spikes))
 
 # %% [markdown]
 # The line is our voltage, before it is reset; the dots are the run's, after the reset. Where the line passes the
@@ -172,14 +179,10 @@ with slayer.plot.style():
     figure, ax = plt.subplots(figsize=(5.6, 3.0), layout="constrained")
     ax.axhline(threshold, color="#757575", linewidth=0.7, linestyle=(0, (1, 3)))
     ax.text(30, threshold, "threshold", color="#757575", va="center")
-    ax.plot(voltage, color=slayer.plot.PALETTE[1], linewidth=1, label="by hand, before the reset")
-    ax.plot(
-        everything.states[-1]["v"][sample, neuron],
-        "o",
-        color=slayer.plot.PALETTE[0],
-        ms=4,
-        label="run of the file, after the reset",
-    )
+    blue, orange = slayer.plot.PALETTE[:2]
+    ax.plot(voltage, color=orange, linewidth=1, label="by hand, before the reset")
+    recorded = everything.states[-1]["v"][sample, neuron]
+    ax.plot(recorded, "o", color=blue, markersize=4, label="the run, after the reset")
     ax.set(xlabel="time (steps)", ylabel="voltage (1/4096)", xlim=(-0.5, 29.5))
     ax.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper right", frameon=False, ncols=2)
