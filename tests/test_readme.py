@@ -15,15 +15,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_python_blocks_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 2
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-c", "\n".join(blocks)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "network.net").is_file()
 
 
 def test_commands_and_files_exist() -> None:
-    for command in re.findall(r"^slayerloss (\w+)", README, re.MULTILINE):
+    shell = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    for command in re.findall(r"^slayerloss (\w+)", shell, re.MULTILINE):
         assert importlib.util.find_spec(f"slayerloss.cli.{command}"), command
     for target in re.findall(r"\]\(([\w./]+)\)", README):
         assert (ROOT / target).exists(), target
