@@ -43,8 +43,8 @@ def tiny_recipe(root: Path, **changes: Any) -> dict[str, Any]:
         "network": {
             "neuron": neuron,
             "layers": [
-                {"type": "Conv", "out_features": 4, "kernel_size": 5, "stride": 3, "neuron": hidden, "delay": True},
-                {"type": "Dense", "out_neurons": CLASSES, "weight_norm": True},
+                {"type": "Conv", "out_features": 4, "kernel_size": 5, "stride": 3, "neuron": hidden},
+                {"type": "Dense", "out_neurons": CLASSES, "weight_norm": True, "delay": True},
             ],
         },
         "loss": {"type": "SpikeRate", "true_rate": 0.5, "false_rate": 0.05},

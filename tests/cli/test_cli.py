@@ -1,0 +1,249 @@
+"""The command line: what it prints, and what it says when it is called wrongly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+import yaml
+from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
+
+from slayerloss import cli, train
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
+
+
+@pytest.fixture(scope="module")
+def run_folder(recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert cli.main(["fit", "--config", str(recipe_file), "--out", str(folder), "--trainer.max_epochs", "2"]) == 0
+    return folder
+
+
+def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """The one line that a wrong call prints."""
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("slayerloss")
+    return printed.err
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    code = "import sys; from slayerloss import cli; cli.main(['--help']); print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert all(f"\n  {name} " in printed for name in ("fit", "test", "plot", "export", "inspect", "data", "demo"))
+    assert printed.endswith("False\n")
+
+
+@pytest.mark.parametrize("command", ["test", "plot", "export", "inspect", "data", "demo", "fit"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"slayerloss {command}" in capsys.readouterr().out
+
+
+def test_a_run_holds_what_it_should(run_folder: Path) -> None:
+    names = {path.name for path in run_folder.iterdir()}
+    assert names >= {"recipe.yaml", "versions.json", "metrics.csv", "checkpoints"}
+    assert json.loads((run_folder / "versions.json").read_text())["run_format"] == 1
+    recipe = train.read_recipe(run_folder / "recipe.yaml")
+    assert recipe.network.input_shape == [2, 34, 34]
+    assert recipe.trainer.max_epochs == 2
+
+
+def test_test_plot_export_inspect(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["test", str(run_folder)]) == 0
+    assert "test_accuracy" in capsys.readouterr().out
+    assert "confusion" in json.loads((run_folder / "test.json").read_text())
+    assert cli.main(["plot", str(run_folder), "-o", str(tmp_path / "plots")]) == 0
+    assert (tmp_path / "plots" / "report.html").is_file()
+    assert (tmp_path / "plots" / "learning.svg").is_file()
+    file = tmp_path / "network.net"
+    assert cli.main(["export", str(run_folder), "-o", str(file), "--check"]) == 0
+    assert "0 predictions differ" in capsys.readouterr().out
+    assert cli.main(["inspect", str(file)]) == 0
+    assert "conv 5x5" in capsys.readouterr().out
+
+
+def test_a_file_that_does_something_else_is_found_out(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from slayerloss.cli import export
+
+    run, file = train.Run.open(run_folder), tmp_path / "network.net"
+    export.write(run, file)
+    assert export.report(export.check(run, file)) == 0
+    with h5py.File(file, "r+") as handle:
+        weight = handle["layer/3/weight"]
+        weight[0, 0] += 2
+    assert export.report(export.check(run, file)) == 1
+    assert "does not do what the trained network does" in capsys.readouterr().out
+
+
+def test_fit_goes_on_with_a_run(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    assert cli.main(["fit", "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "3"]) == 0
+    assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 4
+    assert "--seed is not what" in refused(capsys, "fit", "--resume", tmp_path / "run", "--seed", 3)
+
+
+def test_single_values_of_lists_can_be_overridden(recipe_file: Path) -> None:
+    options = ["--network.layers.1.weight_norm=false", "--data.augment.0.max_pixels", "1", "--optimizer.lr=1e-2"]
+    recipe = train.read_recipe(recipe_file, [*options, "--network.layers.0.neuron.dropout", "2e-1"])
+    assert recipe.network.layers[1]["weight_norm"] is False
+    assert recipe.data.augment == [{"type": "Shift", "max_pixels": 1}]
+    assert recipe.optimizer == {"type": "Adam", "lr": 0.01}
+    assert recipe.network.layers[0]["neuron"]["dropout"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fti"], "Did you mean 'fit'"),
+        (["fit"], "--config is missing"),
+        (["fit", "--config", "nothing.yaml"], "no such recipe"),
+        (["fit", "--config", "RECIPE", "--trainr.max_epochs=3"], "Did you mean 'trainer'"),
+        (["fit", "--config", "RECIPE", "--data.batchsize", "3"], "Did you mean 'batch_size'"),
+        (["fit", "--config", "RECIPE", "--data.batch_size", "many"], "expected int, got many"),
+        (["fit", "--config", "RECIPE", "--data.num_steps", "many"], "expected int | None, got many"),
+        (["fit", "--config", "RECIPE", "--network.layers.9.out_neurons=3"], "expected an index below 2"),
+        (["fit", "--config", "RECIPE", "--network.layers.1.out_neuron=3"], "Did you mean 'out_neurons'"),
+        (["fit", "--config", "RECIPE", "--network.layers.1.type=Dens"], "Did you mean 'Dense'"),
+        (["fit", "--config", "RECIPE", "--network.layers.1.out_neurons=2"], "too few outputs"),
+        (["fit", "--config", "RECIPE", "--network.layers.1.in_neurons=7"], "layer dense2"),
+        (["fit", "--config", "RECIPE", "--network.neuron.treshold=1"], "Did you mean 'threshold'"),
+        (["fit", "--config", "RECIPE", "--loss.type=SpikeRat"], "Did you mean 'SpikeRate'"),
+        (["fit", "--config", "RECIPE", "--loss.true_rate=3"], "true_rate is out of range"),
+        (["fit", "--config", "RECIPE", "--optimizer.type=Adamm"], "Did you mean 'Adam'"),
+        (["fit", "--config", "RECIPE", "--optimizer.lr=-1"], "Invalid learning rate"),
+        (["fit", "--config", "RECIPE", "--schedule.type=cosin"], "Did you mean 'cosine'"),
+        (["fit", "--config", "RECIPE", "--monitor=valid_los"], "Did you mean 'valid_loss'"),
+        (["fit", "--config", "RECIPE", "--trainer.strategy=nothing"], "trainer does not fit"),
+        (["fit", "--config", "RECIPE", "--data.root=EMPTY"], "holds no recordings"),
+        (["fit", "--config", "RECIPE", "--data.root=null"], "data.root is missing"),
+        (["fit", "--config", "RECIPE", "--out=/dev/null/run"], "/dev/null/run"),
+        (["fit", "--config", "RECIPE", "--out=RUN"], "holds a run"),
+        (["fit", "--config", "RECIPE", "--out=RUN", "--resume=RUN"], "--out does not go with --resume"),
+        (["fit", "--resume", "EMPTY"], "is no run"),
+        (["test"], "required: RUN"),
+        (["test", "EMPTY"], "is no run"),
+        (["export", "RUN", "-o", "/dev/null/network.net"], "/dev/null/network.net"),
+        (["plot", "RUN", "--checkpoint=first"], "invalid choice: 'first'"),
+        (["inspect", "RECIPE"], "HDF5"),
+        (["data", "chek", "EMPTY"], "invalid choice: 'chek'"),
+        (["demo", "--quik"], "--quik"),
+    ],
+)
+def test_wrong_calls_get_one_clear_line(
+    arguments: list[str],
+    said: str,
+    recipe_file: Path,
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    places = {"RECIPE": recipe_file, "RUN": run_folder, "EMPTY": tmp_path / "empty"}
+    for name, path in places.items():
+        arguments = [argument.replace(name, str(path)) for argument in arguments]
+    capsys.readouterr()
+    assert said in refused(capsys, *arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]  # nothing half-written
+
+
+def test_a_typo_in_a_recipe_is_named(tmp_path: Path, recipe_file: Path, capsys: pytest.CaptureFixture) -> None:
+    recipe = yaml.safe_load(recipe_file.read_text())
+    recipe["data"]["batchsize"] = 3
+    path = write_recipe_file(tmp_path / "recipe.yaml", recipe)
+    assert "key 'data.batchsize' is unknown" in refused(capsys, "fit", "--config", path)
+    path.write_text("data: {type")
+    assert "is no YAML" in refused(capsys, "fit", "--config", path)
+    path.write_text("- data")
+    assert "is no table" in refused(capsys, "fit", "--config", path)
+
+
+def test_an_unknown_run_format_is_refused_by_name(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    (tmp_path / "run" / "versions.json").write_text('{"run_format": 2}')
+    assert "unknown run_format; expected 1, got 2" in refused(capsys, "test", tmp_path / "run")
+    (tmp_path / "run" / "versions.json").write_text("{}")
+    assert "does not say the format" in refused(capsys, "test", tmp_path / "run")
+
+
+def test_a_damaged_or_missing_checkpoint_is_named(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    best = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    best.write_bytes(best.read_bytes()[:1000])
+    assert "best.ckpt' cannot be read" in refused(capsys, "test", tmp_path / "run")
+    best.unlink()
+    assert "has no best checkpoint" in refused(capsys, "test", tmp_path / "run")
+
+
+def test_data_check(recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    root = recipe_file.parent / "data"
+    shutil.copytree(root, tmp_path / "data")
+    cli.main(["data", "check", str(tmp_path / "data")])
+    assert "error" not in capsys.readouterr().out
+    (tmp_path / "data" / "Train" / "0" / "00000.bin").write_bytes(b"1234567")
+    assert cli.main(["data", "check", str(tmp_path / "data")]) == 1
+    assert "truncated" in capsys.readouterr().out
+
+
+def test_the_shipped_recipe_is_the_one_of_the_datasets_folder() -> None:
+    shipped, shown = train.read_recipe("digits"), train.read_recipe(ROOT / "datasets" / "digits" / "recipe.yaml")
+    assert shipped == shown
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "datasets").glob("*/*.yaml")), ids=lambda path: path.parent.name)
+def test_every_recipe_builds_its_network(path: Path) -> None:
+    from slayerloss.train.build import build
+
+    recipe = train.read_recipe(path)
+    recipe.network.input_shape = [200] if recipe.data.type == "Oxford" else [2, 34, 34]
+    assert sum(parameter.numel() for parameter in build(recipe).parameters()) > 10_000
+
+
+def test_the_quick_demo(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["demo", "--quick", "--out", str(tmp_path / "demo")]) == 0
+    printed = capsys.readouterr().out
+    assert "0 predictions differ" in printed
+    assert "SILENT" not in printed
+    for name in ("recipe.yaml", "checkpoints/best.ckpt", "plots/report.html", "network.net", "test.json"):
+        assert (tmp_path / "demo" / name).is_file(), name
+    assert json.loads((tmp_path / "demo" / "test.json").read_text())["test_accuracy"] > 0.6
+
+
+def test_the_demo_says_so_when_a_spike_differs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from slayerloss import netx
+    from slayerloss.cli import demo, plot
+
+    def tampered(*arguments: object, **options: object) -> list:
+        findings = original(*arguments, **options)
+        with h5py.File(arguments[1], "r+") as handle:
+            handle["layer/3/neuron/vThMant"][()] += 1
+        return findings
+
+    original = netx.export
+    monkeypatch.setattr(netx, "export", tampered)
+    monkeypatch.setattr(plot, "draw", lambda *arguments: tmp_path)
+    monkeypatch.setattr(demo, "_QUICK", ("--trainer.max_epochs=1", "--data.limit=100"))
+    assert cli.main(["demo", "--quick", "--out", str(tmp_path / "demo")]) == 1
