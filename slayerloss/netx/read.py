@@ -42,8 +42,9 @@ def read(path: str | os.PathLike[str]) -> Description:
         slayerloss._check.FormatError: netx: missing.net: / cannot be opened; expected an HDF5 network file, got ...
 
     Note:
-        A wrong checksum is no reason to refuse: `check` reports it. Attributes are kept on the root alone; the format
-        has none elsewhere.
+        A wrong checksum is no reason to refuse here: `check` reports it, and `Network` refuses the file. Attributes are
+        kept on the root alone; the format has none elsewhere. Everything is looked at before it is read, and still a
+        damaged file may crash the HDF5 library itself. That ends the process, and nothing here can catch it.
     """
     source = os.fspath(path)
     expected = "an HDF5 network file"
@@ -67,7 +68,7 @@ class _Reader:
         self.bytes = 0
 
     def description(self, file: h5py.File) -> Description:
-        attributes = {name: self._plain(value) for name, value in file.attrs.items()}
+        attributes = {name: self._attribute(file, name) for name in file.attrs}
         version = attributes.pop("format_version", FORMAT_VERSION)
         if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
             raise fail(
@@ -149,8 +150,14 @@ class _Reader:
             got = f"shape {dataset.shape}, {claimed} bytes of which {stored} are stored"
             raise fail(self.source, place, "has an absurd size", "no more than the file stores", got)
 
-    def _plain(self, value: Any) -> Any:
-        """An attribute as int, float, str or array."""
+    def _attribute(self, file: h5py.File, name: str) -> Any:
+        """An attribute as int, float, str or array; its type is looked at first, as to read some kills the process."""
+        kind = file.attrs.get_id(name).get_type().get_class()
+        if kind not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM, h5py.h5t.STRING):
+            raise fail(
+                self.source, f"/ {name}", "has a type that the format does not use", "a number or text", f"class {kind}"
+            )
+        value = file.attrs[name]
         if isinstance(value, bytes):
             return value.decode("utf-8")
         return value.item() if isinstance(value, np.generic) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +190,19 @@ def test_malformed_files_are_refused_by_place(file: Path, change: Callable[[h5py
     with pytest.raises(FormatError, match=text) as caught:
         netx.read(file)
     assert str(caught.value).startswith(f"netx: {file}: ")
+
+
+def test_an_attribute_of_a_foreign_type_is_refused_unread(file: Path) -> None:
+    """One byte makes the checksum, a text, a sequence without an element type; to read that kills the process."""
+    whole = file.read_bytes()
+    kind = whole.index(b"checksum") + 17  # behind the padded name and the type's version and class
+    assert whole[kind - 1 : kind + 1] == b"\x19\x01"
+    file.write_bytes(whole[:kind] + b"\xe8" + whole[kind + 1 :])
+    script = f"from slayerloss import netx; netx.read({str(file)!r})"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 1
+    assert "FormatError: netx: " in run.stderr
+    assert "/ checksum has a type that the format does not use" in run.stderr
 
 
 def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
