@@ -33,7 +33,7 @@ class Event:
     Raises:
         ShapeError: the arrays are not one-dimensional and of one length.
         DtypeError: an array does not hold real numbers.
-        ArgumentError: a coordinate or a time is NaN or infinite.
+        ArgumentError: a coordinate or a time is NaN or infinite, or a coordinate is beyond 32 bits.
 
     Example:
         >>> event = Event([3, 3, 0], [1, 1, 2], [0, 1, 1], [0.25, 1.0, 2.75])
@@ -57,9 +57,9 @@ class Event:
         t_event: ArrayLike,
         payload: ArrayLike | None = None,
     ) -> None:
-        self.x = _numbers("x_event", x_event).astype(np.int64, copy=False)
-        self.y = None if y_event is None else _numbers("y_event", y_event).astype(np.int64, copy=False)
-        self.c = _numbers("c_event", c_event).astype(np.int64, copy=False)
+        self.x = _coordinates("x_event", x_event)
+        self.y = None if y_event is None else _coordinates("y_event", y_event)
+        self.c = _coordinates("c_event", c_event)
         self.t = _numbers("t_event", t_event).astype(np.float64, copy=False)
         self.p = None if payload is None else _numbers("payload", payload)
         sizes = [len(array) for array in (self.x, self.y, self.c, self.t, self.p) if array is not None]
@@ -246,8 +246,20 @@ def whole(values: NDArray[Any]) -> NDArray[np.int64]:
     return values.astype(np.int64, copy=False) if values.dtype.kind in "biu" else np.round(values).astype(np.int64)
 
 
+def _coordinates(argument: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = _numbers(argument, values)
+    if array.size and (array.min() < -(1 << 31) or array.max() >= 1 << 31):
+        raise ArgumentError(
+            message("Event", f"{argument} is too large", "whole numbers of 32 bits", f"{array.min()} to {array.max()}")
+        )
+    return array.astype(np.int64, copy=False)
+
+
 def _numbers(argument: str, values: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise ShapeError(message("Event", f"{argument} is not one-dimensional", "(E,)", "a ragged list")) from error
     if array.size == 0:
         array = array.reshape(-1).astype(np.float64, copy=False)
     if array.ndim != 1:

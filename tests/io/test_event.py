@@ -161,6 +161,10 @@ def test_selection_and_order():
             ([0], None, [0], [np.nan]),
         ),
         (ArgumentError, "x_event is not finite", ([np.inf], None, [0], [0])),
+        (ArgumentError, r"x_event is too large; expected whole numbers of 32 bits", ([1e30], None, [0], [0])),
+        (ArgumentError, r"y_event is too large; .* got 0 to 2147483648", ([0, 0], [0, 1 << 31], [0, 0], [0, 0])),
+        (ArgumentError, r"c_event is too large", ([0], None, np.array([1 << 63], np.uint64), [0])),
+        (ShapeError, r"x_event is not one-dimensional; expected \(E,\), got a ragged list", ([[0], [1, 2]], 0, 0, 0)),
     ],
 )
 def test_wrong_arrays(error, match, arguments):
