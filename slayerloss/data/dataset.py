@@ -35,7 +35,8 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         transform: function(event, generator) -> event, or a sequence of them, applied to the events before they are
             binned; see `slayerloss.data.augment`. Events that leave the sensor are dropped.
         augment_seed: with the epoch (`set_epoch`) and the position it fixes the generator: an item does not depend on
-            what was asked for before, nor on the number of workers or processes.
+            what was asked for before, nor on the number of workers or processes. Where an epoch goes through the
+            recordings more than once, ask for dataset[index, repeat]: repeat 0 is dataset[index].
 
     Raises:
         ArgumentError: an option or an index is out of range.
@@ -82,12 +83,13 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         """Choose the augmentation: call it before each epoch, also where data loader workers live on."""
         self._epoch.fill_(check_integer(f"{type(self).__name__}.set_epoch", "epoch", epoch, 0))
 
-    def event(self, index: int) -> Event:
-        """The recording of an item, augmented, cropped to the sensor, times in ms."""
+    def event(self, index: int, repeat: int = 0) -> Event:
+        """The recording of an item, augmented, cropped to the sensor, times in ms; each repeat is augmented anew."""
         position = int(self.indices[index])
         event = self.read(position)
         if self.transforms:
-            generator = np.random.default_rng((self.augment_seed, int(self._epoch), position))
+            seed = (self.augment_seed, int(self._epoch), position)
+            generator = np.random.default_rng((*seed, repeat) if repeat else seed)
             for transform in self.transforms:
                 event = transform(event, generator)
             event = crop(event, self.shape)
@@ -96,8 +98,9 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        event = self.event(index)
+    def __getitem__(self, index: int | tuple[int, int]) -> tuple[Tensor, int]:
+        index, repeat = index if isinstance(index, tuple) else (index, 0)
+        event = self.event(index, repeat)
         frames = to_frames(event, self.shape, self.num_steps, self.step_ms, count=self.count, rounding=self.rounding)
         spikes = torch.from_numpy(frames)
         return (spikes.flatten(0, -2) if self.flatten else spikes), int(self.labels[index])

@@ -11,18 +11,19 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from slayerloss._check import ArgumentError, FormatError, check_integer, message
-from slayerloss.data import collate, collate_padded
+from slayerloss.data import EventDataset, collate, collate_padded
 
 Samples = Dataset[Any]
 
 
-class Order(Sampler[int]):
+class Order(Sampler[int | tuple[int, int]]):
     """The order of an epoch, a function of the seed and the epoch; lightning calls `set_epoch` before each.
 
     Args:
         dataset: what it is the order of; its own `set_epoch`, which chooses the augmentation, is called as well.
         shuffle: False keeps the dataset's order.
-        passes: how often the dataset is gone through in one epoch, each time in another order.
+        passes: how often the dataset is gone through in one epoch, each time in another order. An
+            `EventDataset` is asked for (index, pass) after the first, so that it augments each pass anew.
         seed: of the shuffling.
     """
 
@@ -39,11 +40,13 @@ class Order(Sampler[int]):
     def __len__(self) -> int:
         return self.passes * len(self.dataset)  # type: ignore[arg-type]
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[int | tuple[int, int]]:
         rng = np.random.default_rng((self.seed, self.epoch))
         size = len(self.dataset)  # type: ignore[arg-type]
-        for _ in range(self.passes):
-            yield from (rng.permutation(size) if self.shuffle else np.arange(size)).tolist()
+        for repeat in range(self.passes):
+            order = (rng.permutation(size) if self.shuffle else np.arange(size)).tolist()
+            anew = repeat > 0 and isinstance(self.dataset, EventDataset)
+            yield from ((index, repeat) for index in order) if anew else order
 
 
 class Batches(Sampler[list[int]]):

@@ -118,6 +118,15 @@ class TestAugmentationOfDatasets:
         again.set_epoch(0)
         torch.testing.assert_close(again[3][0], items[3])
 
+    def test_each_repeat_is_augmented_anew(self, root):
+        train = data.NMNIST(root, transform=self.transforms)
+        items = [train[3, repeat][0] for repeat in range(3)]
+        torch.testing.assert_close(items[0], train[3][0])
+        assert not any(torch.equal(items[one], items[other]) for one, other in ((0, 1), (0, 2), (1, 2)))
+        torch.testing.assert_close(train[3, 2][0], items[2])
+        assert train[3, 1][1] == train[3][1]
+        assert torch.equal(data.NMNIST(root)[3, 1][0], data.NMNIST(root)[3][0])
+
     def test_one_function_will_do_and_the_sensor_s_edge_is_kept(self, root):
         def leave(event, rng):
             return Event(event.x + 30, event.y, event.c, event.t)
