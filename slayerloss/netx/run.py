@@ -55,7 +55,7 @@ class Network:
     """A network file that runs, bit for bit as Lava runs it.
 
     Args:
-        net_config: a network file, or what `read` made of one.
+        net_config: a network file, or what `read` made of one, which may have been changed since.
         num_layers: use only the first layers of the file; None for all.
         skip_layers: leave out the first layers of those.
         input_message_bits: 0 if every value other than 0 is a spike of 1; above, the input of a first dense or conv
@@ -67,7 +67,8 @@ class Network:
         reset_offset: see reset_interval.
 
     Raises:
-        FormatError: Lava cannot load the file, or a layer or neuron is not run here.
+        FormatError: Lava cannot load the file, a layer or neuron is not run here, or the file does not match the
+            checksum that it carries.
         ArgumentError: an argument does not fit the file.
 
     Example:
@@ -93,7 +94,7 @@ class Network:
         reset_interval: int | None = None,
         reset_offset: int = 0,
     ) -> None:
-        whole = net_config if isinstance(net_config, Description) else read(net_config)
+        whole = net_config if isinstance(net_config, Description) else _intact(read(net_config))
         if num_layers is not None:
             check_integer("Network", "num_layers", num_layers, 1)
         if reset_interval is not None:
@@ -213,6 +214,16 @@ class Network:
         return np.ascontiguousarray(values, np.int32), batched
 
 
+def _intact(description: Description) -> Description:
+    """The description as it is; FormatError where it does not match the checksum of its file."""
+    checksum = description.checksum()
+    if description.checksum_stored not in (None, checksum):
+        problem = f"{description.source}: / checksum does not match: the file was changed after it was written"
+        way_out = "If that was meant, pass netx.read(file)"
+        raise FormatError(message("Network", problem, checksum, description.checksum_stored, way_out))
+    return description
+
+
 def _refuse(description: Description) -> None:
     """Raise FormatError for what Lava cannot load, and for what is not run here."""
     for i, layer in enumerate(description.layers):
@@ -268,7 +279,10 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
 
 def _numpy(x: Any) -> Array:
     """An array of real numbers; of a torch tensor as well, without importing torch."""
-    values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    try:
+        values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    except ValueError as error:  # lists of different lengths
+        raise ShapeError(message("Network", "x is ragged", "rows of one length", type(x).__name__)) from error
     if values.dtype.kind not in "biuf":
         raise DtypeError(message("Network", "x is not of real numbers", "integers or floats", values.dtype))
     return values

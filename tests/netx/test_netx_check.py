@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from netx_layers import conv, dense, entrance, flatten
 
-from slayerloss import netx
+from slayerloss import FormatError, netx
 from slayerloss.netx.packing import lossless, pack
 
 
@@ -102,6 +102,12 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     (finding,) = netx.check(path)
     assert (finding.severity, finding.place) == ("warning", "/")
     assert "checksum does not match" in finding.problem
+    with pytest.raises(FormatError, match=r"network\.net: / checksum does not match.*pass netx\.read\(file\)"):
+        netx.Network(path)
+    changed = netx.Network(netx.read(path)).run([[1], [0]], states=True)
+    with h5py.File(path, "a") as handle:
+        del handle.attrs["checksum"]
+    np.testing.assert_array_equal(netx.Network(path).run([[1], [0]], states=True).output, changed.output)
 
 
 @settings(deadline=None)

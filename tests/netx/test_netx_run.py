@@ -291,6 +291,7 @@ def test_old_files_hold_weights_in_one_row_and_in_five_dimensions() -> None:
         (np.zeros((3, 10)), ShapeError, r"expected \(N, 2, T\)"),
         (np.zeros((2, 0)), ShapeError, "does not fit"),
         (np.zeros(2), ShapeError, "does not fit"),
+        ([[1, 0], [1]], ShapeError, "x is ragged; expected rows of one length"),
         (np.full((2, 3), 0.5), ArgumentError, "has fractions or NaN"),
         (np.full((2, 3), np.nan), ArgumentError, "has fractions or NaN"),
         (np.full((2, 3), np.inf), ArgumentError, "too large"),
