@@ -111,16 +111,33 @@ def _words(pattern: Shape, sizes: Mapping[str, int]) -> str:
     return f"({names}{',' if len(pattern) == 1 else ''})"
 
 
-def normalize(fields: Mapping[str, Any], rules: Mapping[str, Field]) -> Tree:
-    """The same fields in the types that the format keeps them in; fields without a rule become plain arrays."""
-    return {name: _normalized(value, rules.get(name)) for name, value in fields.items()}
+def normalize(fields: Mapping[str, Any], rules: Mapping[str, Field], source: str, place: str) -> Tree:
+    """The same fields in the types that the format keeps them in; fields without a rule become plain arrays.
+
+    Raises:
+        FormatError: a field is ragged, of the wrong type, or beyond what its type in the file holds.
+    """
+    return {name: _normalized(value, rules.get(name), source, f"{place}/{name}") for name, value in fields.items()}
 
 
-def _normalized(value: Any, rule: Field | None) -> Any:
+def _normalized(value: Any, rule: Field | None, source: str, place: str) -> Any:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return normalize(value, {})
+        return normalize(value, {}, source, place)
     types = {"integer": np.int64, "number": np.float32, "flag": np.bool_, "real": np.float64}
-    array = np.asarray(value)
-    return array.astype(types[rule.kind]) if rule is not None and rule.kind in types else array
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise fail(source, place, "is ragged", "rows of one length", type(value).__name__) from error
+    if rule is None or rule.kind not in types:
+        return array
+    kinds, words = _KINDS[rule.kind]
+    if array.dtype.kind not in f"{kinds}bf":
+        raise fail(source, place, "has the wrong type", words, array.dtype)
+    with np.errstate(all="ignore"):  # what does not fit is refused below
+        kept = array.astype(types[rule.kind])
+        lost = np.isfinite(array) & ~np.isfinite(kept) if rule.kind != "integer" else kept != array
+    if np.any(lost):
+        raise fail(source, place, f"does not fit into {kept.dtype}", words, array[lost].flat[0])
+    return kept

@@ -12,7 +12,7 @@ import numpy as np
 from slayerloss.io.atomic import replacing
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION, LAYERS, NEURONS
-from slayerloss.netx.validate import normalize, validate
+from slayerloss.netx.validate import fail, normalize, validate
 
 
 def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> Description:
@@ -26,7 +26,7 @@ def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> De
         The layers, their fields in the types that the format keeps them in.
 
     Raises:
-        FormatError: a field is missing or does not fit.
+        FormatError: a field is missing or ragged, or does not fit, also in its value: 1e300 has no place in float32.
 
     Example:
         >>> describe([{"type": "flatten", "shape": [8]}]).layers[0].shape
@@ -34,14 +34,20 @@ def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> De
     """
     described = []
     for i, fields in enumerate(layers):
-        kind = str(fields["type"])
+        place = f"layer/{i}"
+        if not isinstance(fields.get("type"), str):
+            raise fail(source, f"{place}/type", "is not a text", "one text", fields.get("type", "none"))
+        kind = fields["type"]
         rest = {name: value for name, value in fields.items() if name not in ("type", "neuron")}
-        tree = normalize(rest, LAYERS.get(kind, {}))
+        tree = normalize(rest, LAYERS.get(kind, {}), source, place)
         neuron = fields.get("neuron")
-        if neuron is not None:
-            tree["neuron"] = normalize(neuron, NEURONS.get(neuron.get("type"), {}))
+        if isinstance(neuron, Mapping):
+            rules = NEURONS.get(str(neuron.get("type")), {})
+            tree["neuron"] = normalize(neuron, rules, source, f"{place}/neuron")
+        elif neuron is not None:
+            tree["neuron"] = neuron  # refused by `validate`
         layer = Layer(kind, tree)
-        validate(layer, source, f"layer/{i}")
+        validate(layer, source, place)
         described.append(layer)
     return Description(described, source=source)
 

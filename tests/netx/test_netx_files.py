@@ -205,6 +205,27 @@ def test_an_attribute_of_a_foreign_type_is_refused_unread(file: Path) -> None:
     assert "/ checksum has a type that the format does not use" in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"type": None}, "layer/0/type is not a text; expected one text"),
+        ({"weight": [[2, 4], [2]]}, "layer/0/weight is ragged"),
+        ({"weight": [[2, 1e300]]}, "layer/0/weight does not fit into float32; expected numbers, got 1e\\+300"),
+        ({"weight": "heavy"}, "layer/0/weight has the wrong type"),
+        ({"weight": [["a", None]]}, "layer/0/weight has the wrong type"),
+        ({"shape": [1.5]}, "layer/0/shape does not fit into int64; expected integers, got 1.5"),
+        ({"neuron": 5}, "layer/0/neuron is not a group"),
+        ({"neuron": {"type": "CUBA", "iDecay": 1e30}}, "layer/0/neuron/iDecay does not fit into int64"),
+        ({"other": [[1], [1, 2]]}, "layer/0/other is ragged"),
+    ],
+)
+def test_what_the_format_cannot_hold_is_not_described(change: dict[str, Any], text: str) -> None:
+    with pytest.raises(FormatError, match=f"netx: network: {text}"):
+        netx.describe([{**dense([[2, 4]]), **change}])
+    with pytest.raises(FormatError, match="layer/0/type is not a text"):
+        netx.describe([{"shape": [1]}])
+
+
 def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "text.net"
     for content in (b"", b"hello", b"\x89HDF\r\n\x1a\n" + bytes(100)):
