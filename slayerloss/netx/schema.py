@@ -1,7 +1,9 @@
 """The network file format as data: which fields a layer and a neuron have, of which type, shape and range.
 
-The reader, the writer and the checker walk these tables, so a new layer or neuron type is a new row here. A layer or
-neuron type without a row is kept as it was read, and refused where its meaning is needed.
+The reader, the writer and the checks of single fields walk these tables, so for them a new layer or neuron type is a
+new row here. A new layer type also needs its place in the chain, `check.Chain`, and what runs it, `run._stage`; a new
+neuron type needs `lif`. A layer or neuron type without a row is kept as it was read, and refused where its meaning is
+needed.
 """
 
 from __future__ import annotations
