@@ -126,9 +126,11 @@ def test_hand_made_networks_run_as_on_lava(case: Callable[[], Case], run_on_lava
     layers, x, options = case()
     file = tmp_path / "network.net"
     netx.write(file, netx.describe(layers))
-    recording = netx.Network(file, **options).run(x, states=True)
+    network = netx.Network(file, **options)
+    recording = network.run(x, states=True)
     assert_same_as_lava(run_on_lava(file, x, **options), recording)
-    assert any(states["u"].any() for states in recording.states)
+    for index, spikes in zip(network.layer_indices, recording.spikes, strict=True):
+        assert spikes.any() == ("neuron" in layers[index]), f"layer {index}"  # without a neuron, it never spikes
 
 
 NEURON_PARAMS = {"threshold": 0.6, "current_decay": 0.25, "voltage_decay": 0.03}

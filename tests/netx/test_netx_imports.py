@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_layers import imports
 
 import slayerloss
 
 PACKAGE = Path(slayerloss.__file__).parent
 RUNNER = ["read", "write", "check", "run", "lif", "synapse", "packing", "table", "schema", "validate", "description"]
-FORBIDDEN = {"block", "neuron", "kernels", "functional", "synapse", "axon", "spike", "torch"}
-
-
-def imported_modules(path: Path) -> set[str]:
-    """All modules that a file imports, inside of functions too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
 
 
 @pytest.mark.parametrize("name", RUNNER)
 def test_the_runner_imports_nothing_of_the_training_side(name: str) -> None:
-    for module in imported_modules(PACKAGE / "netx" / f"{name}.py"):
+    for module in imports(PACKAGE / "netx" / f"{name}.py", everywhere=True):
         parts = module.split(".")
         assert parts[0] != "torch", module
         if parts[0] == "slayerloss":
