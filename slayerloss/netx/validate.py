@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slayerloss._check import FormatError, message
 from slayerloss.netx.description import Layer, Tree
@@ -136,7 +137,7 @@ def _normalized(value: Any, rule: Field | None, source: str, place: str) -> Any:
     if array.dtype.kind not in f"{kinds}bf":
         raise fail(source, place, "has the wrong type", words, array.dtype)
     with np.errstate(all="ignore"):  # what does not fit is refused below
-        kept = array.astype(types[rule.kind])
+        kept: NDArray[Any] = array.astype(types[rule.kind])
         lost = np.isfinite(array) & ~np.isfinite(kept) if rule.kind != "integer" else kept != array
     if np.any(lost):
         raise fail(source, place, f"does not fit into {kept.dtype}", words, array[lost].flat[0])
