@@ -75,7 +75,8 @@ class Delay(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ..., T), each channel delayed."""
         check_events("Delay", x, "x")
-        y: Tensor = delay_channels(x, self.steps(x))
+        longest = None if self.max_delay is None else self.max_delay // self.sampling_time
+        y: Tensor = delay_channels(x, self.steps(x), longest=longest)
         return y
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -189,7 +189,8 @@ class SpikingBlock(Layer):
         steps = 0 if self.delay_shift is False else 1
         run: tuple[Tensor, Tensor]
         if self.delay is not None:
-            run = delay(z, self.delay.steps(z) + steps, state=state, return_state=True)
+            times = self.delay.steps(z) + steps
+            run = delay(z, times, longest=MAX_DELAY + steps, state=state, return_state=True)
             return run
         if steps:
             run = shift(z, steps, state=state, return_state=True)

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from slayerloss._check import check_events, check_finite, check_integer, check_range, check_shape, check_tensor
+from slayerloss._check import check_events, check_finite, check_integer, check_shape, check_tensor, check_values
+from slayerloss.functional.events import promote
 
 MAX_DELAY = 62
 """The longest axonal delay of the chip, in steps."""
+LONGEST_DELAY = 2**16
+"""Steps; longer delays are refused, since every step of the longest one is kept in the state."""
 
 
 def history(function: str, x: Tensor, steps: int, state: Tensor | None = None) -> Tensor:
@@ -34,6 +37,7 @@ def history(function: str, x: Tensor, steps: int, state: Tensor | None = None) -
     known = 0
     parts = [rows]
     if state is not None:
+        check_tensor(function, "state", state, min_ndim=1, layout="(N, C, ..., S)")
         check_shape(function, "state", state, (*x.shape[:-1], state.shape[-1]), "Reset the state before another batch")
         known = min(steps, state.shape[-1])
         parts.insert(0, state.movedim(-1, 0)[state.shape[-1] - known :].to(rows))
@@ -47,12 +51,13 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
 
     Args:
         x: (N, C, ..., T).
-        steps: at least 0.
+        steps: in [0, 2^16].
         state: (N, C, ..., S), the steps before x; None for silence.
         return_state: also return the state after the run.
 
     Returns:
-        Of the shape and dtype of x, and with `return_state` the state (N, C, ..., steps). Differentiable.
+        Of the shape of x, and with `return_state` the state (N, C, ..., steps). Integers and bool give the default
+        float dtype. Differentiable.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -62,7 +67,7 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
         tensor([[[0., 1., 2.]]])
     """
     check_events("shift", x, "x")
-    padded = history("shift", x, check_integer("shift", "steps", steps, 0), state)
+    padded = history("shift", promote(x), check_integer("shift", "steps", steps, 0, LONGEST_DELAY), state)
     y = padded.narrow(-1, 0, x.shape[-1])
     return (y, padded.narrow(-1, x.shape[-1], steps)) if return_state else y
 
@@ -74,11 +79,11 @@ def _rows(start: Tensor, num_rows: int, shape: torch.Size) -> Tensor:
 
 
 class _DelayChannels(torch.autograd.Function):
-    """(rows, delay) -> y on (T, N, C, ...); `past` of the rows lie before the run, one more than the longest delay."""
+    """(rows, delay) -> y on (T, N, C, ...); `past` of the rows lie before the run, more than any delay has steps."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, delay: Tensor, past: int) -> Tensor:
-        whole = delay.detach().floor().long()
+        whole = delay.detach().clamp(0, past - 1).floor().long()
         y = rows.gather(0, _rows(past - 1 - whole, rows.shape[0] - past + 1, rows.shape))
         ctx.past = past
         ctx.save_for_backward(whole, *([y] if ctx.needs_input_grad[1] else []))
@@ -101,6 +106,7 @@ def delay(
     x: Tensor,
     delay: Tensor,
     *,
+    longest: int | None = None,
     state: Tensor | None = None,
     return_state: bool = False,
 ) -> Any:
@@ -109,14 +115,16 @@ def delay(
     y[c, t] = x[c, t - floor(delay[c])]; backward dy/ddelay[c] = -(y[c, t] - y[c, t-1])
 
     Args:
-        x: (N, C, ..., T), float.
-        delay: (C,), float, in steps, at least 0.
+        x: (N, C, ..., T), any real dtype.
+        delay: (C,), in steps, in [0, 2^16].
+        longest: the whole steps that no delay exceeds, in [0, 2^16], where they are known; a longer delay is cut to
+            them where its value is not checked. None: taken from `delay`, for which a GPU waits.
         state: (N, C, ..., S), the steps before x; None for silence.
         return_state: also return the state after the run.
 
     Returns:
-        Of the shape and dtype of x, and with `return_state` the state (N, C, ..., S), S one more than the longest
-        delay. Differentiable with respect to x, state and delay.
+        Of the shape of x, and with `return_state` the state (N, C, ..., S), S one more than the longest delay. Integers
+        and bool give the default float dtype. Differentiable with respect to x, state and delay.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -130,8 +138,15 @@ def delay(
     check_tensor("delay", "delay", delay)
     check_shape("delay", "delay", delay, (x.shape[1],), "One delay per channel")
     check_finite("delay", "delay", delay)
-    check_range("delay", "delay", float(delay.detach().min()), 0)
-    past = int(delay.detach().max()) + 1
-    padded = history("delay", x, past, state)
+    if state is not None:
+        check_tensor("delay", "state", state, min_ndim=1, layout="(N, C, ..., S)")
+    bound = LONGEST_DELAY if longest is None else check_integer("delay", "longest", longest, 0, LONGEST_DELAY)
+    check_values("delay", "delay", delay.detach().floor(), 0, bound)
+    if longest is None:
+        longest = min(max(0, int(delay.detach().max())), bound) if delay.numel() else 0
+    past = longest + 1
+    if not return_state:  # after that many steps there is only silence
+        past = min(past, x.shape[-1] + (0 if state is None else state.shape[-1]) + 1)
+    padded = history("delay", promote(x), past, state)
     y: Tensor = _DelayChannels.apply(padded.movedim(-1, 0), delay, past).movedim(0, -1)
     return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y

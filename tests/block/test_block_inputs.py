@@ -101,6 +101,20 @@ def test_a_dense_block_compiles_into_one_graph():
     assert torch.equal(torch.compile(block, backend="aot_eager", fullgraph=True)(x), block(x))
 
 
+def test_a_block_with_delays_compiles_into_one_graph():
+    torch.compiler.reset()
+    block = cuba.Dense({"threshold": 1, "current_decay": 0.3, "voltage_decay": 0.2}, 4, 3, weight_scale=4, delay=True)
+    block.delay.delay.data = torch.tensor([0.0, 1.7, 5.0])
+    x = torch.rand(2, 4, 20).gt(0.5).float()
+    expected, expected_state = block.run(x)
+    y, state = torch.compile(block.run, backend="aot_eager", fullgraph=True)(x)
+    assert expected.any()
+    assert torch.equal(y, expected)
+    assert torch.equal(state.history, expected_state.history)
+    wanted, grad = (torch.autograd.grad(s.square().sum(), block.delay.delay)[0] for s in (expected, y))
+    torch.testing.assert_close(grad, wanted)
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_count_log_returns_spikes_and_their_rate(name):
     plain, block = make(name), make(name, count_log=True)

@@ -30,7 +30,7 @@ SPACES = st.sampled_from([(), (2, 3)])
 def test_shift(shape, space, steps, dtype):
     x = torch.rand(*shape[:2], *space, shape[2]).gt(0.5).to(dtype)
     y = shift(x, steps)
-    assert y.dtype == x.dtype
+    assert y.dtype == torch.float32
     assert np.array_equal(y.numpy(), delayed(x.numpy(), steps))
 
 
@@ -101,6 +101,78 @@ def test_history():
     assert history("f", x, 6, state).squeeze().tolist() == [0, 0, 1, 2, 3, 4, 1, 1, 1]
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.uint8, torch.int64])
+def test_integers_give_floats_and_the_delay_its_gradient(dtype):
+    x = torch.rand(2, 3, 9).gt(0.5).to(dtype)
+    times = torch.tensor([0.0, 1.5, 3.0])
+    results = []
+    for events in (x, x.float()):
+        learned = times.clone().requires_grad_()
+        y, state = delay(events, learned, return_state=True)
+        y.square().sum().backward()
+        results.append((y, state, learned.grad))
+    for one, other in zip(*results, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+    assert shift(x, 2, return_state=True)[1].dtype == torch.float32
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1000), margin=st.integers(0, 5), cut=st.integers(1, 11), known=st.integers(0, 20))
+def test_a_longest_delay_that_is_known_changes_nothing_but_the_state(seed, margin, cut, known):
+    random = torch.Generator().manual_seed(seed)
+    x = torch.rand(2, 3, 12, generator=random, dtype=torch.float64).requires_grad_()
+    state = torch.rand(2, 3, known, generator=random, dtype=torch.float64).requires_grad_()
+    times = (torch.rand(3, generator=random, dtype=torch.float64) * 9).requires_grad_()
+    weights = torch.rand(x.shape, generator=random, dtype=torch.float64)
+    longest = int(times.max()) + margin
+    expected = delay(x, times, state=state)
+    first, after = delay(x[..., :cut], times, longest=longest, state=state, return_state=True)
+    assert after.shape == (2, 3, longest + 1)
+    joined = torch.cat([first, delay(x[..., cut:], times, longest=longest, state=after)], -1)
+    assert torch.equal(joined, expected)
+    grads = [torch.autograd.grad((y * weights).sum(), [x, state, times]) for y in (joined, expected)]
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_memory_of_a_delay_longer_than_the_run_is_that_of_the_run():
+    x = torch.rand(1, 2, 5)
+    state = torch.rand(1, 2, 3)
+    widths = []
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda saved: widths.append(saved.shape[0]) or saved, lambda y: y)
+    with hooks:
+        y = delay(x.requires_grad_(), torch.tensor([65536.0, 7.0]).requires_grad_(), state=state)
+    assert max(widths) <= 6
+    assert not y[:, 0].any()
+    assert torch.equal(y[0, 1], torch.cat([torch.zeros(4), state[0, 1, :1]]))
+
+
+@pytest.mark.parametrize("longest", [None, 3])
+def test_no_channels_and_no_samples(longest):
+    y, state = delay(torch.zeros(2, 0, 5), torch.zeros(0), longest=longest, return_state=True)
+    assert y.shape == (2, 0, 5)
+    assert state.shape == (2, 0, (longest or 0) + 1)
+    assert delay(torch.zeros(0, 2, 5), torch.ones(2), longest=longest).shape == (0, 2, 5)
+
+
+def test_a_delay_of_known_bound_compiles_into_one_graph():
+    torch.compiler.reset()
+    compiled = torch.compile(
+        lambda x, times, state: delay(x, times, longest=4, state=state, return_state=True),
+        backend="aot_eager",
+        fullgraph=True,
+    )
+    x, times, state = torch.rand(2, 3, 6), torch.tensor([0.0, 2.5, 4.0]), torch.rand(2, 3, 5)
+    results = []
+    for run in (compiled, lambda *a: delay(*a[:2], longest=4, state=a[2], return_state=True)):
+        inputs = [part.clone().requires_grad_() for part in (x, times, state)]
+        y, after = run(*inputs)
+        results.append((y, after, *torch.autograd.grad(y.square().sum() + after.sum(), inputs)))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 X = torch.zeros(2, 3, 5)
 
 
@@ -112,7 +184,13 @@ X = torch.zeros(2, 3, 5)
         (lambda: shift(X[0], 1), ShapeError, r"too few dimensions"),
         (lambda: shift(X, 1, state=X[:1]), ShapeError, r"state has the wrong shape; .* Reset the state before another"),
         (lambda: delay(X, torch.zeros(2)), ShapeError, r"delay has the wrong shape; expected \(3,\), got \(2,\)"),
-        (lambda: delay(X, torch.tensor([0.0, -1, 0])), ArgumentError, r"delay is out of range; .* at least 0"),
+        (lambda: delay(X, torch.tensor([0.0, -1, 0])), ArgumentError, r"delay is out of range; expected values in"),
+        (lambda: delay(X, torch.tensor([0, 1e9, 0])), ArgumentError, r"values in \[0, 65536\], got 0 to 1e\+09"),
+        (lambda: delay(X, torch.tensor([0, 4.0, 0]), longest=3), ArgumentError, r"delay is out of range; .*\[0, 3\]"),
+        (lambda: delay(X, torch.ones(3), longest=-1), ArgumentError, r"longest is out of range"),
+        (lambda: shift(X, 10**9), ArgumentError, r"shift: steps is out of range; .* at most 65536"),
+        (lambda: shift(X, 1, state=5), DtypeError, r"shift: state is not a tensor"),
+        (lambda: delay(X, torch.ones(3), state="x"), DtypeError, r"delay: state is not a tensor"),
         (lambda: delay(X, torch.full((3,), math.nan)), ArgumentError, r"delay holds 3 NaN or infinite values"),
         (lambda: delay(X, torch.full((3,), math.inf)), ArgumentError, r"delay holds 3 NaN or infinite values"),
         (lambda: delay(X, [1, 2, 3]), DtypeError, r"delay is not a tensor"),
