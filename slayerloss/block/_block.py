@@ -155,7 +155,8 @@ class SpikingBlock(Layer):
     def log(self, y: Tensor, lengths: Tensor | None) -> Tensor | None:
         """The events per neuron and step."""
         steps = y.shape[0] * y.shape[-1] if lengths is None else lengths.sum()
-        return count(y > 0, lengths=lengths).sum() / (steps * y.shape[1:-1].numel())
+        counted = torch.as_tensor(steps * y.shape[1:-1].numel(), device=y.device)
+        return count(y > 0, lengths=lengths).sum() / counted.clamp(min=1)
 
     def run(
         self, x: Tensor, state: BlockState | None = None, lengths: Tensor | None = None
@@ -163,6 +164,7 @@ class SpikingBlock(Layer):
         """The spikes and the state after them, from a given state, with gradients through both.
 
         run(x1) and then run(x2) with the state of the first equals run of both in one.
+        `lengths` count for batch norm and events only: the state is the one after all T steps, the padding included.
         """
         before = BlockState(None, None) if state is None else state
         if self.delays_output:

@@ -75,7 +75,7 @@ def event_rate(x: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         lengths: (N,) integer, the steps of each sample; None: all T.
 
     Returns:
-        A scalar tensor in [0, 1], events per neuron and step. It has no gradient.
+        A scalar tensor in [0, 1], events per neuron and step. 0 for an empty batch. It has no gradient.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: as `count`.
@@ -94,9 +94,9 @@ def event_rate(x: Tensor, *, lengths: Tensor | None = None) -> Tensor:
     skipped = 1 if steps > 1 else 0
     events = (x != 0).narrow(-1, skipped, steps - skipped)
     if lengths is None:
-        return promote(events).mean()
+        return promote(events).sum() / max(events.numel(), 1)
     check_lengths("event_rate", lengths, samples, steps)
-    counted = (lengths - skipped).sum() * (events[0].numel() // events.shape[-1])
+    counted = (lengths - skipped).sum() * events.shape[1:-1].numel()
     return promote(mask_steps(events, lengths - skipped).sum()) / counted.clamp(min=1)
 
 
