@@ -15,7 +15,7 @@ from torch import Tensor
 from slayerloss import synapse
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, message
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
-from slayerloss.functional.events import accumulation_dtype
+from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize, quantize_weight
 
 
@@ -314,7 +314,7 @@ class Average(Layer):
     def forward(self, x: Tensor) -> Any:
         """(N, C, ..., T) -> (N, num_outputs, T); with `count_log` also None."""
         check_events("Average", x, "x")
-        flat = x.flatten(1, -2)
+        flat = promote(x).flatten(1, -2)
         if flat.shape[1] % self.num_outputs:
             rule = f"a multiple of {self.num_outputs} neurons"
             raise ShapeError(message("Average", "the groups would not be equal", rule, tuple(x.shape)))

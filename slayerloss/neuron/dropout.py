@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import check_events
+from slayerloss.functional.events import promote
 
 
 class Dropout(torch.nn.Dropout):
@@ -26,6 +27,7 @@ class Dropout(torch.nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Drop neurons of (N, C, ..., T)."""
         check_events("Dropout", x, "x")
+        x = promote(x)
         if not self.training:
             return x
         return x * torch.nn.functional.dropout(x.new_ones(*x.shape[:-1], 1), self.p)
