@@ -210,7 +210,9 @@ def check_same_shape(function: str, name_a: str, a: Any, name_b: str, b: Any) ->
 
 
 def check_shape(function: str, argument: str, value: Any, expected: Sequence[int], way_out: str = "") -> None:
-    """Raise ShapeError unless `value.shape` is `expected`."""
+    """Raise ShapeError unless `value.shape` is `expected`, DtypeError if it has none."""
+    if not hasattr(value, "shape"):
+        raise DtypeError(message(function, f"{argument} is not a tensor", str(tuple(expected)), type(value).__name__))
     if tuple(value.shape) != tuple(expected):
         raise ShapeError(
             message(function, f"{argument} has the wrong shape", str(tuple(expected)), tuple(value.shape), way_out)

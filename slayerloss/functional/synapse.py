@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slayerloss._check import ShapeError, check_events, message
+from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, check_tensor, message
 from slayerloss.functional.events import promote
 from slayerloss.kernels.precision import full_precision
 
@@ -41,6 +41,9 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
         tensor([[[3., 3., 3.]]])
     """
     check_events("dense", x, "x")
+    check_tensor("dense", "weight", weight)
+    if weight.ndim != 2:
+        raise ShapeError(message("dense", "weight has the wrong shape", "(O, C)", tuple(weight.shape)))
     flat = x.flatten(1, -2) if x.ndim > 3 else x
     if flat.shape[1] != weight.shape[1]:
         raise ShapeError(
@@ -79,6 +82,13 @@ def conv(
         torch.Size([1, 1, 1, 1, 2])
     """
     check_events("conv", x, "x")
+    check_tensor("conv", "weight", weight)
+    if weight.ndim != 4:
+        rule = "(O, C / groups, kernel height, kernel width)"
+        raise ShapeError(message("conv", "weight has the wrong shape", rule, tuple(weight.shape)))
+    if weight.shape[0] % check_integer("conv", "groups", groups, 1):
+        rule = f"a divisor of {weight.shape[0]} outputs"
+        raise ArgumentError(message("conv", "groups does not divide the outputs", rule, groups))
     if x.ndim != 5 or x.shape[1] != weight.shape[1] * groups:
         rule = f"(N, {weight.shape[1] * groups}, H, W, T)"
         raise ShapeError(message("conv", "x does not fit the kernel", rule, tuple(x.shape)))

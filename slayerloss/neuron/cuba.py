@@ -96,6 +96,10 @@ class Neuron(torch.nn.Module):
             raise DtypeError(message("Neuron", "norm is an instance", "a class such as MeanOnlyBatchNorm", norm))
         if isinstance(dropout, type):
             raise DtypeError(message("Neuron", "dropout is a class", "an instance such as Dropout(0.1)", dropout))
+        if norm is not None and not callable(norm):
+            raise DtypeError(message("Neuron", "norm is no class", "a class such as MeanOnlyBatchNorm", norm))
+        if dropout is not None and not isinstance(dropout, torch.nn.Module):
+            raise DtypeError(message("Neuron", "dropout is no module", "an instance such as Dropout(0.1)", dropout))
         self.threshold = int(threshold * self.scale) / self.scale
         if self.threshold <= 0:
             raise ArgumentError(
