@@ -61,6 +61,10 @@ class Delay(torch.nn.Module):
         """(C,) int64, the delays in steps as they are used."""
         return (self.delay.detach().clamp(0, self.max_delay) / self.sampling_time).floor().long()
 
+    def longest(self, shift: int = 0) -> int | None:
+        """The most steps that a delay, with `shift` steps on top, can have; None for no limit."""
+        return None if self.max_delay is None else self.max_delay // self.sampling_time + shift
+
     def steps(self, x: Tensor) -> Tensor:
         """(C,) float, the whole delays in steps for the channels of x, inside their range, with gradient."""
         if self.channels is None:
@@ -75,8 +79,7 @@ class Delay(torch.nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ..., T), each channel delayed."""
         check_events("Delay", x, "x")
-        longest = None if self.max_delay is None else self.max_delay // self.sampling_time
-        y: Tensor = delay_channels(x, self.steps(x), longest=longest)
+        y: Tensor = delay_channels(x, self.steps(x), longest=self.longest())
         return y
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -192,7 +192,7 @@ class SpikingBlock(Layer):
         run: tuple[Tensor, Tensor]
         if self.delay is not None:
             times = self.delay.steps(z) + steps
-            run = delay(z, times, longest=MAX_DELAY + steps, state=state, return_state=True)
+            run = delay(z, times, longest=self.delay.longest(steps), state=state, return_state=True)
             return run
         if steps:
             run = shift(z, steps, state=state, return_state=True)
