@@ -205,15 +205,21 @@ print(f"weight {before} is now {before ^ 1}")
 print(netx.compare(model, flipped, test_events))
 
 # %% [markdown]
-# The comparison names the field, and the file's checksum no longer fits, which `netx.check` reports as well. Here is
-# the recording that the bit has changed most. Pale marks are the spikes of the right file, dark ones those of the wrong
-# file.
+# The comparison counts the spikes and names the field. The file's checksum no longer fits, either, and a changed file
+# does not run unasked:
 
 # %%
-for finding in netx.check(flipped):
-    print(finding)
+try:
+    netx.Network(flipped)
+except slayer.FormatError as refusal:
+    print(refusal)
 
-changed = netx.Network(flipped).run(test_events).output
+# %% [markdown]
+# We ask, and draw the recording that the bit has changed most. Pale marks are the spikes of the right file, dark ones
+# those of the wrong file.
+
+# %%
+changed = netx.Network(netx.read(flipped)).run(test_events).output
 worst = int((changed != everything.output).sum(axis=(1, 2)).argmax())
 ax = slayer.plot.raster_pair(changed[worst], everything.output[worst])
 
@@ -228,7 +234,7 @@ ax = slayer.plot.raster_pair(changed[worst], everything.output[worst])
 # and runs with the same spikes; the tests of this package do exactly that. Index `t - 1` of our arrays is Lava's time
 # step `t`.
 #
-# [The numbers](../numbers.md) has the whole arithmetic, and why it can be exact.
+# [The numbers](../docs/numbers.md) has the whole arithmetic, and why it can be exact.
 
 # %%
 plt.show()

@@ -1,0 +1,76 @@
+"""Directives that take their content from the repository itself: a command's help, the list of deviations."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+ROOT = Path(__file__).resolve().parents[2]
+DEVIATIONS = ROOT / "tests" / "test_lava_dl_deviations.py"
+
+
+class Help(SphinxDirective):
+    """`{help} COMMAND`: what `slayerloss COMMAND --help` prints."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """The text, as it is."""
+        command = [sys.executable, "-m", "slayerloss.cli", self.arguments[0], "--help"]
+        done = subprocess.run(
+            command, env={**os.environ, "COLUMNS": "96"}, capture_output=True, text=True, check=True, timeout=120
+        )
+        return [nodes.literal_block(done.stdout, done.stdout, language="text")]
+
+
+class Deviations(SphinxDirective):
+    """`{deviations}`: the names and docstrings of the checks in the test that lists every deviation from lava-dl."""
+
+    def run(self) -> list[nodes.Node]:
+        """A section heading, as a rubric, and a table for each section of the test."""
+        text = DEVIATIONS.read_text(encoding="utf-8")
+        self.env.note_dependency(str(DEVIATIONS))
+        sections = {text.count("\n", 0, m.start()) + 1: m[1] for m in re.finditer(r"^# (\w.*)$", text, re.MULTILINE)}
+        tables: dict[str, list[str]] = {}
+        for line, here, there in _checks(ast.parse(text)):
+            section = sections[max(start for start in sections if start < line)]
+            row = f"* - {here[:1].upper()}{here[1:]}.\n  - {there}"
+            tables.setdefault(section, []).append(row)
+        lines = []
+        for section, rows in tables.items():
+            body = ["* - slayerloss", "  - lava-dl", *"\n".join(rows).split("\n")]
+            lines += [
+                f":::{{rubric}} {section}",
+                ":::",
+                ":::{list-table}",
+                ":header-rows: 1",
+                ":widths: 1 1",
+                "",
+                *body,
+            ]
+            lines += [":::", ""]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def _checks(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    """Line, name and docstring of each check."""
+    for node in tree.body:
+        for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "deviation":
+                yield node.lineno, ast.literal_eval(call.args[0]), " ".join((ast.get_docstring(node) or "").split())
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.add_directive("help", Help)
+    app.add_directive("deviations", Deviations)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
