@@ -39,7 +39,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 autosummary_generate = True
-autosummary_filename_map = {"slayerloss.axon.delay": "slayerloss.axon.delay-function"}  # beside axon.Delay
+autosummary_filename_map = {
+    "slayerloss.axon.delay": "slayerloss.axon.delay-function"
+}  # beside axon.Delay
 maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False

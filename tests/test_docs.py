@@ -97,6 +97,10 @@ def test_commands_of_a_page_give_what_it_says(page: Path) -> None:
             assert same, f"slayerloss {command} gives\n{out.getvalue()}\n{page} says\n{expected}"
 
 
+def commands(block: Block) -> list[str]:
+    return block.text.replace("\\\n", " ").splitlines()
+
+
 def help_of(command: str) -> str:
     out = io.StringIO()
     with redirect_stdout(out), pytest.raises(SystemExit):
@@ -106,7 +110,7 @@ def help_of(command: str) -> str:
 
 @pytest.mark.parametrize("page", [*PAGES, *CARDS], ids=identify)
 def test_commands_of_a_page_exist(page: Path) -> None:
-    called = [line for block in blocks(page) if block.kind in ("sh", "console") for line in block.text.splitlines()]
+    called = [line for block in blocks(page) if block.kind in ("sh", "console") for line in commands(block)]
     known: dict[str, str] = {}
     for line in called:
         words = shlex.split(line.removeprefix("$ "), comments=True)

@@ -12,16 +12,25 @@ _SECTION = re.compile(r"^(Args|Returns|Raises|Attributes|Example|Note|References
 _FORMULA = re.compile(r"^\S.*(?<![=<>!])=(?!=)")
 
 
-def _polish(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+def _polish(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
     head = list(itertools.takewhile(lambda line: not _SECTION.match(line), lines))
     polished = []
     for is_text, group in itertools.groupby(head, key=lambda line: bool(line.strip())):
         paragraph = list(group)
-        is_formula = is_text and polished and _FORMULA.match(paragraph[0]) and paragraph[-1][-1] not in ".:"
+        is_formula = (
+            is_text
+            and polished
+            and _FORMULA.match(paragraph[0])
+            and paragraph[-1][-1] not in ".:"
+        )
         polished += _as_formula(paragraph) if is_formula else paragraph
     lines[: len(head)] = polished
     if name.startswith("slayerloss.block.cuba."):
-        lines[:] = [line.replace("see the module", "see `slayerloss.block.cuba`") for line in lines]
+        lines[:] = [
+            line.replace("see the module", "see `slayerloss.block.cuba`") for line in lines
+        ]
 
 
 def _as_formula(paragraph: list[str]) -> list[str]:

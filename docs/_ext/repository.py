@@ -27,7 +27,12 @@ class Help(SphinxDirective):
         """The text, as it is."""
         command = [sys.executable, "-m", "slayerloss.cli", self.arguments[0], "--help"]
         done = subprocess.run(
-            command, env={**os.environ, "COLUMNS": "96"}, capture_output=True, text=True, check=True, timeout=120
+            command,
+            env={**os.environ, "COLUMNS": "94"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
         )
         return [nodes.literal_block(done.stdout, done.stdout, language="text")]
 
@@ -39,11 +44,15 @@ class Deviations(SphinxDirective):
         """A section heading, as a rubric, and a table for each section of the test."""
         text = DEVIATIONS.read_text(encoding="utf-8")
         self.env.note_dependency(str(DEVIATIONS))
-        sections = {text.count("\n", 0, m.start()) + 1: m[1] for m in re.finditer(r"^# (\w.*)$", text, re.MULTILINE)}
+        sections = {
+            text.count("\n", 0, m.start()) + 1: m[1]
+            for m in re.finditer(r"^# (\w.*)$", text, re.MULTILINE)
+        }
         tables: dict[str, list[str]] = {}
         for line, here, there in _checks(ast.parse(text)):
             section = sections[max(start for start in sections if start < line)]
-            row = f"* - {here[:1].upper()}{here[1:]}.\n  - {there}"
+            here = here if "_" in here.split()[0] else here[:1].upper() + here[1:]
+            row = f"* - {here}.\n  - {there}"
             tables.setdefault(section, []).append(row)
         lines = []
         for section, rows in tables.items():
@@ -65,8 +74,16 @@ def _checks(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
     """Line, name and docstring of each check."""
     for node in tree.body:
         for call in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "deviation":
-                yield node.lineno, ast.literal_eval(call.args[0]), " ".join((ast.get_docstring(node) or "").split())
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id == "deviation"
+            ):
+                yield (
+                    node.lineno,
+                    ast.literal_eval(call.args[0]),
+                    " ".join((ast.get_docstring(node) or "").split()),
+                )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

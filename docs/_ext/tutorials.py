@@ -31,7 +31,9 @@ def _prepare_kernel(app: Sphinx, _: object) -> None:
     home = Path(app.outdir).parent / "ipython"
     (home / "profile_default").mkdir(parents=True, exist_ok=True)
     settings = 'c.InlineBackend.figure_formats = {"retina"}\nc.IPKernelApp.log_level = 40\n'
-    (home / "profile_default" / "ipython_kernel_config.py").write_text(settings, encoding="utf-8")
+    (home / "profile_default" / "ipython_kernel_config.py").write_text(
+        settings, encoding="utf-8"
+    )
     os.environ["IPYTHONDIR"] = str(home)
 
 
@@ -49,10 +51,16 @@ def _find_thumbnail(app: Sphinx, doctree: nodes.document) -> None:
     name = app.env.current_document.docname
     if not (Path(app.srcdir) / f"{name}.py").exists():
         return
-    cells = [node for node in doctree.findall(nodes.container) if "tag_thumbnail" in node["classes"]]
+    cells = [
+        node
+        for node in doctree.findall(nodes.container)
+        if "tag_thumbnail" in node["classes"]
+    ]
     pictures = [image["uri"] for cell in cells for image in cell.findall(nodes.image)]
     if len(pictures) != 1:
-        raise ExtensionError(f"{name}: one figure has to be tagged thumbnail, got {len(pictures)}")
+        raise ExtensionError(
+            f"{name}: one figure has to be tagged thumbnail, got {len(pictures)}"
+        )
     app.env.metadata[name]["thumbnail"] = pictures[0]
 
 
@@ -95,7 +103,9 @@ def _write_thumbnails(app: Sphinx, error: Exception | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, metadata in app.env.metadata.items():
         if "thumbnail" in metadata:
-            shutil.copyfile(Path(app.srcdir) / metadata["thumbnail"], folder / f"{Path(name).name}.png")
+            shutil.copyfile(
+                Path(app.srcdir) / metadata["thumbnail"], folder / f"{Path(name).name}.png"
+            )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
