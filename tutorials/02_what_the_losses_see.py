@@ -143,8 +143,8 @@ for name, wish in zip(names, wishes(slayer.loss.SpikeMax(), silent, dog), strict
 # %% [markdown]
 # ## Softmax needs a temperature
 #
-# In the mode `"softmax"` the rates are logits. But rates live between 0 and 1. Ten classes, the right one spiking in
-# every third step and all others silent: no network answers better. At temperature 1 the softmax calls this a guess.
+# In the mode `"softmax"` the rates are logits. But rates live between 0 and 1. Take ten classes, the right one spiking
+# in every third step and all others silent: a clear answer. At temperature 1 the softmax calls it a guess.
 
 # %%
 perfect = torch.zeros(1, 10, 99)

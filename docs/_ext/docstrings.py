@@ -9,6 +9,9 @@ from typing import Any
 from sphinx.application import Sphinx
 
 _SECTION = re.compile(r"^(Args|Returns|Raises|Attributes|Example|Note|References):$")
+_ANGLES = re.compile(
+    r"(?<![`:])`([^`]*<[^`]*)`(?!`)"
+)  # what a role would take for a title and its target
 _FORMULA = re.compile(r"^\S.*(?<![=<>!])=(?!=)")
 
 
@@ -27,6 +30,7 @@ def _polish(
         )
         polished += _as_formula(paragraph) if is_formula else paragraph
     lines[: len(head)] = polished
+    lines[:] = [_ANGLES.sub(r"``\1``", line) for line in lines]
     if name.startswith("slayerloss.block.cuba."):
         lines[:] = [
             line.replace("see the module", "see `slayerloss.block.cuba`") for line in lines
