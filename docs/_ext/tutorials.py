@@ -35,6 +35,7 @@ def _prepare_kernel(app: Sphinx, _: object) -> None:
         settings, encoding="utf-8"
     )
     os.environ["IPYTHONDIR"] = str(home)
+    os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the page
 
 
 def _copy(app: Sphinx, _: object) -> None:
