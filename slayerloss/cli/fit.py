@@ -24,7 +24,7 @@ _FREE = ("data.root", "data.workers", "trainer")
 
 def main(arguments: Sequence[str]) -> int:
     """Train; see `slayerloss fit --help`."""
-    from slayerloss.train.recipe import parse_recipe, recipe_parser
+    from slayerloss.train.options import parse_recipe, recipe_parser
 
     parser = recipe_parser("slayerloss fit", usage=_USAGE, description=_DESCRIPTION)
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/NAME, with a free number)")

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides how a training ends, as YAML, as dataclasses and as options of a command line.
+"""Recipes: everything that decides how a training ends.
 
 Nothing here imports torch or lightning, so that the command line can say what is wrong at once.
 """
@@ -7,26 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-from slayerloss._check import ArgumentError, FormatError, check_choice, check_installed, message
 from slayerloss.io import replacing
-
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
 
 Options = dict[str, Any]
 """A thing by the name of its class, and the arguments of that class: {"type": "Adam", "lr": 0.001}."""
-
-SHIPPED = Path(__file__).parent.parent / "recipes"
-"""The recipes inside the package."""
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -168,8 +156,9 @@ def read_recipe(path: str | os.PathLike[str], options: Sequence[str] = ()) -> Re
         >>> read_recipe("digits", ["--data.batch_size", "8"]).data.batch_size
         8
     """
-    parser = recipe_parser("recipe")
-    return parse_recipe(parser, ["--config", str(path), *options])[0]
+    from slayerloss.train.options import parse_recipe, recipe_parser
+
+    return parse_recipe(recipe_parser("recipe"), [f"--config={path}", *options])[0]
 
 
 def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
@@ -179,177 +168,3 @@ def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
     text = yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False, allow_unicode=True, width=120)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def recipe_parser(prog: str, **arguments: Any) -> ArgumentParser:
-    """A command line with one option for each value of a recipe, and --config; errors are raised."""
-    check_installed(prog, "jsonargparse", "train")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from jsonargparse import ArgumentParser
-
-        parser = ArgumentParser(prog=prog, exit_on_error=False, **arguments)
-        parser.add_argument("--config", action="config", metavar="RECIPE", help="the recipe, a YAML file")
-        parser.add_class_arguments(Recipe)
-    return parser
-
-
-def parse_recipe(parser: ArgumentParser, args: Sequence[str]) -> tuple[Recipe, Options]:
-    """The recipe that a command line gives, and the values of the parser's other options.
-
-    Raises:
-        ArgumentError: an option is unknown, or a value has the wrong type.
-        FormatError: a recipe is no YAML.
-        OSError: it cannot be read.
-    """
-    whole, items = _without_items(args)
-    values = _parse(parser, [_checked(parser, argument) for argument in _with_files(whole)])
-    names = [option.name for option in dataclasses.fields(Recipe)]
-    recipe = _from_dict(Recipe, {name: values[name] for name in names})
-    for key, text in items:
-        _set_item(recipe, key, text)
-    return recipe, {name: value for name, value in values.items() if name not in names}
-
-
-def _parse(parser: ArgumentParser, args: Sequence[str]) -> Options:
-    from argparse import ArgumentError as ParserError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            values: Options = parser.parse_args(args).as_dict()
-            return values
-    except ParserError as error:
-        raise ArgumentError(_reworded(re.sub(r"\s+", " ", error.message))) from None
-
-
-def _reworded(text: str) -> str:
-    """jsonargparse's complaint about the type of a value, as ours."""
-    match = re.match(r'Parser key "([\w.]+)":.*value: (.*)', text)
-    if match is None:
-        return text
-    kind: type | None = Recipe
-    expected = ""
-    for name in match[1].split("."):
-        options = {} if kind is None else {option.name: str(option.type) for option in dataclasses.fields(kind)}
-        expected, kind = options.get(name, "another type"), None if kind is None else _fields(kind).get(name)
-    return message(
-        "recipe", f"{match[1]} has the wrong type", expected.replace("Options", "{type: NAME, ...}"), match[2]
-    )
-
-
-_ITEM = re.compile(r"--([a-z_.]+)\.(\d+)\.([a-z_.]+)(?:=(.*))?", re.DOTALL)
-
-
-def _without_items(args: Sequence[str]) -> tuple[list[str], list[tuple[tuple[str, int, str], str]]]:
-    """Take the options of items of lists, such as `--network.layers.1.out_neurons 64`, out of a command line."""
-    whole: list[str] = []
-    items = []
-    rest = iter(args)
-    for argument in rest:
-        match = _ITEM.fullmatch(argument)
-        if match is None:
-            whole.append(argument)
-            continue
-        text = match[4] if match[4] is not None else next(rest, None)
-        if text is None:
-            raise ArgumentError(message("command line", f"{argument} has no value", "a value", "the end"))
-        items.append(((match[1], int(match[2]), match[3]), text))
-    return whole, items
-
-
-def _set_item(recipe: Recipe, key: tuple[str, int, str], text: str) -> None:
-    import yaml
-
-    path, index, name = key
-    target: Any = recipe
-    for part in path.split("."):
-        target = target.get(part) if isinstance(target, dict) else getattr(target, part, None)
-    if not isinstance(target, list) or index >= len(target):
-        rule = f"an index below {len(target)}" if isinstance(target, list) else "network.layers or data.augment"
-        raise ArgumentError(message("command line", f"--{path}.{index} is not there", rule, index))
-    *path_inside, last = name.split(".")
-    item = target[index]
-    for part in path_inside:
-        item = item.setdefault(part, {})
-    value = yaml.safe_load(text)
-    item[last] = float(value) if isinstance(value, str) and re.fullmatch(r"[-+]?[\d.]+e[-+]?\d+", value) else value
-
-
-def _with_files(args: Sequence[str]) -> list[str]:
-    """The command line with `--config=FILE` in one argument each, and names of shipped recipes as their files."""
-    joined: list[str] = []
-    rest = iter(args)
-    for argument in rest:
-        if argument == "--config":
-            argument = f"--config={next(rest, '')}"
-        if argument.startswith("--config="):
-            argument = f"--config={_find(argument.removeprefix('--config='))}"
-        joined.append(argument)
-    return joined
-
-
-def _find(name: str) -> Path:
-    path, shipped = Path(name), SHIPPED / f"{name}.yaml"
-    if not path.is_file() and shipped.is_file():
-        return shipped
-    if not path.is_file():
-        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
-        rule = f"a YAML file, or one of the recipes that the package brings ({names})"
-        raise ArgumentError(message("--config", "there is no such recipe", rule, repr(name)))
-    return path
-
-
-def _checked(parser: ArgumentParser, argument: str) -> str:
-    """The argument itself; an unknown option, or unknown key of a recipe, is refused with the nearest name."""
-    if argument.startswith("--config="):
-        _check_keys(Recipe, _load(Path(argument.removeprefix("--config="))), "")
-    elif argument.startswith("--"):
-        name = argument[2:].split("=")[0].rstrip("+")
-        others = [text[2:] for action in parser._actions for text in action.option_strings if text.startswith("--")]
-        if name not in others:
-            _check_path(name.split("."), [text for text in others if "." not in text])
-    return argument
-
-
-def _load(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = re.sub(r"\s+", " ", str(error))
-        raise FormatError(message("recipe", f"'{path}' is no YAML", "a recipe", where)) from None
-
-
-def _check_keys(kind: type, values: Any, place: str) -> None:
-    """Refuse keys of a recipe that its dataclass does not have."""
-    if not isinstance(values, Mapping):
-        raise FormatError(message("recipe", f"{place or 'the file'} is no table", "key: value", repr(values)))
-    known = _fields(kind)
-    for key, value in values.items():
-        check_choice("recipe", f"key {place + str(key)!r}", key, list(known))
-        inner = known[key]
-        if inner is not None and value is not None:
-            _check_keys(inner, value, f"{place}{key}.")
-
-
-def _check_path(path: list[str], options: list[str]) -> None:
-    known = _fields(Recipe)
-    check_choice("command line", f"option --{'.'.join(path)}", path[0], options)
-    inner = known.get(path[0])
-    if inner is not None and len(path) > 1:
-        names = list(_fields(inner))
-        check_choice("command line", f"--{'.'.join(path)}: option {path[1]!r}", path[1], names)
-
-
-def _fields(kind: type) -> dict[str, type | None]:
-    """The names of a dataclass's fields, each with its class if that is a dataclass itself."""
-    inner = {"data": DataOptions, "network": NetworkOptions, "trainer": TrainerOptions} if kind is Recipe else {}
-    return {option.name: inner.get(option.name) for option in dataclasses.fields(kind)}
-
-
-def _from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
-    inner = _fields(kind)
-    known = {name: value if (k := inner[name]) is None else _from_dict(k, value) for name, value in values.items()}
-    return kind(**known)
