@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import math
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -128,6 +130,30 @@ def check_installed(function: str, package: str, extra: str) -> None:
                 f'pip install "slayerloss[{extra}]"',
             )
         )
+
+
+def check_folder_to_write(function: str, path: str | os.PathLike[str]) -> None:
+    """Raise ArgumentError unless the folder `path` can be made where it is missing, and files be written into it."""
+    place = Path(path).absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        problem, got = f"'{path}' cannot be a folder", f"the file '{place}'"
+        raise ArgumentError(message(function, problem, "folders, or nothing yet, all along the path", got))
+    if not os.access(place, os.W_OK | os.X_OK):
+        way_out = "Choose another folder, or change its permissions"
+        raise ArgumentError(message(function, f"'{path}' cannot be written to", "permission to", "none", way_out))
+
+
+def check_file_to_write(function: str, path: str | os.PathLike[str]) -> None:
+    """Raise ArgumentError unless the file `path` can be made or replaced: its folder is there and it is none itself."""
+    folder = Path(path).absolute().parent
+    if not folder.exists():
+        problem, way_out = f"'{path}' cannot be written", f"Make it first: mkdir -p {Path(path).parent}"
+        raise ArgumentError(message(function, problem, f"the folder '{Path(path).parent}'", "no such folder", way_out))
+    check_folder_to_write(function, Path(path).parent)
+    if Path(path).is_dir():
+        raise ArgumentError(message(function, f"'{path}' is a folder", "a file", "a folder", "Name a file in it"))
 
 
 def check_choice(function: str, argument: str, value: object, choices: Collection[str]) -> None:

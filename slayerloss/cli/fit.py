@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from slayerloss._check import ArgumentError, message
 from slayerloss.cli._parser import free_folder, print_files, print_results
@@ -17,9 +16,6 @@ _USAGE = "slayerloss fit --config RECIPE [--out DIR | --resume RUN] [--test] [--
 
 _DESCRIPTION = """Train by a recipe, or go on with a training. Every value of the recipe can be overridden, for instance
 --trainer.max_epochs 3, --data.root ../nmnist, --network.layers.1.out_neurons 64, --loss.true_rate=0.3."""
-
-_FREE = ("data.root", "data.workers", "trainer")
-"""What may differ when a training goes on."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,9 +33,8 @@ def main(arguments: Sequence[str]) -> int:
             raise ArgumentError(message("command line", "--out does not go with --resume", "one of them", "both"))
         from slayerloss.train import Run
 
-        old = Run.open(resume).recipe
-        recipe, _ = parse_recipe(parser, ["--config", f"{resume}/recipe.yaml", *arguments])
-        _check_same(old, recipe, resume)
+        run = Run.open(resume)
+        recipe, _ = parse_recipe(parser, ["--config", str(run.folder / "recipe.yaml"), *arguments])
     elif not configs:
         way_out = "--config digits trains on the embedded digits"
         raise ArgumentError(message("command line", "--config is missing", "a recipe", "none", way_out))
@@ -70,20 +65,3 @@ def _name(config: Path) -> str:
     if config.parent.parent.name != "datasets":
         return config.stem
     return config.parent.name + ("" if config.stem == "recipe" else f"-{config.stem}")
-
-
-def _check_same(old: Recipe, new: Recipe, run: str) -> None:
-    """Refuse to go on with other values than the run was begun with."""
-    before, now = (_flat(dataclasses.asdict(recipe)) for recipe in (old, new))
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key) and not key.startswith(_FREE):
-            problem = f"--{key} is not what '{run}' was begun with"
-            raise ArgumentError(message("fit", problem, str(before.get(key)), now.get(key), "Begin a new run for that"))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one with keys such as data.root."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat.update(_flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
-    return flat

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import Subset
 
 from slayerloss import classifier, data, loss
-from slayerloss._check import ArgumentError, SlayerError, check_choice, message
+from slayerloss._check import ArgumentError, check_choice, message
+from slayerloss.train.create import by_name, create
 from slayerloss.train.data import EventData, Samples
 from slayerloss.train.learner import Learner
 from slayerloss.train.network import Network, build_network, output_size
@@ -93,40 +94,6 @@ def _test(options: DataOptions) -> Samples:
     return Subset(dataset, _limited(dataset.labels, options).tolist())
 
 
-def by_name(place: str, module: Any, known: Sequence[str], options: Mapping[str, Any]) -> Any:
-    """Create what `options["type"]` names, with the other options as arguments.
-
-    Args:
-        place: in the recipe, for errors.
-        module: where the classes are.
-        known: their names.
-        options: type and arguments.
-
-    Raises:
-        ArgumentError: the type or an argument is unknown, or an argument is missing or out of range.
-
-    Example:
-        >>> by_name("loss", loss, ["SpikeTime"], {"type": "SpikeTime", "time_constant": 2.0})
-        SpikeTime()
-    """
-    check_choice("recipe", f"{place}.type", options.get("type"), known)
-    arguments = {name: value for name, value in options.items() if name != "type"}
-    return create(f"{place} ({options['type']})", getattr(module, options["type"]), arguments)
-
-
-def create(place: str, function: Any, options: Mapping[str, Any], *given: Any) -> Any:
-    """Call `function` with what is given and with options, which are checked by their names."""
-    known = list(inspect.signature(function).parameters)[len(given) :]
-    for name in options:
-        check_choice("recipe", f"{place}: argument {name!r}", name, known)
-    try:
-        return function(*given, **options)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, SlayerError):
-            raise
-        raise ArgumentError(message("recipe", f"{place}: {error}", "arguments that fit", dict(options))) from None
-
-
 def build_learner(recipe: Recipe, dataset: Samples) -> Learner:
     """The network of a recipe with its loss, decision and optimiser.
 
@@ -169,7 +136,8 @@ def build(recipe: Recipe) -> Network:
 
 
 def _optimizer(options: Mapping[str, Any], parameters: Iterable[Any]) -> torch.optim.Optimizer:
-    known = sorted(name for name, value in vars(torch.optim).items() if isinstance(value, type) and name != "Optimizer")
+    unfit = ("Optimizer", "SparseAdam")  # the base class; one that takes no dense gradients
+    known = sorted(name for name, value in vars(torch.optim).items() if isinstance(value, type) and name not in unfit)
     check_choice("recipe", "optimizer.type", options.get("type"), known)
     arguments = {name: value for name, value in options.items() if name != "type"}
     optimizer: torch.optim.Optimizer = create("optimizer", getattr(torch.optim, options["type"]), arguments, parameters)

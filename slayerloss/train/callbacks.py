@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
@@ -36,10 +34,13 @@ class Checkpoints(Callback):
         folder: where `best.ckpt` and `last.ckpt` are written, each complete or not at all.
         monitor: the metric that says which is better: higher is, if it is an accuracy.
         patience: stop after so many values without a better one; None never.
+        recipe: what each checkpoint says that it was trained by.
     """
 
-    def __init__(self, folder: Path, monitor: str, patience: int | None = None) -> None:
-        self.folder, self.monitor, self.patience = folder, monitor, patience
+    def __init__(
+        self, folder: Path, monitor: str, patience: int | None = None, recipe: dict[str, Any] | None = None
+    ) -> None:
+        self.folder, self.monitor, self.patience, self.recipe = folder, monitor, patience, recipe
         self.sign = 1.0 if monitor.endswith("accuracy") else -1.0
         self.best = -math.inf
         self.waited = 0
@@ -65,6 +66,12 @@ class Checkpoints(Callback):
         trainer.save_checkpoint(self.folder / LAST)
         self._stop(trainer)
 
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.recipe is not None:
+            checkpoint["recipe"] = self.recipe
+
     def _stop(self, trainer: pl.Trainer) -> None:
         if self.patience is not None and self.waited >= self.patience:
             trainer.should_stop = True
@@ -74,14 +81,6 @@ class Checkpoints(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.waited = state_dict["best"], state_dict["waited"]
-
-
-class CheckpointFiles(TorchCheckpointIO):
-    """Writes checkpoints beside their place and renames them: a killed run leaves the last complete one."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
 
 
 class MetricsFile(Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor
 
 from slayerloss import block, neuron
-from slayerloss._check import ArgumentError, SlayerError, check_choice, message
+from slayerloss._check import ArgumentError, DtypeError, SlayerError, check_choice, message
 from slayerloss.block import SpikingBlock
 from slayerloss.neuron import norm
+from slayerloss.train.create import check_arguments, create
 
 _INFERRED = ("in_neurons", "in_features")
+_OF_LAYERS = ("type", "name", "neuron")
 
 
 class Network(torch.nn.Sequential):
@@ -90,14 +93,22 @@ def build_network(
         kind = str(options.get("type"))
         place = f"network.layers.{i}"
         check_choice("network", f"{place}.type", kind, block.cuba.__all__)
-        name = str(options.get("name", _name(kind, built)))
-        if name in built:
-            raise ArgumentError(message("network", f"{place}.name is taken", "another name", repr(name)))
-        layer = _build(kind, options, neuron_params, x, place)
+        name = options.get("name", _name(kind, built))
+        _check_name(name, f"{place}.name", built)
+        layer = _build(kind, options, neuron_params, x, f"{place} ({kind})")
         built[name] = layer.eval()
         with torch.no_grad():
             x = _run(f"{name} ({place})", layer, x)
     return Network(built).train()
+
+
+def _check_name(name: Any, place: str, taken: Mapping[str, Any]) -> None:
+    """A layer's name is part of the names of its parameters, of metrics and of files."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name) or hasattr(Network({}), name):
+        rule = "letters, digits and _, a letter first, and no name that torch's modules use"
+        raise ArgumentError(message("recipe", f"{place} is no name", rule, repr(name)))
+    if name in taken:
+        raise ArgumentError(message("recipe", f"{place} is taken", "another name", repr(name)))
 
 
 def _name(kind: str, built: Mapping[str, torch.nn.Module]) -> str:
@@ -109,43 +120,38 @@ def _name(kind: str, built: Mapping[str, torch.nn.Module]) -> str:
 
 
 def _build(kind: str, options: Mapping[str, Any], neuron_params: Mapping[str, Any], x: Tensor, place: str) -> Any:
-    create = getattr(block.cuba, kind)
-    known = [name for name in inspect.signature(create).parameters if name != "pre_hook_fx"]
-    arguments = {name: _pair(value) for name, value in options.items() if name not in ("type", "name", "neuron")}
-    for name in arguments:
-        check_choice("network", f"{place} ({kind}): argument {name!r}", name, known)
+    block_type = getattr(block.cuba, kind)
+    known = inspect.signature(block_type).parameters
+    arguments = {name: _pair(value) for name, value in options.items() if name not in _OF_LAYERS}
+    written = [known[name] for name in known if name not in ("pre_hook_fx", "neuron_params")]
+    check_arguments(place, written, arguments)
     if "neuron_params" in known and (kind != "Input" or options.get("neuron")):
-        own = {**neuron_params, **options.get("neuron", {})}
-        arguments["neuron_params"] = _neuron_params(own, place)
+        arguments["neuron_params"] = _neuron_params(neuron_params, options.get("neuron", {}), place, block_type)
     sizes = (math.prod(x.shape[1:-1]), x.shape[1])
     for name, size in zip(_INFERRED, sizes, strict=True):
         if name in known:
             arguments.setdefault(name, size)
-    try:
-        return create(**arguments)
-    except TypeError as error:  # an argument is missing; which one, Python says well
-        raise ArgumentError(message("network", f"{place} ({kind}) {_plain(error)}", "all arguments", options)) from None
-    except SlayerError as error:
-        raise type(error)(f"{place}: {error}") from None
+    return create(place, block_type, arguments)
 
 
-def _neuron_params(params: Mapping[str, Any], place: str) -> dict[str, Any]:
-    result = {name: _pair(value) for name, value in params.items()}
-    if isinstance(result.get("dropout"), (int, float)):
-        result["dropout"] = neuron.Dropout(result["dropout"])
+def _neuron_params(params: Mapping[str, Any], own: Any, place: str, block_type: Any) -> dict[str, Any]:
+    """The arguments of a layer's neurons: those of all layers, and its own; dropout and norm become what they name."""
+    if not isinstance(own, Mapping):
+        raise DtypeError(message("recipe", f"{place}: neuron is no table", "key: value", repr(own)))
+    result = {name: _pair(value) for name, value in {**params, **own}.items()}
+    dropout = result.get("dropout")
+    if isinstance(dropout, (int, float)):
+        result["dropout"] = create(f"{place}: dropout", neuron.Dropout, {"p": dropout})
     if isinstance(result.get("norm"), str):
         names = [name for name, value in vars(norm).items() if isinstance(value, type) and name.endswith("Norm")]
-        check_choice("network", f"{place}: norm", result["norm"], names)
+        check_choice("recipe", f"{place}: norm", result["norm"], names)
         result["norm"] = getattr(norm, result["norm"])
+    check_arguments(f"{place}: neuron", list(inspect.signature(block_type.neuron_type).parameters.values()), result)
     return result
 
 
 def _pair(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _plain(error: TypeError) -> str:
-    return str(error).split("() ", 1)[-1]
 
 
 def output_size(network: torch.nn.Module, input_shape: Sequence[int]) -> int:

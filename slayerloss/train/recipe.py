@@ -6,11 +6,13 @@ Nothing here imports torch or lightning, so that the command line can say what i
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from slayerloss._check import ArgumentError, DtypeError, check_integer, check_range, message
 from slayerloss.io import replacing
 
 Options = dict[str, Any]
@@ -168,3 +170,92 @@ def write_recipe(recipe: Recipe, path: str | os.PathLike[str]) -> None:
     text = yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False, allow_unicode=True, width=120)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+_LOWEST = {
+    "seed": 0,
+    "patience": 1,
+    "data.batch_size": 1,
+    "data.eval_batch_size": 1,
+    "data.split_seed": 0,
+    "data.passes": 1,
+    "data.limit": 1,
+    "data.workers": 0,
+    "trainer.max_epochs": 1,
+    "trainer.max_steps": 1,
+    "trainer.devices": 1,
+    "trainer.num_nodes": 1,
+    "trainer.accumulate_grad_batches": 1,
+    "trainer.check_val_every_n_epoch": 1,
+}
+"""The smallest values of whole numbers; -1 stands for no end in two of them."""
+
+_TABLES = ("network.neuron", "loss", "optimizer", "schedule")
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """See that the numbers of a recipe lie in their ranges. What is given by name is checked where it is created.
+
+    Raises:
+        ArgumentError: one does not.
+        DtypeError: one is no number, or a part with arguments is no table.
+
+    Example:
+        >>> check_recipe(Recipe(seed=3))
+    """
+    for key, lowest in _LOWEST.items():
+        value = _at(recipe, key)
+        if value is not None and not (value == -1 and key.startswith("trainer.max_")):
+            check_integer("recipe", key, value, lowest)
+    check_range("recipe", "data.valid_fraction", recipe.data.valid_fraction, 0, 1)
+    if recipe.trainer.gradient_clip_val is not None:
+        way_out = "null leaves the gradient as it is"
+        check_range("recipe", "trainer.gradient_clip_val", recipe.trainer.gradient_clip_val, 0, way_out=way_out)
+    for key in _TABLES:
+        if not isinstance(_at(recipe, key), Mapping):
+            raise DtypeError(message("recipe", f"{key} is no table", "key: value", repr(_at(recipe, key))))
+    if recipe.trainer.max_epochs == recipe.trainer.max_steps == -1:
+        problem = "the training has no end"
+        raise ArgumentError(message("recipe", problem, "trainer.max_epochs or trainer.max_steps", "-1 in both"))
+
+
+def _at(recipe: Recipe, key: str) -> Any:
+    value: Any = recipe
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def plain(recipe: Recipe) -> Options:
+    """A recipe as dictionaries, lists, texts and numbers.
+
+    Raises:
+        DtypeError: it holds something else, such as an array.
+    """
+    try:
+        values: Options = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    except TypeError as error:
+        raise DtypeError(message("recipe", "a value is not plain", "texts, numbers, lists, tables", error)) from None
+    return values
+
+
+def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two plain recipes: its key, and both values, None where there is none.
+
+    Example:
+        >>> list(differences({"layers": [{"out_neurons": 3}]}, {"layers": [{"out_neurons": 4}]}))
+        [('layers.0.out_neurons', 3, 4)]
+    """
+    ours, theirs = _items(before), _items(now)
+    if ours is None or theirs is None:
+        if before != now:
+            yield key, before, now
+        return
+    for name in dict.fromkeys([*ours, *theirs]):
+        yield from differences(ours.get(name), theirs.get(name), f"{key}.{name}" if key else name)
+
+
+def _items(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, list):
+        return {str(i): item for i, item in enumerate(value)}
+    return value if isinstance(value, dict) else None

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import logging
 import os
 import platform
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +13,19 @@ import lightning
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import slayerloss
-from slayerloss._check import ArgumentError, FormatError, check_choice, message
+from slayerloss._check import FormatError, check_choice, message
 from slayerloss.io import replacing
-from slayerloss.train.average import Average
 from slayerloss.train.build import build, build_data, build_learner
-from slayerloss.train.callbacks import BEST, LAST, CheckpointFiles, Checkpoints, MetricsFile, Progress
+from slayerloss.train.callbacks import BEST, LAST
+from slayerloss.train.checkpoint import load_parameters, read_checkpoint
 from slayerloss.train.data import EventData
 from slayerloss.train.learner import Learner
 from slayerloss.train.network import Network
-from slayerloss.train.recipe import Recipe, read_recipe, write_recipe
+from slayerloss.train.recipe import Recipe, check_recipe, read_recipe, write_recipe
+from slayerloss.train.resume import check_network, check_new, check_same
+from slayerloss.train.trainer import monitored, quiet, testing, training
 
 RUN_FORMAT = 1
 
@@ -85,14 +81,16 @@ class Run:
         return path
 
     def network(self, which: str = "best") -> Network:
-        """The trained network, in eval mode, on the CPU."""
+        """The trained network, in eval mode, on the CPU.
+
+        Raises:
+            FormatError: the checkpoint is missing or damaged, or the recipe describes another network.
+        """
         path = self.checkpoint(which)
+        checkpoint = read_checkpoint(path)
+        check_network(checkpoint, path, self.recipe)
         network = build(self.recipe)
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        except (RuntimeError, EOFError, KeyError, ValueError) as error:  # what torch makes of a damaged file
-            raise FormatError(message("run", f"'{path}' cannot be read", "a checkpoint", _first_line(error))) from None
-        network.load_state_dict(_inner(saved, "network."))
+        load_parameters(network, checkpoint, path, "network.")
         return network.eval()
 
     def data(self) -> EventData:
@@ -109,8 +107,8 @@ class Run:
         data = self.data()
         learner = build_learner(self.recipe, data.train)
         learner.network.load_state_dict(self.network(which).state_dict())
-        with _quiet():
-            trainer = pl.Trainer(**_trainer_options(self.recipe, devices=1, strategy="auto"))
+        with quiet():
+            trainer = testing(self.recipe)
             trainer.test(learner, data, verbose=False)
         return self.write_test(trainer, learner, which)
 
@@ -135,36 +133,46 @@ def fit(recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False,
 
     Args:
         recipe: what to do.
-        folder: of the run; it is made if it is missing.
+        folder: of the run; it is made if it is missing. What another training left there before its first epoch was
+            complete is replaced.
         resume: go on from the last complete checkpoint in the folder. The parameters at the end are those of a training
-            that was never interrupted.
+            that was never interrupted. What the recipe says must be what the run was begun with, but for `data.root`,
+            `data.workers`, how the trainer runs (`accelerator`, `devices`, `num_nodes`, `strategy`, `deterministic`,
+            `enable_progress_bar`) and, with a constant learning rate, its end (`max_epochs`, `max_steps`).
         test: measure the best checkpoint on the test recordings at the end.
 
     Returns:
         The run.
 
     Raises:
-        ArgumentError: the folder holds a run already; or the recipe does not fit itself or the data.
-        FormatError: the recordings cannot be read; the folder cannot be resumed.
-        DivergedError: a gradient is not finite.
+        ArgumentError: the folder holds a run already or cannot be written to; the recipe does not fit itself, the data,
+            or the run that is resumed.
+        FormatError: the recordings cannot be read; the folder cannot be resumed, or its checkpoint is damaged.
+        DivergedError: the loss, a gradient or a parameter is not finite.
         OSError: the folder cannot be written to.
     """
+    check_recipe(recipe)
     run = Run(Path(folder), recipe)
-    if first_process():
-        _check_folder(run.folder, resume)
+    last = run.folder / "checkpoints" / LAST
+    old = Run.open(run.folder).recipe if resume else None
+    if first_process() and old is None:
+        check_new(run.folder)
     data = build_data(recipe.data, recipe.seed)
     learner = build_learner(recipe, data.train)
-    monitor = _monitor(recipe, data.valid is not None)
-    with _quiet():
-        trainer = _trainer(run, monitor)
+    monitor = monitored(recipe, data.valid is not None)
+    if first_process() and old is not None:
+        check_same(run.folder, old, recipe, learner)
+    with quiet():
+        trainer = training(recipe, run.folder, monitor)
         if first_process():
-            _begin(run)
-        last = run.folder / "checkpoints" / LAST
+            _begin(run, last)
         try:
             trainer.fit(learner, data, ckpt_path=last if resume and last.is_file() else None)
         except SystemExit:  # what lightning makes of an interrupt
             raise KeyboardInterrupt from None
         if test:
+            if first_process():
+                run.checkpoint("best")  # says so if there is none
             best = trainer.strategy.broadcast(str(last.with_name(BEST)))
             trainer.test(learner, data, ckpt_path=best, verbose=False)
             run.write_test(trainer, learner, "best")
@@ -177,42 +185,10 @@ def first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
-def _monitor(recipe: Recipe, validates: bool) -> str:
-    stages = ("valid", "train") if validates else ("train",)
-    metrics = ("loss",) if recipe.decision is None else ("accuracy", "loss")
-    known = [f"{stage}_{metric}" for stage in stages for metric in metrics]
-    if recipe.monitor is not None:
-        check_choice("recipe", "monitor", recipe.monitor, known)
-    return recipe.monitor or known[0]
-
-
-def _trainer(run: Run, monitor: str) -> pl.Trainer:
-    """The Trainer of a recipe, with all that is to happen beside the training."""
-    checkpoints = Checkpoints(run.folder / "checkpoints", monitor, run.recipe.patience)
-    callbacks: list[pl.Callback] = [MetricsFile(run.folder / "metrics.csv"), checkpoints]
-    if run.recipe.average is not None:
-        callbacks.insert(0, Average(run.recipe.average))
-    if run.recipe.trainer.enable_progress_bar:
-        callbacks.append(Progress(checkpoints))
-    options = _trainer_options(run.recipe, logger=_tensorboard(run.folder))
-    try:
-        return pl.Trainer(**options, callbacks=callbacks, plugins=[CheckpointFiles()])
-    except (MisconfigurationException, ValueError) as error:
-        got = str(error).rstrip(".! ")
-        raise ArgumentError(message("recipe", "trainer does not fit", "what lightning takes", got)) from None
-
-
-def _check_folder(folder: Path, resume: bool) -> None:
-    """See that a run can begin, or go on, in a folder."""
-    if resume:
-        Run.open(folder)
-    elif (folder / "recipe.yaml").exists():
-        way_out = f"Use --resume {folder} to go on with it, or another --out"
-        raise ArgumentError(message("fit", f"'{folder}' holds a run", "a new folder", "a run", way_out))
-
-
-def _begin(run: Run) -> None:
+def _begin(run: Run, last: Path) -> None:
     """Make the folder of a run; the recipe comes last and says that there is one."""
+    if (run.folder / "recipe.yaml").exists() and not last.is_file() and run.recipe.trainer.enable_progress_bar:
+        print(f"no epoch of the training in '{run.folder}' is complete: it begins anew")
     (run.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     _write_json(run.folder / "versions.json", _versions())
     write_recipe(run.recipe, run.folder / "recipe.yaml")
@@ -232,61 +208,3 @@ def _versions() -> dict[str, Any]:
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _trainer_options(recipe: Recipe, **changes: Any) -> dict[str, Any]:
-    ours = {
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-        "use_distributed_sampler": False,
-        "num_sanity_val_steps": 0,
-        "log_every_n_steps": 1,
-        "logger": False,
-    }
-    return {**vars(recipe.trainer), "deterministic": recipe.trainer.deterministic or None, **ours, **changes}
-
-
-def _tensorboard(folder: Path) -> Any:
-    """Its logger, where tensorboard is installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return False
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    return TensorBoardLogger(folder, name="", version="tensorboard")
-
-
-_MEANT = (
-    ".*does not have many workers.*",
-    ".*Total length of `list`.*",
-    ".*litlogger.*",
-    ".*LeafSpec.*",
-    ".*isinstance\\(treespec.*",
-)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what lightning says of itself and of things that are meant as they are."""
-    logger = logging.getLogger("lightning.pytorch")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        for text in _MEANT:
-            warnings.filterwarnings("ignore", text)
-        try:
-            yield
-        finally:
-            logger.setLevel(before)
-
-
-def _inner(state: Any, prefix: str) -> Any:
-    """The part of a state dict under a prefix, with the versions of its modules."""
-    inner = type(state)((name.removeprefix(prefix), value) for name, value in state.items() if name.startswith(prefix))
-    versions = getattr(state, "_metadata", {})
-    inner._metadata = {name.removeprefix(prefix): v for name, v in versions.items() if f"{name}.".startswith(prefix)}
-    return inner
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -95,9 +95,10 @@ def test_a_file_that_does_something_else_is_found_out(
 
 def test_fit_goes_on_with_a_run(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     shutil.copytree(run_folder, tmp_path / "run")
-    assert cli.main(["fit", "--resume", str(tmp_path / "run"), "--trainer.max_epochs", "3"]) == 0
-    assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 4
-    assert "--seed is not what" in refused(capsys, "fit", "--resume", tmp_path / "run", "--seed", 3)
+    assert cli.main(["fit", "--resume", str(tmp_path / "run"), "--data.workers", "1"]) == 0
+    assert (tmp_path / "run" / "metrics.csv").read_text().count("\n") == 3
+    assert train.read_recipe(tmp_path / "run" / "recipe.yaml").data.workers == 1
+    assert "seed is not what" in refused(capsys, "fit", "--resume", tmp_path / "run", "--seed", 3)
 
 
 def test_single_values_of_lists_can_be_overridden(recipe_file: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_damaged_or_missing_checkpoint_is_named(
     shutil.copytree(run_folder, tmp_path / "run")
     best = tmp_path / "run" / "checkpoints" / "best.ckpt"
     best.write_bytes(best.read_bytes()[:1000])
-    assert "best.ckpt' cannot be read" in refused(capsys, "test", tmp_path / "run")
+    assert "best.ckpt' is damaged" in refused(capsys, "test", tmp_path / "run")
     best.unlink()
     assert "has no best checkpoint" in refused(capsys, "test", tmp_path / "run")
 

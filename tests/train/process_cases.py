@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch.utils.data import Dataset
 
 from slayerloss import block, classifier, loss, train
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
+from slayerloss.train.trainer import quiet
 
 CASES = ("sum", "mean", "window", "regression")
 STEPS = (1, 5)
@@ -79,13 +79,13 @@ def train_case(case: str, steps: int, devices: int) -> dict[str, Any]:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(learner, data)
+    with quiet():
+        trainer.fit(learner, data)
     metrics = {name: value.clone() for name, value in trainer.callback_metrics.items()}
     return {"state": {name: value.clone() for name, value in learner.network.state_dict().items()}, "metrics": metrics}
 
 
 if __name__ == "__main__":
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     results = {(case, steps): train_case(case, steps, devices=2) for case in CASES for steps in STEPS}
     if torch.distributed.get_rank() == 0:

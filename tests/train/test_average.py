@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -10,8 +11,8 @@ import torch
 from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
 
 from slayerloss import ArgumentError, train
-from slayerloss.train import run as runs
 from slayerloss.train.average import Average
+from slayerloss.train.trainer import quiet
 
 
 @pytest.fixture(scope="module")
@@ -22,28 +23,37 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> train.Recipe:
 
 
 class Watch(pl.Callback):
-    """Computes the average again, from the parameters after each step."""
+    """Keeps the parameters as they are before the first step and after each."""
 
     def __init__(self) -> None:
         self.history: list[dict[str, torch.Tensor]] = []
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.keep(module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        self.keep(module)
+
+    def keep(self, module: pl.LightningModule) -> None:
         self.history.append({name: p.detach().double().clone() for name, p in module.named_parameters()})
 
-    on_train_batch_end = lambda self, trainer, module, *_: self.on_train_start(trainer, module)  # noqa: E731
 
-
-def test_the_checkpoint_holds_the_average(recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch, make = Watch(), runs._trainer
-
-    def with_watch(*arguments: object) -> pl.Trainer:
-        trainer = make(*arguments)
-        trainer.callbacks.append(watch)
-        return trainer
-
-    monkeypatch.setattr(runs, "_trainer", with_watch)
-    run = train.fit(recipe, tmp_path / "run")
-    state = torch.load(run.checkpoint("last"), weights_only=True)["state_dict"]
+def test_the_checkpoint_holds_the_average(recipe: train.Recipe, tmp_path: Path) -> None:
+    watch, data = Watch(), train.build_data(recipe.data)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=2,
+        callbacks=[Average(0.8), watch],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with quiet():
+        trainer.fit(train.build_learner(recipe, data.train), data)
+    trainer.save_checkpoint(tmp_path / "average.ckpt")
+    state = torch.load(tmp_path / "average.ckpt", weights_only=True)["state_dict"]
+    assert len(watch.history) == 1 + 2 * len(data.train_dataloader())
     for name in watch.history[0]:
         mean = watch.history[0][name]
         for step in watch.history[1:]:
@@ -52,16 +62,16 @@ def test_the_checkpoint_holds_the_average(recipe, tmp_path: Path, monkeypatch: p
         assert not torch.equal(state[name].double(), watch.history[-1][name]), "this is the parameter itself"
 
 
-def test_a_resumed_average_is_the_same(recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = torch.load(train.fit(recipe, tmp_path / "whole").checkpoint("last"), weights_only=True)
-    with monkeypatch.context() as patched:  # ends after the first epoch, then goes on
-        patched.setattr(runs.Checkpoints, "_stop", lambda self, trainer: setattr(trainer, "should_stop", True))
-        train.fit(recipe, tmp_path / "parts")
-    resumed = torch.load(train.fit(recipe, tmp_path / "parts", resume=True).checkpoint("last"), weights_only=True)
+def test_a_resumed_average_is_the_same(recipe: train.Recipe, tmp_path: Path) -> None:
+    whole = dataclasses.replace(recipe, schedule={"type": "constant"})
+    part = dataclasses.replace(whole, trainer=dataclasses.replace(whole.trainer, max_epochs=1))
+    expected = torch.load(train.fit(whole, tmp_path / "whole").checkpoint("last"), weights_only=True)
+    train.fit(part, tmp_path / "parts")
+    resumed = torch.load(train.fit(whole, tmp_path / "parts", resume=True).checkpoint("last"), weights_only=True)
     assert resumed["epoch"] == expected["epoch"] > 0
-    for part in ("state_dict", "trained"):
-        assert resumed[part].keys() == expected[part].keys()
-        assert all(torch.equal(resumed[part][name], value) for name, value in expected[part].items())
+    for key in ("state_dict", "trained"):
+        assert resumed[key].keys() == expected[key].keys()
+        assert all(torch.equal(resumed[key][name], value) for name, value in expected[key].items())
 
 
 def test_a_decay_of_one_never_moves() -> None:

@@ -15,7 +15,7 @@ import torch
 from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
 
 from slayerloss import FormatError, train
-from slayerloss.train.callbacks import CheckpointFiles
+from slayerloss.train.checkpoint import CheckpointFiles
 
 FIT = [sys.executable, "-m", "slayerloss.cli", "fit"]
 

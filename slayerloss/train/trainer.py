@@ -1,0 +1,109 @@
+"""The lightning Trainer of a recipe: its options, callbacks and logger, and silence where nothing is amiss."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from slayerloss._check import ArgumentError, check_choice, message
+from slayerloss.train.average import Average
+from slayerloss.train.callbacks import Checkpoints, MetricsFile, Progress
+from slayerloss.train.checkpoint import CheckpointFiles
+from slayerloss.train.recipe import Recipe, plain
+
+_OURS = {
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+    "use_distributed_sampler": False,
+    "num_sanity_val_steps": 0,
+    "log_every_n_steps": 1,
+    "logger": False,
+}
+"""What the callbacks do instead, and the data module."""
+
+
+def monitored(recipe: Recipe, validates: bool) -> str:
+    """The metric that chooses the best checkpoint.
+
+    Raises:
+        ArgumentError: the recipe names one that is not measured, or not before the training ends.
+    """
+    stages = ("valid", "train") if validates else ("train",)
+    metrics = ("loss",) if recipe.decision is None else ("accuracy", "loss")
+    known = [f"{stage}_{metric}" for stage in stages for metric in metrics]
+    if recipe.monitor is not None:
+        check_choice("recipe", "monitor", recipe.monitor, known)
+    chosen = recipe.monitor or known[0]
+    period, epochs = recipe.trainer.check_val_every_n_epoch, recipe.trainer.max_epochs
+    if chosen.startswith("valid_") and -1 < epochs < period:
+        problem, way_out = f"{chosen} is never measured", "Lower trainer.check_val_every_n_epoch"
+        raise ArgumentError(message("recipe", problem, f"a validation within {epochs} epochs", period, way_out))
+    return chosen
+
+
+def training(recipe: Recipe, folder: Path, monitor: str) -> pl.Trainer:
+    """The Trainer that trains by a recipe into the folder of a run, with all that is to happen beside the training."""
+    checkpoints = Checkpoints(folder / "checkpoints", monitor, recipe.patience, plain(recipe))
+    callbacks: list[pl.Callback] = [MetricsFile(folder / "metrics.csv"), checkpoints]
+    if recipe.average is not None:
+        callbacks.insert(0, Average(recipe.average))
+    if recipe.trainer.enable_progress_bar:
+        callbacks.append(Progress(checkpoints))
+    options = {"logger": _tensorboard(folder), "callbacks": callbacks, "plugins": [CheckpointFiles()]}
+    return _trainer(recipe, **options)
+
+
+def testing(recipe: Recipe) -> pl.Trainer:
+    """The Trainer that measures a network, in one process."""
+    return _trainer(recipe, devices=1, num_nodes=1, strategy="auto")
+
+
+def _trainer(recipe: Recipe, **changes: Any) -> pl.Trainer:
+    deterministic = {"deterministic": recipe.trainer.deterministic or None}
+    try:
+        return pl.Trainer(**{**vars(recipe.trainer), **deterministic, **_OURS, **changes})
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        got = str(error).rstrip(".! ")
+        raise ArgumentError(message("recipe", "trainer does not fit", "what lightning takes", got)) from None
+
+
+def _tensorboard(folder: Path) -> Any:
+    """Its logger, where tensorboard is installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return False
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(folder, name="", version="tensorboard")
+
+
+_MEANT = (
+    ".*does not have many workers.*",
+    ".*Total length of `list`.*",
+    ".*litlogger.*",
+    ".*LeafSpec.*",
+    ".*isinstance\\(treespec.*",
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what lightning says of itself and of things that are meant as they are."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        for text in _MEANT:
+            warnings.filterwarnings("ignore", text)
+        try:
+            yield
+        finally:
+            logger.setLevel(before)

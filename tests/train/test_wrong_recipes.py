@@ -1,0 +1,135 @@
+"""Whatever is wrong in a recipe is said with its place, before anything is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
+
+from slayerloss import ArgumentError, DtypeError, SlayerError, train
+
+NEURON = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03}
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings")
+    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
+
+
+def refusal(layer: dict[str, Any]) -> str:
+    layers = [{"type": "Flatten"}, layer] if layer.get("type") == "Dense" else [layer]
+    with pytest.raises(SlayerError) as refused:
+        train.build_network(layers, NEURON, (2, 8, 8))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ({"out_neurons": "foo"}, "(Dense): out_neurons has the wrong type; expected int, got 'foo'."),
+        ({"out_neurons": 3.5}, "(Dense): out_neurons has the wrong type; expected int, got 3.5."),
+        ({"out_neurons": True}, "(Dense): out_neurons has the wrong type; expected int, got True."),
+        ({"out_neurons": [1, 2]}, "out_neurons has the wrong type"),
+        ({"out_neurons": -3}, "number of neurons is out of range"),
+        ({"type": "Conv", "out_features": 2}, "missing a required argument: 'kernel_size'"),
+        ({"weight_norm": "foo"}, "weight_norm has the wrong type; expected bool, got 'foo'."),
+        ({"delay": 1}, "delay has the wrong type; expected bool, got 1."),
+        ({"delay_shift": "foo"}, "delay_shift is unknown"),
+        ({"weight_scale": None}, "weight_scale has the wrong type; expected float, got None."),
+        ({"mask": "foo"}, "mask has the wrong type; expected Tensor | None, got 'foo'."),
+        ({"in_neurons": "foo"}, "in_neurons has the wrong type; expected int | tuple[int, ...], got 'foo'."),
+        ({"neuron": 3}, "neuron is no table; expected key: value, got 3."),
+        ({"neuron": None}, "neuron is no table; expected key: value, got None."),
+        ({"neuron": {"threshold": "foo"}}, "neuron: threshold has the wrong type; expected float, got 'foo'."),
+        ({"neuron": {"treshold": 1}}, "Did you mean 'threshold'"),
+        ({"neuron": {"current_decay": "foo"}}, "current_decay is not a number"),
+        ({"neuron": {"requires_grad": "foo"}}, "neuron: requires_grad has the wrong type; expected bool, got 'foo'."),
+        ({"neuron": {"shared_param": 1}}, "neuron: shared_param has the wrong type; expected bool, got 1."),
+        ({"neuron": {"dropout": 3}}, "dropout"),
+        ({"neuron": {"dropout": "foo"}}, "dropout is no module"),
+        ({"neuron": {"norm": "foo"}}, "norm is unknown; expected one of 'MeanOnlyBatchNorm'"),
+        ({"neuron": {"norm": 3}}, "norm is no class"),
+        (
+            {"type": "Conv", "out_features": 2, "kernel_size": "foo"},
+            "(Conv): kernel_size has the wrong type; expected int | ",
+        ),
+        ({"type": "Conv", "out_features": 2, "kernel_size": [1, 2, 3]}, "kernel_size is not a pair"),
+        ({"type": "Conv", "out_features": 2, "kernel_size": 3, "stride": 0}, "stride is out of range"),
+        ({"type": "Pool", "kernel_size": [1, "foo"]}, "kernel_size has the wrong type"),
+        ({"type": "Input", "weight": "foo"}, "weight has the wrong type; expected float | None, got 'foo'."),
+        ({"type": "Average", "num_outputs": "foo"}, "num_outputs has the wrong type"),
+        ({"type": "Flatten", "foo": 3}, "argument 'foo' is unknown"),
+    ],
+)
+def test_a_wrong_argument_of_a_layer_is_named(layer: dict[str, Any], said: str) -> None:
+    dense = "type" not in layer
+    text = refusal({"type": "Dense", "out_neurons": 3, **layer} if dense else layer)
+    assert said in text
+    assert f"network.layers.{int(dense)}" in text
+    assert text.count("expected") == 1  # one message, not one inside of another
+
+
+@pytest.mark.parametrize("name", ["a.b", "", 3, ["a"], "outputs", "forward", "training"])
+def test_a_name_that_cannot_be_one_is_refused(name: object) -> None:
+    assert "name is no name" in refusal({"type": "Dense", "out_neurons": 3, "name": name})
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--seed=-1",
+        "--patience=0",
+        "--data.batch_size=0",
+        "--data.eval_batch_size=-1",
+        "--data.split_seed=-1",
+        "--data.valid_fraction=2",
+        "--data.passes=0",
+        "--data.limit=0",
+        "--data.workers=-1",
+        "--trainer.max_epochs=0",
+        "--trainer.max_epochs=-2",
+        "--trainer.max_steps=0",
+        "--trainer.devices=0",
+        "--trainer.num_nodes=0",
+        "--trainer.gradient_clip_val=-1",
+        "--trainer.accumulate_grad_batches=0",
+        "--trainer.check_val_every_n_epoch=0",
+    ],
+)
+def test_a_number_out_of_its_range_is_named(recipe_file: Path, tmp_path: Path, option: str) -> None:
+    key = option[2:].partition("=")[0]
+    with pytest.raises(ArgumentError, match=f"^recipe: {key} is out of range"):
+        train.fit(train.read_recipe(recipe_file, [option]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--loss=null", "loss is no table"),
+        ("--schedule=null", "schedule is no table"),
+        ("--loss.true_rate=foo", r"loss \(SpikeRate\): true_rate has the wrong type"),
+        ("--loss.reduction=foo", r"loss \(SpikeRate\): .*reduction is unknown"),
+        ("--optimizer.lr=foo", "optimizer: .*lr|'foo'"),
+        ("--optimizer.type=SparseAdam", "optimizer.type is unknown"),
+        ("--data.augment.0.max_pixels=foo", r"data.augment \(Shift\): max_pixels has the wrong type"),
+        ("--trainer.check_val_every_n_epoch=9", "valid_accuracy is never measured"),
+        ("--trainer.max_epochs=-1", "the training has no end"),
+        ("--trainer.precision=foo", "trainer does not fit"),
+        ("--trainer.accelerator=foo", "trainer does not fit"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_is_written(
+    recipe_file: Path, tmp_path: Path, option: str, said: str
+) -> None:
+    with pytest.raises(SlayerError, match=said):
+        train.fit(train.read_recipe(recipe_file, [option]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_wrong_types_are_errors_of_types() -> None:
+    with pytest.raises(DtypeError):
+        train.build_network([{"type": "Dense", "out_neurons": "foo"}], NEURON, (4,))
