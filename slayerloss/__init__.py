@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from slayerloss._check import (
     ArgumentError,
     BackendError,
+    DivergedError,
     DtypeError,
     FormatError,
+    MissingPackageError,
     ShapeError,
     SlayerError,
     debug_checks,
@@ -63,8 +65,10 @@ _SUBMODULES = (
 __all__ = [
     "ArgumentError",
     "BackendError",
+    "DivergedError",
     "DtypeError",
     "FormatError",
+    "MissingPackageError",
     "ShapeError",
     "SlayerError",
     "__version__",

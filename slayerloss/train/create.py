@@ -20,7 +20,7 @@ _SIMPLE: dict[str, tuple[type, ...]] = {
     "torch.Tensor": (Tensor,),
 }
 _TUPLES = ("tuple[int, ...]", "tuple[int, int]")
-"""Annotations by which a value from a recipe is checked; other ones leave that to what is created."""
+# Annotations by which a value from a recipe is checked; other ones leave that to what is created.
 
 
 def by_name(place: str, module: Any, known: Sequence[str], options: Mapping[str, Any]) -> Any:

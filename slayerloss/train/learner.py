@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from slayerloss._check import DivergedError, message
+from slayerloss._check import SlayerError
 from slayerloss._distributed import sum_over_processes, world_size
 from slayerloss.block import SpikingBlock, reset_state
 from slayerloss.functional import count
 from slayerloss.loss import SparsityEnforcer
+from slayerloss.train.finite import check_parameters, check_step
 from slayerloss.train.schedule import Schedule
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
@@ -38,7 +39,7 @@ class Learner(pl.LightningModule):
         seed: dropout is drawn from (seed, epoch, step, process), so that a training that goes on later is the same.
 
     Raises:
-        DivergedError: (in training) a gradient is not finite; the layer is named.
+        DivergedError: (in training) the loss, a gradient or a parameter is not finite; the layer is named.
 
     Example:
         >>> from slayerloss import block, classifier, loss
@@ -74,6 +75,7 @@ class Learner(pl.LightningModule):
             self.accuracy.update({f"{stage}_": MulticlassAccuracy(average="micro", **options) for stage in stages})
             self.confusion = MulticlassConfusionMatrix(**options)
         self._sent: dict[str, Tensor] = {}
+        self._loss = torch.zeros(())
         self._hooks: list[Any] = []
 
     def setup(self, stage: str) -> None:
@@ -107,6 +109,7 @@ class Learner(pl.LightningModule):
         if self.sparsity is not None:
             loss = loss + self._penalty(batch)
         self._sent.clear()
+        self._loss = loss.detach()
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
@@ -121,7 +124,11 @@ class Learner(pl.LightningModule):
         """The loss of a batch; logs it, the accuracy and the events."""
         events, target, *rest = batch
         lengths = rest[0] if rest else None
-        spikes = self(events, lengths)
+        try:
+            spikes = self(events, lengths)
+        except SlayerError:
+            check_parameters(self.network)  # of a bad parameter the layers would say only that it is one
+            raise
         given = {} if lengths is None else {"lengths": lengths}
         loss: Tensor = self.loss(spikes, target, **given)
         size = _size(events)
@@ -163,8 +170,13 @@ class Learner(pl.LightningModule):
         return penalty
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self.trainer.precision != "16-mixed":  # whose scaler skips such steps by itself
-            check_gradients(self.network)
+        # The scaler of 16-mixed skips a step whose scaled gradient overflows, and scales less: until 1 all may be well.
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        check_step(self.network, self._loss, gradients=scaler is None or scaler.get_scale() <= 1)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.trainer.is_last_batch:  # no step follows that would look at what this one did
+            check_parameters(self.network)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(self.network.parameters())
@@ -186,16 +198,3 @@ def _size(events: Tensor) -> int:
 def _events(sent: Tensor, lengths: Tensor | None) -> Tensor:
     """The events of a layer, so that the average over the processes is that of the whole batch."""
     return count(sent.detach() != 0, lengths=lengths).sum() * world_size()
-
-
-def check_gradients(network: torch.nn.Module) -> None:
-    """Raise DivergedError if a gradient is not finite, and name the layer where that began: the last one."""
-    gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-    if not gradients or bool(torch.isfinite(torch.stack([g.sum() for g in gradients.values()])).all()):
-        return
-    bad = [name for name, gradient in gradients.items() if not bool(torch.isfinite(gradient).all())]
-    if bad:
-        layer, _, parameter = bad[-1].partition(".")
-        problem = f"the gradient of layer {layer} ({parameter}) is not finite"
-        got = f"{int((~torch.isfinite(gradients[bad[-1]])).sum())} NaN or infinite values"
-        raise DivergedError(message("fit", problem, "finite values", got, "Lower the learning rate or scale_grad"))

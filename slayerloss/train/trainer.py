@@ -91,6 +91,7 @@ _MEANT = (
     ".*litlogger.*",
     ".*LeafSpec.*",
     ".*isinstance\\(treespec.*",
+    ".*call of `lr_scheduler.step\\(\\)` before.*",  # the scaler of 16-mixed has skipped the first step
 )
 
 
