@@ -147,12 +147,13 @@ def check_folder_to_write(function: str, path: str | os.PathLike[str]) -> None:
 
 def check_file_to_write(function: str, path: str | os.PathLike[str]) -> None:
     """Raise ArgumentError unless the file `path` can be made or replaced: its folder is there and it is none itself."""
-    folder = Path(path).absolute().parent
-    if not folder.exists():
-        problem, way_out = f"'{path}' cannot be written", f"Make it first: mkdir -p {Path(path).parent}"
-        raise ArgumentError(message(function, problem, f"the folder '{Path(path).parent}'", "no such folder", way_out))
-    check_folder_to_write(function, Path(path).parent)
-    if Path(path).is_dir():
+    folder = Path(path).parent
+    if not folder.is_dir():
+        got = "a file" if folder.exists() else "no such folder"
+        way_out = "" if folder.exists() else f"Make it first: mkdir -p {folder}"
+        raise ArgumentError(message(function, f"'{path}' cannot be written", f"the folder '{folder}'", got, way_out))
+    check_folder_to_write(function, folder)
+    if Path(path).is_dir() or os.fspath(path).endswith(os.sep):
         raise ArgumentError(message(function, f"'{path}' is a folder", "a file", "a folder", "Name a file in it"))
 
 

@@ -65,3 +65,14 @@ def free_folder(name: str) -> Path:
         number += 1
         folder = Path("runs") / f"{name}-{number}"
     return folder
+
+
+def what_is_left(folder: Path) -> str:
+    """After an interrupt of a training: what of it is on the disk, and how to go on."""
+    from slayerloss.train.callbacks import LAST
+
+    if (folder / "checkpoints" / LAST).is_file():
+        return f"interrupted; slayerloss fit --resume {folder} goes on from the last complete epoch"
+    if folder.exists():
+        return f"interrupted before an epoch was complete: there is nothing to go on from in {folder}; begin it again"
+    return "interrupted before anything was written"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slayerloss._check import check_file_to_write
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     run = open_run(options)
     path = Path(options.output or run.folder / "network.net")
+    check_file_to_write("export", options.output or path)
     write(run, path, options.checkpoint)
     print_files(network=path)
     return report(check(run, path, options.checkpoint)) if options.check else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slayerloss._check import ArgumentError, message
-from slayerloss.cli._parser import free_folder, print_files, print_results
+from slayerloss.cli._parser import free_folder, print_files, print_results, what_is_left
 
 if TYPE_CHECKING:
     from slayerloss.train import Recipe
@@ -50,7 +50,7 @@ def _train(recipe: Recipe, out: Path, resume: bool, test: bool) -> int:
         run = train.fit(recipe, out, resume=resume, test=test)
     except KeyboardInterrupt:
         if first_process():
-            print(f"interrupted; slayerloss fit --resume {out} goes on from the last complete epoch")
+            print(what_is_left(out))
         return 130
     if first_process():
         if test:

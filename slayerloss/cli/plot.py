@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slayerloss._check import check_installed
+from slayerloss._check import check_folder_to_write, check_installed
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("-o", "--output", metavar="DIR", help="the folder (default: RUN/plots)")
     options = parser.parse_args(arguments)
     run = open_run(options)
-    print_files(page=draw(run, Path(options.output or run.folder / "plots"), options.checkpoint))
+    folder = Path(options.output or run.folder / "plots")
+    check_folder_to_write("plot", folder)
+    print_files(page=draw(run, folder, options.checkpoint))
     return 0
 
 
@@ -48,37 +50,46 @@ def _facts(run: Run) -> dict[str, Any]:
 def evaluate(run: Run, checkpoint: str = "best") -> Evaluation:
     """What a trained network does on its test recordings, as the figures need it."""
     from slayerloss import plot
+    from slayerloss.train.build import build_decision
 
     results = run.test(checkpoint)
-    network, loss = run.network(checkpoint), run.recipe.loss
+    network, loss, decision = run.network(checkpoint), run.recipe.loss, build_decision(run.recipe)
     filter_options = ("time_constant", "length", "filter_order", "normalize")
     return plot.Evaluation(
-        samples=list(_samples(network, run.data().test)),
+        samples=list(samples(network, run.data().test, decision)),
         confusion=results.get("confusion"),
         events={name.removeprefix("events_"): v for name, v in results.items() if name.startswith("events_")},
         weights={name: fields["weight"] for name, fields in _fields(network) if "weight" in fields},
         step_ms=run.recipe.data.step_ms,
+        window=getattr(decision, "time_window", None),
         spike_time={k: v for k, v in loss.items() if k in filter_options} if loss["type"] == "SpikeTime" else {},
     )
 
 
-def _samples(network: Network, dataset: Any) -> Iterator[Sample]:
-    """The first recording that is decided right, and the first ones that are not; or the first of a regression."""
+def samples(network: Network, dataset: Any, decision: Callable[..., Any] | None) -> Iterator[Sample]:
+    """The first recording that is decided right, and the first ones that are not; or the first of a regression.
+
+    Args:
+        network: what sends the spikes.
+        dataset: test recordings.
+        decision: spikes (N, C, T) -> classes (N,) or (N, T); None for a regression.
+    """
     from slayerloss import plot
-    from slayerloss.classifier import Rate
+    from slayerloss.block import SpikingBlock
 
     left = {True: _RIGHT, False: _WRONG}
+    layers = dict(network.named_children())
     for index in range(len(dataset)):
         events, label = dataset[index]
         *hidden, (_, output) = network.outputs(events[None]).items()
-        sent = {name: spikes[0] for name, spikes in hidden if name != "flatten"}
-        if not isinstance(label, int):
+        sent = {name: spikes[0] for name, spikes in hidden if isinstance(layers[name], SpikingBlock)}
+        if decision is None:
             yield plot.Sample(events, output[0], sent, target=label, name=str(index))
             return
-        prediction = int(Rate.predict(output))
+        prediction = int(decision(output).flatten().mode().values)  # of a decision at every step the most frequent
         if left[prediction == label]:
             left[prediction == label] -= 1
-            yield plot.Sample(events, output[0], sent, label, prediction, name=str(index))
+            yield plot.Sample(events, output[0], sent, int(label), prediction, name=str(index))
         if not any(left.values()):
             return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from slayerloss._check import check_file_to_write
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files, print_results
 
 
@@ -13,6 +14,7 @@ def main(arguments: Sequence[str]) -> int:
     add_run(parser)
     options = parser.parse_args(arguments)
     run = open_run(options)
+    check_file_to_write("test", run.folder / "test.json")
     print_results(run.test(options.checkpoint))
     print_files(results=run.folder / "test.json")
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slayerloss._check import FormatError
+from slayerloss._check import FormatError, message
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION
 from slayerloss.netx.validate import fail, validate
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike[str]) -> Description:
         >>> read("missing.net")
         Traceback (most recent call last):
         ...
-        slayerloss._check.FormatError: netx: missing.net: / cannot be opened; expected an HDF5 network file, got ...
+        slayerloss._check.FormatError: netx: there is no file 'missing.net'; expected an HDF5 network file, got ...
 
     Note:
         A wrong checksum is no reason to refuse here: `check` reports it, and `Network` refuses the file. Attributes are
@@ -56,9 +56,12 @@ def read(path: str | os.PathLike[str]) -> Description:
     except FormatError:
         raise
     except FileNotFoundError as error:
-        raise fail(source, "/", "cannot be opened", expected, "no such file") from error
+        raise FormatError(message("netx", f"there is no file '{source}'", expected, "no such file")) from error
+    except IsADirectoryError as error:
+        raise FormatError(message("netx", f"'{source}' is a folder", expected, "a folder")) from error
     except Exception as error:  # whatever h5py raises on a damaged file: it has no class of its own for that
-        raise fail(source, "/", "is not HDF5, or is damaged", expected, f"{type(error).__name__}: {error}") from error
+        problem, got = f"'{source}' is not HDF5, or is damaged", f"{type(error).__name__}: {error}"
+        raise FormatError(message("netx", problem, expected, got)) from error
 
 
 class _Reader:

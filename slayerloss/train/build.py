@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -108,23 +108,49 @@ def build_learner(recipe: Recipe, dataset: Samples) -> Learner:
     recipe.network.input_shape = list(events.shape[:-1])
     network = build(recipe)
     num_outputs = output_size(network, recipe.network.input_shape)
-    labels = getattr(dataset, "labels", None)
-    if recipe.decision is not None and labels is not None and int(labels.max()) >= num_outputs:
-        way_out = "Change out_neurons of the last layer"
-        rule = f"at least {int(labels.max()) + 1}, one for each class of the data"
-        raise ArgumentError(message("recipe", "network has too few outputs", rule, num_outputs, way_out))
+    if recipe.decision is not None:
+        check_classes(dataset, num_outputs, "training")
     optimizer = functools.partial(_optimizer, recipe.optimizer)
     optimizer(network.parameters())  # is refused here, before anything is written
     return Learner(
         network,
         by_name("loss", loss, _LOSSES, recipe.loss),
-        None if recipe.decision is None else by_name("decision", classifier, _DECISIONS, recipe.decision),
+        build_decision(recipe),
         num_classes=num_outputs,
         optimizer=optimizer,
         schedule=create("schedule", Schedule, recipe.schedule),
         sparsity=None if recipe.sparsity is None else create("sparsity", loss.SparsityEnforcer, recipe.sparsity),
         seed=recipe.seed,
     )
+
+
+def check_classes(dataset: Samples, num_outputs: int, which: str) -> None:
+    """See that a network has an output for each class of its recordings.
+
+    Args:
+        dataset: with `labels`, or a part of such a one; anything else is not looked at.
+        num_outputs: of the network.
+        which: of the recordings they are, for the message.
+
+    Raises:
+        ArgumentError: there are too few.
+    """
+    whole = dataset.dataset if isinstance(dataset, Subset) else dataset
+    labels = getattr(whole, "labels", None)
+    if labels is not None and isinstance(dataset, Subset):
+        labels = labels[list(dataset.indices)]
+    if labels is not None and int(labels.max()) >= num_outputs:
+        way_out = "Change out_neurons of the last layer, or use the recordings that the network was made for"
+        rule = f"at least {int(labels.max()) + 1}, one for each class of the {which} recordings"
+        raise ArgumentError(message("recipe", "network has too few outputs", rule, num_outputs, way_out))
+
+
+def build_decision(recipe: Recipe) -> Callable[..., torch.Tensor] | None:
+    """What makes of the output spikes (N, C, T) the classes (N,), or (N, T); None for a regression."""
+    if recipe.decision is None:
+        return None
+    decision: Callable[..., torch.Tensor] = by_name("decision", classifier, _DECISIONS, recipe.decision)
+    return decision
 
 
 def build(recipe: Recipe) -> Network:

@@ -130,7 +130,8 @@ class Progress(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            print(_summary(trainer, pl_module), flush=True)
+            print(_summary(trainer, pl_module))
+            print(f"* best {self.checkpoints.monitor} so far: {BEST} written", flush=True)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.began = time.monotonic()

@@ -67,6 +67,7 @@ class Learner(pl.LightningModule):
         self.schedule = schedule or Schedule()
         self.sparsity = sparsity
         self.seed = seed
+        self.num_classes = None if decision is None else num_classes
         self.accuracy = torch.nn.ModuleDict()
         self.confusion: MulticlassConfusionMatrix | None = None
         if decision is not None:

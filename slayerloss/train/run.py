@@ -17,7 +17,7 @@ import torch
 import slayerloss
 from slayerloss._check import FormatError, check_choice, message
 from slayerloss.io import replacing
-from slayerloss.train.build import build, build_data, build_learner
+from slayerloss.train.build import build, build_data, build_learner, check_classes
 from slayerloss.train.callbacks import BEST, LAST
 from slayerloss.train.checkpoint import load_parameters, read_checkpoint
 from slayerloss.train.data import EventData
@@ -106,6 +106,8 @@ class Run:
         """
         data = self.data()
         learner = build_learner(self.recipe, data.train)
+        if learner.num_classes is not None:
+            check_classes(data.test, learner.num_classes, "test")
         learner.network.load_state_dict(self.network(which).state_dict())
         with quiet():
             trainer = testing(self.recipe)
@@ -159,6 +161,8 @@ def fit(recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False,
         check_new(run.folder)
     data = build_data(recipe.data, recipe.seed)
     learner = build_learner(recipe, data.train)
+    if test and learner.num_classes is not None:
+        check_classes(data.test, learner.num_classes, "test")
     monitor = monitored(recipe, data.valid is not None)
     if first_process() and old is not None:
         check_same(run.folder, old, recipe, learner)
@@ -166,10 +170,7 @@ def fit(recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False,
         trainer = training(recipe, run.folder, monitor)
         if first_process():
             _begin(run, last)
-        try:
-            trainer.fit(learner, data, ckpt_path=last if resume and last.is_file() else None)
-        except SystemExit:  # what lightning makes of an interrupt
-            raise KeyboardInterrupt from None
+        trainer.fit(learner, data, ckpt_path=last if resume and last.is_file() else None)
         if test:
             if first_process():
                 run.checkpoint("best")  # says so if there is none

@@ -97,7 +97,7 @@ _MEANT = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what lightning says of itself and of things that are meant as they are."""
+    """Silence what lightning says of itself and of things that are meant as they are; an interrupt stays one."""
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -106,5 +106,7 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", text)
         try:
             yield
+        except SystemExit:  # what lightning makes of an interrupt
+            raise KeyboardInterrupt from None
         finally:
             logger.setLevel(before)

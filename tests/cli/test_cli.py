@@ -143,7 +143,35 @@ def test_single_values_of_lists_can_be_overridden(recipe_file: Path) -> None:
         (["test", "EMPTY"], "is no run"),
         (["export", "RUN", "-o", "/dev/null/network.net"], "/dev/null/network.net"),
         (["plot", "RUN", "--checkpoint=first"], "invalid choice: 'first'"),
+        (["fit", "--config", "RECIPE", "--out=RECIPE"], "recipe.yaml' cannot be a folder"),
+        (["fit", "--config", "RECIPE", "--out=RECIPE/run"], "recipe.yaml/run' cannot be a folder"),
+        (["fit", "--config", "RECIPE", "--seed=-1"], "seed is out of range"),
+        (["fit", "--config", "EMPTY"], "Is a directory"),
+        (["fit", "--config", "GARBAGE"], "is no text"),
+        (["fit", "--config", "BLANK"], "there are no layers"),
+        (["fit", "--config", "RECIPE", "--out"], "expected one argument"),
+        (["fit", "--config", "RECIPE", "--seed"], "--seed has no value"),
+        (["fit", "--config", "RECIPE", "--trainer=foo"], "trainer is no table"),
+        (["fit", "--resume", "GARBAGE"], "is no run"),
+        (["demo", "--out=RECIPE"], "recipe.yaml' cannot be a folder"),
+        (["plot", "RUN", "-o", "RECIPE"], "recipe.yaml' cannot be a folder"),
+        (["plot", "RUN", "-o", "RECIPE/plots"], "recipe.yaml/plots' cannot be a folder"),
+        (["plot", "GARBAGE"], "is no run"),
+        (["export", "RUN", "-o", "RECIPE/network.net"], "got a file"),
+        (["export", "RUN", "-o", "EMPTY"], "is a folder; expected a file"),
+        (["export", "RUN", "-o", "EMPTY/"], "is a folder; expected a file"),
+        (["export", "RUN", "-o", "nothing/network.net"], "Make it first: mkdir -p nothing"),
+        (["export"], "required: RUN"),
+        (["export", "nothing"], "'nothing' is no run"),
+        (["test", "RUN", "--root", "nothing"], "holds no recordings"),
+        (["test", "RUN", "RUN"], "unrecognized arguments"),
+        (["inspect"], "required: FILE"),
+        (["inspect", "none.net"], "there is no file 'none.net'"),
+        (["inspect", "EMPTY"], "is a folder"),
+        (["inspect", "BLANK"], "is not HDF5"),
+        (["inspect", "GARBAGE"], "is not HDF5"),
         (["inspect", "RECIPE"], "HDF5"),
+        (["data"], "required: action, DIR"),
         (["data", "chek", "EMPTY"], "invalid choice: 'chek'"),
         (["demo", "--quik"], "--quik"),
     ],
@@ -159,12 +187,15 @@ def test_wrong_calls_get_one_clear_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    places = {"RECIPE": recipe_file, "RUN": run_folder, "EMPTY": tmp_path / "empty"}
+    (tmp_path / "blank").touch()
+    (tmp_path / "garbage").write_bytes(bytes(range(255, 0, -1)) * 10)
+    spoilt = {name: tmp_path / name.lower() for name in ("EMPTY", "BLANK", "GARBAGE")}
+    places = {"RECIPE": recipe_file, "RUN": run_folder, **spoilt}
     for name, path in places.items():
         arguments = [argument.replace(name, str(path)) for argument in arguments]
     capsys.readouterr()
     assert said in refused(capsys, *arguments)
-    assert [path.name for path in tmp_path.iterdir()] == ["empty"]  # nothing half-written
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blank", "empty", "garbage"]  # nothing half-written
 
 
 def test_a_typo_in_a_recipe_is_named(tmp_path: Path, recipe_file: Path, capsys: pytest.CaptureFixture) -> None:
@@ -248,3 +279,106 @@ def test_the_demo_says_so_when_a_spike_differs(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(plot, "draw", lambda *arguments: tmp_path)
     monkeypatch.setattr(demo, "_QUICK", ("--trainer.max_epochs=1", "--data.limit=100"))
     assert cli.main(["demo", "--quick", "--out", str(tmp_path / "demo")]) == 1
+
+
+def test_an_interrupted_demo_says_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from slayerloss.cli import demo, plot
+
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "_QUICK", ("--trainer.max_epochs=2", "--data.limit=50"))
+    call, out = ["demo", "--quick", "--out", str(tmp_path / "demo")], tmp_path / "demo"
+    with monkeypatch.context() as patched:
+        patched.setattr(train.EventData, "train_dataloader", interrupt)
+        assert cli.main(call) == 130
+    assert f"interrupted before an epoch was complete: there is nothing to go on from in {out}" in last_line(capsys)
+    with monkeypatch.context() as patched:
+        patched.setattr(train.EventData, "test_dataloader", interrupt)
+        assert cli.main(call) == 130
+    assert f"interrupted; slayerloss fit --resume {out} goes on from the last complete epoch" in last_line(capsys)
+    shutil.rmtree(out)
+    monkeypatch.setattr(plot, "draw", interrupt)
+    assert cli.main(call) == 130
+    assert f"the training is complete: slayerloss plot {out} and slayerloss export {out}" in last_line(capsys)
+
+
+def last_line(capsys: pytest.CaptureFixture) -> str:
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", ["test", "plot", "export"])
+def test_a_folder_in_the_place_of_a_file_is_named(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture, command: str
+) -> None:
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    name = {"test": "test.json", "plot": "plots/report.html", "export": "network.net"}[command]
+    (run / name).unlink(missing_ok=True)
+    (run / name).mkdir(parents=True)
+    assert name in refused(capsys, command, run)
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_more_classes_than_the_network_has_are_refused(
+    run_folder: Path, recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data = shutil.copytree(recipe_file.parent / "data", tmp_path / "data")
+    shutil.copytree(data / "Test" / "2", data / "Test" / "3")
+    said = "network has too few outputs; expected at least 4, one for each class of the {} recordings, got 3"
+    for command in ("test", "plot"):
+        assert said.format("test") in refused(capsys, command, run_folder, "--root", data)
+    fit = ["fit", "--config", recipe_file, "--out", tmp_path / "run", "--data.root", data]
+    assert said.format("test") in refused(capsys, *fit, "--test")
+    assert said.format("test") in refused(capsys, *fit, "--test", "--data.limit=12")
+    shutil.copytree(data / "Train" / "2", data / "Train" / "3")
+    assert said.format("training") in refused(capsys, *fit)
+    assert said.format("training") in refused(capsys, "test", run_folder, "--root", data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_star_of_the_epochs_is_explained(recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    options = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=true"]
+    assert cli.main(["fit", "--config", str(recipe_file), "--out", str(tmp_path / "run"), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines.count("* best valid_accuracy so far: best.ckpt written") == 1
+    (epoch,) = [line for line in lines if line.startswith("epoch")]
+    assert epoch.endswith(" s *")
+
+
+@pytest.mark.parametrize(
+    ("decision", "window"), [("{type: Rate}", None), ("{type: MovingWindow, time_window: 4, start: seen}", 4)]
+)
+def test_plot_decides_as_the_recipe_says(recipe_file: Path, tmp_path: Path, decision: str, window: int | None) -> None:
+    from slayerloss.cli.plot import evaluate
+    from slayerloss.train.build import build_decision
+
+    layers = (
+        "[{type: Flatten, name: flat}, {type: Dense, out_neurons: 8, name: flatten}, {type: Dense, out_neurons: 3}]"
+    )
+    options = [f"--decision={decision}", "--trainer.max_epochs=1", f"--network.layers={layers}"]
+    run = train.fit(train.read_recipe(recipe_file, options), tmp_path / "run")
+    evaluation = evaluate(run)
+    assert evaluation.window == window
+    assert evaluation.samples
+    decide, network, recordings = build_decision(run.recipe), run.network(), run.data().test
+    for sample in evaluation.samples:
+        assert list(sample.hidden) == ["flatten"]  # the spiking layers, whatever their names
+        decided = decide(network(recordings[int(sample.name)][0][None])).flatten().tolist()
+        assert sample.prediction == max(set(decided), key=lambda c: (decided.count(c), -c))
+
+
+def test_plot_asks_the_decision_of_the_recipe() -> None:
+    import torch
+
+    from slayerloss import block
+    from slayerloss.cli.plot import samples
+
+    neuron = {"threshold": 1, "current_decay": 1, "voltage_decay": 0}
+    network = train.Network({"input": block.cuba.Input(neuron), "output": block.cuba.Input(neuron)})
+    recordings = [(torch.zeros(3, 5), label) for label in range(3)]
+    (drawn,) = [s for s in samples(network, recordings, lambda spikes: torch.tensor([2])) if s.prediction == s.label]
+    assert drawn.name == "2"  # the rate of silence would have chosen class 0
+    per_step = list(samples(network, recordings, lambda spikes: torch.tensor([[0, 1, 1, 2, 1]])))
+    assert {sample.prediction for sample in per_step} == {1}
