@@ -147,7 +147,7 @@ class EventData(pl.LightningDataModule):
 
     def _loader(self, dataset: Samples, order: Order, batch_size: int) -> DataLoader[Any]:
         rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return DataLoader(
+        return _Loader(
             dataset,
             batch_sampler=Batches(order, batch_size, rank, processes),
             collate_fn=_Collate(dataset, self.padded),
@@ -155,6 +155,17 @@ class EventData(pl.LightningDataModule):
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+class _Loader(DataLoader[Any]):
+    """Begins to read with the first batch that is asked for, not with `iter`.
+
+    Lightning calls `iter` before it has loaded a checkpoint and called `set_epoch`; workers that read ahead from there
+    would read the first batches of another epoch.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 class _Collate:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
 from slayerloss import FormatError, train
 from slayerloss.train.checkpoint import CheckpointFiles
 
+EPOCHS = 8
 FIT = [sys.executable, "-m", "slayerloss.cli", "fit"]
 
 
@@ -24,7 +26,7 @@ FIT = [sys.executable, "-m", "slayerloss.cli", "fit"]
 def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
     root = write_recordings(folder / "data")
-    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(root))
+    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(root, trainer__max_epochs=EPOCHS))
 
 
 @pytest.fixture(scope="module")
@@ -43,26 +45,73 @@ def assert_same_run(run: train.Run, expected: train.Run) -> None:
     assert (run.folder / "metrics.csv").read_text() == (expected.folder / "metrics.csv").read_text()
 
 
-def test_a_killed_process_resumes_to_the_same_bits(recipe_file: Path, uninterrupted: train.Run, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [*FIT, "--config", recipe_file, "--out", folder],
+def rows_of(folder: Path) -> int:
+    """The epochs that metrics.csv has."""
+    path = folder / "metrics.csv"
+    return path.read_text().count("\n") - 1 if path.exists() else 0
+
+
+def start(recipe_file: Path, folder: Path, *options: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*FIT, "--config", recipe_file, "--out", folder, *options],
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert process.poll() is None, f"the training ended by itself: {process.communicate()}"
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "options"),
+    [
+        pytest.param(1, [], id="first", marks=pytest.mark.slow),
+        pytest.param(2, [], id="second", marks=pytest.mark.slow),
+        pytest.param(3, [], id="third"),
+        pytest.param(2, ["--data.workers=2"], id="second, with workers"),
+    ],
+)
+def test_a_killed_process_resumes_to_the_same_bits(
+    recipe_file: Path, uninterrupted: train.Run, tmp_path: Path, epochs: int, options: list[str]
+) -> None:
+    """Killed when so many epochs are in the metrics file, which is written before the checkpoint of the last one."""
+    folder = tmp_path / "run"
+    process = start(recipe_file, folder, *options)
     try:
-        deadline = time.monotonic() + 120
-        while not (folder / "checkpoints" / "last.ckpt").exists():
-            assert process.poll() is None, "the training ended by itself"
-            assert time.monotonic() < deadline, "no checkpoint"
-            time.sleep(0.001)
+        wait_until(lambda: rows_of(folder) >= epochs, process)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, signal.SIGKILL)  # the workers, too
+        process.communicate()
     assert process.returncode == -signal.SIGKILL
+    assert rows_of(folder) < EPOCHS
     run = train.fit(train.Run.open(folder).recipe, folder, resume=True)
+    assert run.recipe.data.workers == (2 if options else 0)
     assert_same_run(run, uninterrupted)
     assert not list(folder.rglob(".*.tmp"))
+
+
+def test_an_interrupted_process_says_how_to_go_on(recipe_file: Path, uninterrupted: train.Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(recipe_file, folder, "--data.workers=2")
+    try:
+        wait_until((folder / "checkpoints" / "last.ckpt").exists, process)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
+        printed, complained = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert printed == f"interrupted; slayerloss fit --resume {folder} goes on from the last complete epoch\n"
+    assert complained == ""
+    train.fit(train.Run.open(folder).recipe, folder, resume=True)
+    assert_same_run(train.Run.open(folder), uninterrupted)
 
 
 class Killed(BaseException):
@@ -92,7 +141,7 @@ def test_ending_while_a_checkpoint_is_written(
 
 
 def test_a_run_that_stopped_early_stays_so(recipe_file: Path, tmp_path: Path) -> None:
-    options = ["--patience=1", "--monitor=valid_accuracy", "--optimizer.lr=0", "--trainer.max_epochs=9"]
+    options = ["--patience=1", "--monitor=valid_accuracy", "--optimizer.lr=0", "--trainer.max_epochs=12"]
     run = train.fit(train.read_recipe(recipe_file, options), tmp_path / "run")
     before = torch.load(run.checkpoint("last"), weights_only=True)
     assert before["epoch"] == 1  # the second epoch was no better than the first
@@ -108,6 +157,6 @@ def test_only_a_run_resumes(recipe_file: Path, tmp_path: Path) -> None:
 def test_every_epoch_has_a_row(uninterrupted: train.Run) -> None:
     with open(uninterrupted.folder / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(EPOCHS)]
     assert {"train_loss", "valid_accuracy", "events_conv1", "events_dense2"} <= rows[0].keys()
     assert all(float(row["events_conv1"]) > 0 for row in rows)
