@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slayerloss import block, neuron
-from slayerloss._check import ArgumentError, DtypeError, SlayerError, check_choice, message
+from slayerloss._check import ArgumentError, DtypeError, SlayerError, check_choice, check_range, message
 from slayerloss.block import SpikingBlock
 from slayerloss.neuron import norm
 from slayerloss.train.create import check_arguments, create
@@ -141,7 +141,8 @@ def _neuron_params(params: Mapping[str, Any], own: Any, place: str, block_type: 
     result = {name: _pair(value) for name, value in {**params, **own}.items()}
     dropout = result.get("dropout")
     if isinstance(dropout, (int, float)):
-        result["dropout"] = create(f"{place}: dropout", neuron.Dropout, {"p": dropout})
+        check_range("recipe", f"{place}: neuron: dropout", dropout, 0, 1)
+        result["dropout"] = neuron.Dropout(dropout)
     if isinstance(result.get("norm"), str):
         names = [name for name, value in vars(norm).items() if isinstance(value, type) and name.endswith("Norm")]
         check_choice("recipe", f"{place}: norm", result["norm"], names)

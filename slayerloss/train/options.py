@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -130,10 +131,15 @@ def _yaml(text: str, place: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(text, Loader=_loader())
-    except yaml.YAMLError as error:
+        value = yaml.load(text, Loader=_loader())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that there is not
         where = re.sub(r"\s+", " ", str(error))
         raise FormatError(message("recipe", f"{place} is no YAML", "key: value", where)) from None
+    try:
+        json.dumps(value, default=str, skipkeys=True)
+    except (ValueError, RecursionError):
+        raise FormatError(message("recipe", f"{place} holds itself", "values with an end", "an alias in it")) from None
+    return value
 
 
 @functools.lru_cache

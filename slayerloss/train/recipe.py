@@ -191,6 +191,7 @@ _LOWEST = {
 """The smallest values of whole numbers; -1 stands for no end in two of them."""
 
 _TABLES = ("network.neuron", "loss", "optimizer", "schedule")
+_LISTS = ("network.layers", "data.augment")
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -203,6 +204,15 @@ def check_recipe(recipe: Recipe) -> None:
     Example:
         >>> check_recipe(Recipe(seed=3))
     """
+    for part, prefix in (
+        (recipe, ""),
+        (recipe.data, "data."),
+        (recipe.network, "network."),
+        (recipe.trainer, "trainer."),
+    ):
+        for option in dataclasses.fields(part):
+            if getattr(part, option.name) is None and "None" not in str(option.type):
+                raise DtypeError(message("recipe", f"{prefix}{option.name} has no value", str(option.type), "null"))
     for key, lowest in _LOWEST.items():
         value = _at(recipe, key)
         if value is not None and not (value == -1 and key.startswith("trainer.max_")):
@@ -214,6 +224,10 @@ def check_recipe(recipe: Recipe) -> None:
     for key in _TABLES:
         if not isinstance(_at(recipe, key), Mapping):
             raise DtypeError(message("recipe", f"{key} is no table", "key: value", repr(_at(recipe, key))))
+    for key in _LISTS:
+        items = _at(recipe, key)
+        if not isinstance(items, list | tuple) or not all(isinstance(item, Mapping) for item in items):
+            raise DtypeError(message("recipe", f"{key} is no list", "[{type: NAME, ...}, ...]", repr(items)))
     if recipe.trainer.max_epochs == recipe.trainer.max_steps == -1:
         problem = "the training has no end"
         raise ArgumentError(message("recipe", problem, "trainer.max_epochs or trainer.max_steps", "-1 in both"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
 
-from slayerloss import ArgumentError, DtypeError, SlayerError, train
+from slayerloss import ArgumentError, DtypeError, FormatError, SlayerError, train
 
 NEURON = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03}
 
@@ -33,7 +33,7 @@ def refusal(layer: dict[str, Any]) -> str:
         ({"out_neurons": 3.5}, "(Dense): out_neurons has the wrong type; expected int, got 3.5."),
         ({"out_neurons": True}, "(Dense): out_neurons has the wrong type; expected int, got True."),
         ({"out_neurons": [1, 2]}, "out_neurons has the wrong type"),
-        ({"out_neurons": -3}, "number of neurons is out of range"),
+        ({"out_neurons": -3}, "is out of range; expected an integer of at least 1, got -3"),
         ({"type": "Conv", "out_features": 2}, "missing a required argument: 'kernel_size'"),
         ({"weight_norm": "foo"}, "weight_norm has the wrong type; expected bool, got 'foo'."),
         ({"delay": 1}, "delay has the wrong type; expected bool, got 1."),
@@ -48,7 +48,8 @@ def refusal(layer: dict[str, Any]) -> str:
         ({"neuron": {"current_decay": "foo"}}, "current_decay is not a number"),
         ({"neuron": {"requires_grad": "foo"}}, "neuron: requires_grad has the wrong type; expected bool, got 'foo'."),
         ({"neuron": {"shared_param": 1}}, "neuron: shared_param has the wrong type; expected bool, got 1."),
-        ({"neuron": {"dropout": 3}}, "dropout"),
+        ({"neuron": {"dropout": 3}}, "neuron: dropout is out of range; expected a number in [0, 1], got 3"),
+        ({"neuron": {"dropout": float("nan")}}, "neuron: dropout is out of range"),
         ({"neuron": {"dropout": "foo"}}, "dropout is no module"),
         ({"neuron": {"norm": "foo"}}, "norm is unknown; expected one of 'MeanOnlyBatchNorm'"),
         ({"neuron": {"norm": 3}}, "norm is no class"),
@@ -109,8 +110,10 @@ def test_a_number_out_of_its_range_is_named(recipe_file: Path, tmp_path: Path, o
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--loss=null", "loss is no table"),
-        ("--schedule=null", "schedule is no table"),
+        ("--loss=null", "loss has no value"),
+        ("--data.augment=null", "data.augment has no value; expected list"),
+        ("--data.passes=null", "data.passes has no value; expected int, got null"),
+        ("--trainer.max_epochs=null", "trainer.max_epochs has no value"),
         ("--loss.true_rate=foo", r"loss \(SpikeRate\): true_rate has the wrong type"),
         ("--loss.reduction=foo", r"loss \(SpikeRate\): .*reduction is unknown"),
         ("--optimizer.lr=foo", "optimizer: .*lr|'foo'"),
@@ -128,6 +131,29 @@ def test_what_cannot_be_trained_is_said_before_anything_is_written(
     with pytest.raises(SlayerError, match=said):
         train.fit(train.read_recipe(recipe_file, [option]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["&a [*a]", "&a {b: *a}", "2024-99-99", "[" * 2000])
+def test_yaml_without_an_end_is_refused(recipe_file: Path, tmp_path: Path, text: str) -> None:
+    with pytest.raises(FormatError, match=r"--loss.true_rate (holds itself|is no YAML)"):
+        train.read_recipe(recipe_file, [f"--loss.true_rate={text}"])
+    shared = "network: {neuron: &a {threshold: 1.0}}\nloss: {type: SpikeRate, other: *a}"  # an alias is no circle
+    path = tmp_path / "recipe.yaml"
+    path.write_text(shared)
+    assert train.read_recipe(path).loss["other"] == {"threshold": 1.0}
+
+
+def test_parts_of_the_wrong_kind_are_refused(recipe_file: Path, tmp_path: Path) -> None:
+    for section, name, value, said in (
+        (None, "loss", "SpikeRate", "loss is no table"),
+        ("network", "layers", {"type": "Dense"}, r"network\.layers is no list"),
+        ("data", "augment", ["Shift"], r"data\.augment is no list"),
+        ("data", "batch_size", 2.5, r"data\.batch_size is not an integer"),
+    ):
+        recipe = train.read_recipe(recipe_file)
+        setattr(getattr(recipe, section) if section else recipe, name, value)
+        with pytest.raises(DtypeError, match=said):
+            train.fit(recipe, tmp_path / "run")
 
 
 def test_wrong_types_are_errors_of_types() -> None:
