@@ -12,9 +12,11 @@ import math
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+LOWEST_INTEGER, HIGHEST_INTEGER = -(2**63), 2**63 - 1
+"""What torch and numpy can hold."""
 
 
 class SlayerError(Exception):
@@ -58,33 +60,6 @@ def message(function: str, problem: str, expected: str, got: object, way_out: st
     """
     text = f"{function}: {problem}; expected {expected}, got {got}."
     return f"{text} {way_out.rstrip('.')}." if way_out else text
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a check of a file or folder found; its text is a line for people.
-
-    Attributes:
-        severity: "error" (it cannot be used, or not as it says), "warning" (it can, but is probably not what was meant)
-            or "note".
-        place: the file or folder, or the path inside an HDF5 file.
-        problem: what is there, and what becomes of it.
-        way_out: what to do about it.
-        fatal: nothing can load or run it.
-
-    Example:
-        >>> print(Finding("warning", "Train/3", "the folder is empty", "Unpack the archive again"))
-        warning: Train/3: the folder is empty. Unpack the archive again.
-    """
-
-    severity: str
-    place: str
-    problem: str
-    way_out: str = ""
-    fatal: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.severity}: {self.place}: {self.problem}.{f' {self.way_out}.' if self.way_out else ''}"
 
 
 _debug = False
@@ -158,8 +133,8 @@ def check_file_to_write(function: str, path: str | os.PathLike[str]) -> None:
 
 
 def check_choice(function: str, argument: str, value: object, choices: Collection[str]) -> None:
-    """Raise ArgumentError unless `value` is one of `choices`, naming the nearest one."""
-    if value in choices:
+    """Raise ArgumentError unless `value` is one of the texts `choices`, naming the nearest one."""
+    if isinstance(value, str) and value in choices:
         return
     near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.4)
     expected = "one of " + ", ".join(repr(choice) for choice in choices)
@@ -171,38 +146,105 @@ def check_choice(function: str, argument: str, value: object, choices: Collectio
 def check_range(
     function: str,
     argument: str,
-    value: float,
+    value: Any,
     low: float = -math.inf,
     high: float = math.inf,
     *,
     low_open: bool = False,
+    infinite: bool = False,
     way_out: str = "",
-) -> None:
-    """Raise ArgumentError unless the number `value` lies in [low, high], or in (low, high] with `low_open`."""
-    if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
+) -> float:
+    """Return the number `value`, finite unless `infinite`, in [low, high], or in (low, high] with `low_open`.
+
+    Raises DtypeError if it is no number, ArgumentError if it is another one.
+    """
+    if not _is_number(value):
         raise DtypeError(message(function, f"{argument} is not a number", "a number", type(value).__name__, way_out))
-    inside = (low < float(value) if low_open else low <= float(value)) and float(value) <= high
-    if not inside:
-        if high == math.inf:
-            rule = f"a number {'above' if low_open else 'of at least'} {low:g}"
-        elif low == -math.inf:
-            rule = f"a number of at most {high:g}"
-        else:
-            rule = f"a number in {'(' if low_open else '['}{low:g}, {high:g}]"
-        raise ArgumentError(message(function, f"{argument} is out of range", rule, value, way_out))
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    inside = (low < number if low_open else low <= number) and number <= high
+    if inside and (infinite or math.isfinite(number)):
+        return number
+    if low == -math.inf and high == math.inf:
+        rule = "a finite number"
+    elif high == math.inf:
+        rule = f"a number {'above' if low_open else 'of at least'} {low:g}"
+    elif low == -math.inf:
+        rule = f"a number of at most {high:g}"
+    else:
+        rule = f"a number in {'(' if low_open else '['}{low:g}, {high:g}]"
+    raise ArgumentError(message(function, f"{argument} is out of range", rule, value, way_out))
 
 
-def check_integer(function: str, argument: str, value: object, low: int | None = None, high: int | None = None) -> int:
+def _is_number(value: Any) -> bool:
+    """Whether `value` is one real number: of Python, of numpy, or a tensor that holds one."""
+    if isinstance(value, (int, float)):
+        return not isinstance(value, bool)
+    if isinstance(value, type) or not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
+        return False
+    dtype = str(getattr(value, "dtype", "float"))
+    return "int" in dtype or "float" in dtype
+
+
+def check_integer(
+    function: str, argument: str, value: Any, low: int = LOWEST_INTEGER, high: int = HIGHEST_INTEGER
+) -> int:
     """Return `value` as int; raise DtypeError unless it is an integer, ArgumentError unless low <= value <= high."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise DtypeError(message(function, f"{argument} is not an integer", "an integer", repr(value)))
-    number = int(value.__index__())
-    if (low is not None and number < low) or (high is not None and number > high):
-        bounds = [f"at least {low}"] * (low is not None) + [f"at most {high}"] * (high is not None)
-        raise ArgumentError(
-            message(function, f"{argument} is out of range", "an integer of " + " and ".join(bounds), number)
-        )
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not _is_number(value):
+        raise DtypeError(message(function, f"{argument} is not an integer", "an integer", _short(value)))
+    try:
+        number = int(value.__index__())
+    except TypeError:  # of numpy or torch, with a fraction
+        raise DtypeError(message(function, f"{argument} is not an integer", "an integer", _short(value))) from None
+    if not low <= number <= high:
+        bounds = [f"at least {low}"] * (low > LOWEST_INTEGER) + [f"at most {high}"] * (high < HIGHEST_INTEGER)
+        rule = "an integer of " + (" and ".join(bounds) or "64 bits")
+        raise ArgumentError(message(function, f"{argument} is out of range", rule, number))
     return number
+
+
+def check_flag(function: str, argument: str, value: Any) -> bool:
+    """Return `value` as bool; raise DtypeError unless it is True or False, of Python or of numpy, or 1 or 0."""
+    if isinstance(value, (bool, int)) and value in (0, 1):
+        return bool(value)
+    if type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise DtypeError(message(function, f"{argument} is neither True nor False", "True or False", _short(value)))
+
+
+def check_type(function: str, argument: str, value: Any, kind: type | tuple[type, ...], rule: str) -> None:
+    """Raise DtypeError unless `value` is an instance of `kind`, which `rule` describes."""
+    if not isinstance(value, kind):
+        raise DtypeError(message(function, f"{argument} is of the wrong type", rule, _short(value)))
+
+
+def check_callable(function: str, argument: str, value: Any) -> None:
+    """Raise DtypeError unless `value` can be called."""
+    if not callable(value):
+        raise DtypeError(message(function, f"{argument} is no function", "a function", _short(value)))
+
+
+def check_sequence(function: str, argument: str, value: Any, length: int | None = None, rule: str = "") -> list[Any]:
+    """Return a sequence or an array of one dimension as list; raise DtypeError for anything else, text included.
+
+    ArgumentError if it has another length than `length`; `rule` says what is expected.
+    """
+    rule = rule or ("a sequence" if length is None else f"{length} of them")
+    ordered = isinstance(value, Sequence) or getattr(value, "ndim", 0) == 1
+    if isinstance(value, (str, bytes)) or not ordered:
+        raise DtypeError(message(function, f"{argument} is no sequence", rule, _short(value)))
+    if length is not None and len(value) != length:
+        raise ArgumentError(message(function, f"{argument} has the wrong length", rule, _short(value)))
+    return list(value)
+
+
+def _short(value: Any) -> str:
+    """What was given, for an error: itself where that is short, else its type."""
+    simple = value is None or isinstance(value, (str, int, float, complex, tuple, list, dict, type))
+    text = repr(value) if simple else type(value).__name__
+    return text if len(text) <= 80 else type(value).__name__
 
 
 def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0, layout: str = "") -> None:
@@ -216,6 +258,9 @@ def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0,
         )
     if value.is_complex():
         raise DtypeError(message(function, f"{argument} is complex", "a real tensor", value.dtype))
+    if str(value.layout) != "torch.strided":
+        problem = f"{argument} is not dense"
+        raise DtypeError(message(function, problem, "a dense tensor", value.layout, "Use to_dense()"))
     if value.ndim < min_ndim:
         raise ShapeError(
             message(
@@ -223,7 +268,9 @@ def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0,
                 f"{argument} has too few dimensions",
                 layout or f"at least {min_ndim} dimensions",
                 tuple(value.shape),
-                "A single sample needs a batch dimension in front: x[None]" if value.ndim == min_ndim - 1 else "",
+                f"A single sample needs a batch dimension in front: {argument}[None]"
+                if value.ndim == min_ndim - 1
+                else "",
             )
         )
 
@@ -244,6 +291,14 @@ def check_shape(function: str, argument: str, value: Any, expected: Sequence[int
         raise ShapeError(
             message(function, f"{argument} has the wrong shape", str(tuple(expected)), tuple(value.shape), way_out)
         )
+
+
+def check_state(function: str, argument: str, value: Any, expected: Sequence[int], like: Any) -> None:
+    """Check one tensor of a state: real, finite, of the shape `expected`, and where `like` is."""
+    check_tensor(function, argument, value)
+    check_shape(function, argument, value, expected, "Reset the state before another batch")
+    check_same_device(function, argument, value, "x", like)
+    check_finite(function, argument, value)
 
 
 def check_finite(function: str, argument: str, value: Any) -> None:

@@ -28,7 +28,7 @@ LAYERS = [
     {"functional"},
     {"kernels"},
     {"io", "_distributed"},
-    {"_check"},
+    {"_check", "_finding"},
 ]
 HEIGHT = {name: len(LAYERS) - i for i, names in enumerate(LAYERS) for name in names}
 
@@ -41,7 +41,7 @@ HEAVY = {
     "pooch": set(),
     "yaml": {"train", "cli"},
 }
-WITHOUT_TORCH = {"_check", "io", "netx"}
+WITHOUT_TORCH = {"_check", "_finding", "io", "netx"}
 
 
 def package_of(path: Path) -> str:

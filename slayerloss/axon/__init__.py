@@ -7,21 +7,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_events, check_integer, check_shape
+from slayerloss._check import check_events, check_integer, check_range, check_shape
 from slayerloss.functional.delay import delay as delay_channels
 from slayerloss.functional.delay import shift
 
 __all__ = ["Delay", "delay"]
 
 
-def delay(x: Tensor, delay: int = 1, sampling_time: int = 1) -> Tensor:
-    """Delay everything by a whole number of steps, `functional.shift`; `sampling_time` is the length of a step.
+def delay(input: Tensor, delay_val: float = 1, sampling_time: float = 1) -> Tensor:
+    """Delay everything by a whole number of steps, `functional.shift`.
+
+    y[t] = x[t - floor(delay_val / sampling_time)]
+
+    Args:
+        input: (N, C, ..., T).
+        delay_val: a time, at least 0.
+        sampling_time: the length of a step.
+
+    Returns:
+        Of the shape of the input. Differentiable.
+
+    Raises:
+        ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
 
     Example:
         >>> delay(torch.tensor([[[1.0, 2.0, 3.0]]]), 2)
         tensor([[[0., 0., 1.]]])
     """
-    y: Tensor = shift(x, int(delay // sampling_time))
+    check_range("delay", "delay_val", delay_val, 0)
+    check_range("delay", "sampling_time", sampling_time, 0, low_open=True)
+    y: Tensor = shift(input, int(delay_val // sampling_time))
     return y
 
 
@@ -52,9 +67,10 @@ class Delay(torch.nn.Module):
         super().__init__()
         self.sampling_time = check_integer("Delay", "sampling_time", sampling_time, 1)
         self.max_delay = None if max_delay is None else check_integer("Delay", "max_delay", max_delay, 0)
+        check_range("Delay", "grad_scale", grad_scale)
         self.grad_scale = float(grad_scale)
-        self.delay = torch.nn.Parameter(torch.rand(channels or 1))
-        self.channels = channels
+        self.channels = None if channels is None else check_integer("Delay", "channels", channels, 1)
+        self.delay = torch.nn.Parameter(torch.rand(self.channels or 1))
 
     @property
     def whole_delay(self) -> Tensor:
@@ -76,10 +92,10 @@ class Delay(torch.nn.Module):
         scaled = self.delay * (self.grad_scale / self.sampling_time)
         return self.whole_delay + (scaled - scaled.detach())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """(N, C, ..., T), each channel delayed."""
-        check_events("Delay", x, "x")
-        y: Tensor = delay_channels(x, self.steps(x), longest=self.longest())
+        check_events("Delay", input, "input")
+        y: Tensor = delay_channels(input, self.steps(input), longest=self.longest())
         return y
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

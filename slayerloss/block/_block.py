@@ -11,7 +11,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, DtypeError, check_choice, check_shape, check_tensor, message
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    check_choice,
+    check_events,
+    check_finite,
+    check_flag,
+    check_integer,
+    check_lengths,
+    check_sequence,
+    check_shape,
+    check_tensor,
+    message,
+)
 from slayerloss.axon import Delay
 from slayerloss.functional.delay import MAX_DELAY, delay, shift
 from slayerloss.functional.quantize import quantize_weight
@@ -45,6 +58,8 @@ def build_neuron(
     missing = [key for key, value in arguments.items() if value.default is value.empty and key not in neuron_params]
     if missing:
         raise ArgumentError(message(name, "neuron_params lacks " + ", ".join(missing), "them", list(neuron_params)))
+    if channels is not None:
+        channels = check_integer(name, "number of neurons", channels, 1)
     return neuron_type(**{**neuron_params, **instead}, channels=channels)
 
 
@@ -119,18 +134,21 @@ class SpikingBlock(Layer):
         channels: int | None = None,
     ) -> None:
         super().__init__()
+        name = type(self).__name__
         if not isinstance(delay_shift, bool):
-            check_choice(type(self).__name__, "delay_shift", delay_shift, ("lava-dl",))
+            check_choice(name, "delay_shift", delay_shift, ("lava-dl",))
         self.neuron = neuron
         self.synapse = synapse
-        self.delay = Delay(max_delay=MAX_DELAY, channels=channels) if delay else None
+        has_delay = check_flag(name, "delay", delay)
+        self.delay = Delay(max_delay=MAX_DELAY, channels=channels) if has_delay else None
         self.delay_shift = delay_shift
-        self.count_log = count_log
+        self.count_log = check_flag(name, "count_log", count_log)
         self.mask: Tensor | None
         self.register_buffer("mask", None)
         if mask is not None and synapse is not None:
-            check_tensor(type(self).__name__, "mask", mask)
-            check_shape(type(self).__name__, "mask", mask, synapse.weight.shape[:2])
+            check_tensor(name, "mask", mask)
+            check_shape(name, "mask", mask, synapse.weight.shape[:2])
+            check_finite(name, "mask", mask)
             self.mask = mask.detach().clone().reshape(*mask.shape, 1, 1, 1)
         self.state: BlockState | None = None
 
@@ -166,7 +184,13 @@ class SpikingBlock(Layer):
         run(x1) and then run(x2) with the state of the first equals run of both in one.
         `lengths` count for batch norm and events only: the state is the one after all T steps, the padding included.
         """
-        before = BlockState(None, None) if state is None else state
+        name = type(self).__name__
+        before = BlockState(None, None)
+        if state is not None:
+            before = BlockState(*check_sequence(name, "state", state, 2, "a BlockState"))
+        check_events(name, x, "x")
+        if lengths is not None:
+            check_lengths(name, lengths, x.shape[0], x.shape[-1])
         if self.delays_output:
             y, after = self.respond(self.drive(x), before.neuron, lengths)
             y, history = self._delayed(y, before.history)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slayerloss import synapse
-from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, message
+from slayerloss._check import ArgumentError, ShapeError, check_events, check_flag, check_integer, check_range, message
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize, quantize_weight
@@ -142,8 +142,12 @@ class Input(SpikingBlock):
         count_log: bool = False,
     ) -> None:
         neuron = None if neuron_params is None else build_neuron(self, self.neuron_type, neuron_params, None)
-        super().__init__(neuron, None, False, delay_shift if delay_shift == "lava-dl" else False, None, count_log)
+        if isinstance(delay_shift, bool):
+            delay_shift = False
+        super().__init__(neuron, None, False, delay_shift, None, count_log)
         for name, value in (("weight", weight), ("bias", bias)):
+            if value is not None:
+                check_range("Input", name, value)
             parameter = None if value is None else torch.nn.Parameter(torch.tensor([float(value)]))
             self.register_parameter(name, parameter)
         self.pre_hook_fx: Hook | None = None if neuron is None else neuron.quantize_8bit
@@ -201,7 +205,7 @@ class Recurrent(SpikingBlock):
         super().__init__(neuron, None, delay, delay_shift, None, count_log, out_neurons)
         self.input_synapse = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, hook)
         self.recurrent_synapse = synapse.Dense(out_neurons, out_neurons, weight_scale, weight_norm, hook)
-        self.recurrent_synapse.requires_grad_(requires_grad)
+        self.recurrent_synapse.requires_grad_(check_flag("Recurrent", "requires_grad", requires_grad))
         self.shape = torch.Size([out_neurons])
 
     @property
@@ -253,7 +257,7 @@ class Affine(SpikingBlock):
         neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
         dense = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, in_scale_of(neuron, pre_hook_fx))
         super().__init__(neuron, dense, False, False, mask, count_log, out_neurons)
-        self.dynamics = dynamics
+        self.dynamics = check_flag("Affine", "dynamics", dynamics)
         self.shape = torch.Size([out_neurons])
 
     def log(self, y: Tensor, lengths: Tensor | None) -> None:
@@ -279,7 +283,7 @@ class Flatten(Layer):
 
     def __init__(self, count_log: bool = False) -> None:
         super().__init__()
-        self.count_log = count_log
+        self.count_log = check_flag("Flatten", "count_log", count_log)
 
     def forward(self, x: Tensor) -> Any:
         """(N, C, H, W, T) -> (N, C H W, T); with `count_log` also None."""
@@ -308,14 +312,14 @@ class Average(Layer):
     def __init__(self, num_outputs: int, count_log: bool = False) -> None:
         super().__init__()
         self.num_outputs = check_integer("Average", "num_outputs", num_outputs, 1)
-        self.count_log = count_log
+        self.count_log = check_flag("Average", "count_log", count_log)
         self.shape = torch.Size([num_outputs, 1, 1])
 
     def forward(self, x: Tensor) -> Any:
         """(N, C, ..., T) -> (N, num_outputs, T); with `count_log` also None."""
         check_events("Average", x, "x")
         flat = promote(x).flatten(1, -2)
-        if flat.shape[1] % self.num_outputs:
+        if flat.shape[1] == 0 or flat.shape[1] % self.num_outputs:
             rule = f"a multiple of {self.num_outputs} neurons"
             raise ShapeError(message("Average", "the groups would not be equal", rule, tuple(x.shape)))
         y = flat.unflatten(1, (self.num_outputs, -1)).mean(2)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slayerloss import functional
 from slayerloss._check import check_choice, check_events, check_integer, message
-from slayerloss.functional.decision import check_confidence_options
+from slayerloss.functional.decision import CONFIDENCE_MODES, check_confidence_options
 
 
 class MovingWindow(torch.nn.Module):
@@ -103,6 +103,7 @@ class MovingWindow(torch.nn.Module):
                      [0.0000, 0.3333]]])
         """
         mode = self.mode if mode is None else mode
+        check_choice("confidence", "mode", mode, CONFIDENCE_MODES)
         temperature = 1.0 if mode == "probability" else self.temperature
         rate = self.rate(spike, lengths=lengths).flatten(1, -2)
         return functional.confidence(rate, mode, temperature=temperature, eps=self.eps)

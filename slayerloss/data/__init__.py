@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slayerloss._check import Finding
+from slayerloss._finding import Finding
 from slayerloss.data import augment
 from slayerloss.data.collate import collate, collate_padded
 from slayerloss.data.dataset import EventDataset, stratified_split

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slayerloss._check import Finding, FormatError
+from slayerloss._check import FormatError
+from slayerloss._finding import Finding
 from slayerloss.data.nmnist import CLASSES, SENSOR
 from slayerloss.io import SUFFIXES, Event, read
 

@@ -9,8 +9,16 @@ import torch
 from torch import Tensor
 
 from slayerloss import functional
-from slayerloss._check import check_choice, check_integer, check_range
-from slayerloss.functional.filters import LONGEST_TIME_CONSTANT
+from slayerloss._check import (
+    ArgumentError,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_range,
+    check_sequence,
+    message,
+)
+from slayerloss.functional.filters import HIGHEST_ORDER, LONGEST_TIME_CONSTANT, SHORTEST_TIME_CONSTANT
 
 
 class _Exponential(torch.nn.Module):
@@ -28,15 +36,20 @@ class _Exponential(torch.nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        for value in time_constant if isinstance(time_constant, Sequence) else [time_constant]:
+        single = not isinstance(time_constant, Sequence) or isinstance(time_constant, str)
+        values: list[Any] = [time_constant] if single else check_sequence(name, "time_constant", time_constant)
+        for value in values:
             check_range(name, "time_constant", value, 0, LONGEST_TIME_CONSTANT, low_open=True)
-        self.order = check_integer(name, "order", order, low=1)
+        if not values:
+            raise ArgumentError(message(name, "time_constant is empty", "at least one number", time_constant))
+        self.order = check_integer(name, "order", order, 1, HIGHEST_ORDER)
         self.length = None if length is None else check_integer(name, "length", length, low=1)
         if normalize is not None:
             check_choice(name, "normalize", normalize, ("peak", "area"))
         self.normalize = normalize
-        log_time_constant = torch.tensor(time_constant, dtype=torch.get_default_dtype()).log()
-        if learnable:
+        taus = [max(float(value), SHORTEST_TIME_CONSTANT) for value in values]
+        log_time_constant = torch.tensor(taus[0] if single else taus, dtype=torch.get_default_dtype()).log()
+        if check_flag(name, "learnable", learnable):
             self.log_time_constant = torch.nn.Parameter(log_time_constant)
         else:
             self.register_buffer("log_time_constant", log_time_constant)
@@ -59,7 +72,7 @@ class ExponentialFilter(_Exponential):
 
     Args:
         time_constant: steps, above 0; a sequence of C numbers gives each channel its own.
-        order: n, at least 1.
+        order: n, in [1, 1000].
         normalize: None, "peak" (the largest value of h_n is 1) or "area" (its sum is 1).
         length: cut h_n after so many steps; None: never, which is also the fastest.
         learnable: make the time constants parameters. Their logarithm is stored, as `log_time_constant`.
@@ -131,8 +144,9 @@ class FilterBank(_Exponential):
         stack: bool = False,
         learnable: bool = False,
     ) -> None:
-        super().__init__(list(time_constants), order, normalize, length, learnable)
-        self.stack = stack
+        each = check_sequence("FilterBank", "time_constants", time_constants, rule="a sequence of numbers")
+        super().__init__(each, order, normalize, length, learnable)
+        self.stack = check_flag("FilterBank", "stack", stack)
 
     def forward(self, x: Tensor, *, state: Tensor | None = None, return_state: bool = False) -> Any:
         """Filter (N, C, ..., T); see `functional.filter_bank`."""

@@ -12,7 +12,35 @@ import torch
 from torch import Tensor
 
 from slayerloss import functional
-from slayerloss._check import check_integer, check_range, check_signal, check_tensor
+from slayerloss._check import (
+    DtypeError,
+    check_integer,
+    check_range,
+    check_sequence,
+    check_signal,
+    check_tensor,
+    message,
+)
+from slayerloss.functional.filters import LONGEST_TIME_CONSTANT
+
+LONGEST_FILTER = 2**24
+"""Steps of a learned impulse response."""
+
+
+def _response(given: Tensor | npt.NDArray[Any] | Sequence[float]) -> Tensor:
+    """An impulse response (L,) as a tensor of its own, in the default dtype."""
+    if not isinstance(given, Tensor) and not hasattr(given, "__array__"):
+        for value in check_sequence("FIR", "fir_response", given):
+            check_range("FIR", "fir_response", value)
+    elif not isinstance(given, Tensor):
+        array = np.asarray(given)
+        if array.dtype.kind not in "biuf":
+            raise DtypeError(message("FIR", "fir_response does not hold numbers", "real numbers", array.dtype))
+    response = torch.as_tensor(given)
+    check_tensor("FIR", "fir_response", response)
+    response = response.detach().to(torch.get_default_dtype()).flatten().clone()
+    check_signal("FIR", response, "fir_response")
+    return response
 
 
 class FIR(torch.nn.Module):
@@ -51,10 +79,10 @@ class FIR(torch.nn.Module):
         super().__init__()
         check_range("FIR", "sampling_time", sampling_time, 0, low_open=True)
         if fir_response is None:
+            check_range("FIR", "time_constant", time_constant, 0, LONGEST_TIME_CONSTANT, low_open=True)
             response = functional.exponential_kernel(float(time_constant), length)
         else:
-            response = torch.as_tensor(fir_response).detach().to(torch.get_default_dtype()).flatten().clone()
-            check_signal("FIR", response, "fir_response")
+            response = _response(fir_response)
         self.register_buffer("filter", response)
         self.sampling_time = sampling_time
 
@@ -91,7 +119,7 @@ class FIRBank(torch.nn.Module):
         super().__init__()
         num_filter = check_integer("FIRBank", "num_filter", num_filter, low=1)
         check_range("FIRBank", "sampling_time", sampling_time, 0, low_open=True)
-        check_range("FIRBank", "filter_length", filter_length, sampling_time)
+        check_range("FIRBank", "filter_length", filter_length, sampling_time, LONGEST_FILTER * sampling_time)
         check_range("FIRBank", "scale", scale)
         self.weight = torch.nn.Parameter(torch.empty(num_filter, 1, 1, 1, int(filter_length / sampling_time)))
         torch.nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # as torch initialises a convolution

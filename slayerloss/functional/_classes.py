@@ -17,7 +17,9 @@ from slayerloss._check import (
     check_integer,
     check_labels,
     check_lengths,
+    check_range,
     check_same_device,
+    check_sequence,
     check_shape,
     check_tensor,
     check_values,
@@ -53,10 +55,14 @@ class Terms(NamedTuple):
     """The weight of the label's class; 0 where nothing is counted."""
 
 
-def check_window_options(function: str, moving_window: int | None, reduction: str, start: str) -> None:
+def check_window_options(
+    function: str, moving_window: int | None, reduction: str, start: str, ignore_index: int | None = None
+) -> None:
     """Check the options that all losses over classes have."""
     if moving_window is not None:
         check_integer(function, "moving_window", moving_window, low=1)
+    if ignore_index is not None:
+        check_integer(function, "ignore_index", ignore_index)
     check_choice(function, "reduction", reduction, REDUCTIONS)
     check_choice(function, "start", start, ("zero", "seen"))
 
@@ -102,7 +108,7 @@ def label_terms(function: str, spikes: Tensor, labels: Tensor, given: ClassRates
     if windowed and label.ndim == 1:
         label = label[:, None]
     if ignore_index is not None:
-        counted, way_out = counted & (label != check_integer(function, "ignore_index", ignore_index)), ""
+        counted, way_out = counted & (label != ignore_index), ""
     label = torch.where(counted, label, 0)
     check_values(function, "labels", label, 0, given.rates.shape[1] - 1, way_out)
     return Terms(label, counted, given.class_weight.flatten()[label] * counted)
@@ -110,8 +116,11 @@ def label_terms(function: str, spikes: Tensor, labels: Tensor, given: ClassRates
 
 def as_class_weights(function: str, class_weights: Tensor | Sequence[float]) -> Tensor:
     """Make a tensor of class weights and check that they are finite and not negative."""
-    if isinstance(class_weights, Sequence):
-        class_weights = torch.tensor(class_weights, dtype=torch.get_default_dtype())
+    if not isinstance(class_weights, Tensor):
+        each = check_sequence(function, "class_weights", class_weights)
+        for weight in each:
+            check_range(function, "class_weights", weight, 0)
+        class_weights = torch.tensor([float(weight) for weight in each], dtype=torch.get_default_dtype())
     check_tensor(function, "class_weights", class_weights, min_ndim=1, layout="(C,)")
     check_finite(function, "class_weights", class_weights)
     check_values(function, "class_weights", class_weights, 0.0, math.inf)

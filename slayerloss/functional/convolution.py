@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ShapeError, check_shape, check_signal, message
+from slayerloss._check import ShapeError, check_flag, check_same_device, check_signal, check_state, message
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.kernels.filters import fir, with_past
 
@@ -41,9 +41,10 @@ def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, retur
     """
     check_signal("causal_conv", x)
     _check_kernel("causal_conv", kernel, x)
+    check_flag("causal_conv", "return_state", return_state)
     past = kernel.shape[-1] - 1
     if state is not None:
-        check_shape("causal_conv", "state", state, (*x.shape[:-1], past))
+        check_state("causal_conv", "state", state, (*x.shape[:-1], past), x)
     values = promote(x).to(accumulation_dtype(x))
     padded = with_past(values, past, state)
     y = _convolve(padded, kernel, x)
@@ -99,6 +100,7 @@ def _convolve(padded: Tensor, kernel: Tensor, like: Tensor) -> Tensor:
 
 def _check_kernel(function: str, kernel: Tensor, x: Tensor) -> None:
     check_signal(function, kernel, "kernel")
+    check_same_device(function, "kernel", kernel, "x", x)
     if kernel.ndim > 1 and (x.ndim < 3 or tuple(kernel.shape[:-1]) != (x.shape[1],)):
         rule = f"(L,) or ({x.shape[1]}, L)" if x.ndim > 2 else "(L,)"
         raise ShapeError(message(function, "kernel has the wrong shape", rule, tuple(kernel.shape)))

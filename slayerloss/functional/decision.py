@@ -11,6 +11,7 @@ from slayerloss._check import (
     check_choice,
     check_events,
     check_finite,
+    check_flag,
     check_labels,
     check_lengths,
     check_range,
@@ -98,6 +99,7 @@ def predict(rate: Tensor, *, per_step: bool = False) -> Tensor:
         >>> predict(torch.tensor([[0.1, 0.3], [0.2, 0.0]]))
         tensor([1, 0])
     """
+    check_flag("predict", "per_step", per_step)
     layout = "(N, C, ..., T)" if per_step else "(N, C, ...)"
     check_tensor("predict", "rate", rate, min_ndim=3 if per_step else 2, layout=layout)
     check_finite("predict", "rate", rate)

@@ -8,8 +8,19 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from slayerloss._check import check_events, check_finite, check_integer, check_shape, check_tensor, check_values
+from slayerloss._check import (
+    check_events,
+    check_finite,
+    check_flag,
+    check_integer,
+    check_same_device,
+    check_shape,
+    check_state,
+    check_tensor,
+    check_values,
+)
 from slayerloss.functional.events import promote
+from slayerloss.kernels.filters import with_past
 
 MAX_DELAY = 62
 """The longest axonal delay of the chip, in steps."""
@@ -17,31 +28,13 @@ LONGEST_DELAY = 2**16
 """Steps; longer delays are refused, since every step of the longest one is kept in the state."""
 
 
-def history(function: str, x: Tensor, steps: int, state: Tensor | None = None) -> Tensor:
-    """Put the `steps` steps before the run in front of it: the end of the state, and silence before that.
-
-    Args:
-        function: in whose name an error is raised.
-        x: (N, C, ..., T).
-        steps: how many steps to put in front.
-        state: (N, C, ..., S), the steps before x; None for silence.
-
-    Returns:
-        (N, C, ..., steps + T); its last `steps` steps are the state after the run.
-
-    Example:
-        >>> history("example", torch.ones(1, 1, 2), 2, torch.full((1, 1, 1), 5.0))
-        tensor([[[0., 5., 1., 1.]]])
-    """
-    rows = x.movedim(-1, 0)
-    known = 0
-    parts = [rows]
+def _with_history(function: str, x: Tensor, steps: int, state: Tensor | None) -> Tensor:
+    """x with the `steps` steps before it in front, time first in memory."""
     if state is not None:
         check_tensor(function, "state", state, min_ndim=1, layout="(N, C, ..., S)")
-        check_shape(function, "state", state, (*x.shape[:-1], state.shape[-1]), "Reset the state before another batch")
-        known = min(steps, state.shape[-1])
-        parts.insert(0, state.movedim(-1, 0)[state.shape[-1] - known :].to(rows))
-    return torch.cat([rows.new_zeros(steps - known, *rows.shape[1:]), *parts]).movedim(0, -1)
+        check_state(function, "state", state, (*x.shape[:-1], state.shape[-1]), x)
+        state = state.movedim(-1, 0)
+    return with_past(x.movedim(-1, 0), steps, state, dim=0).movedim(0, -1)
 
 
 def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_state: bool = False) -> Any:
@@ -67,7 +60,8 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
         tensor([[[0., 1., 2.]]])
     """
     check_events("shift", x, "x")
-    padded = history("shift", promote(x), check_integer("shift", "steps", steps, 0, LONGEST_DELAY), state)
+    check_flag("shift", "return_state", return_state)
+    padded = _with_history("shift", promote(x), check_integer("shift", "steps", steps, 0, LONGEST_DELAY), state)
     y = padded.narrow(-1, 0, x.shape[-1])
     return (y, padded.narrow(-1, x.shape[-1], steps)) if return_state else y
 
@@ -104,7 +98,7 @@ class _DelayChannels(torch.autograd.Function):
 
 def delay(
     x: Tensor,
-    delay: Tensor,
+    delays: Tensor,
     *,
     longest: int | None = None,
     state: Tensor | None = None,
@@ -112,19 +106,19 @@ def delay(
 ) -> Any:
     """Delay each channel by its own number of steps, cut to whole ones.
 
-    y[c, t] = x[c, t - floor(delay[c])]; backward dy/ddelay[c] = -(y[c, t] - y[c, t-1])
+    y[c, t] = x[c, t - floor(delays[c])]; backward dy/ddelays[c] = -(y[c, t] - y[c, t-1])
 
     Args:
         x: (N, C, ..., T), any real dtype.
-        delay: (C,), in steps, in [0, 2^16].
+        delays: (C,), in steps, in [0, 2^16].
         longest: the whole steps that no delay exceeds, in [0, 2^16], where they are known; a longer delay is cut to
-            them where its value is not checked. None: taken from `delay`, for which a GPU waits.
+            them where its value is not checked. None: taken from `delays`, for which a GPU waits.
         state: (N, C, ..., S), the steps before x; None for silence.
         return_state: also return the state after the run.
 
     Returns:
         Of the shape of x, and with `return_state` the state (N, C, ..., S), S one more than the longest delay. Integers
-        and bool give the default float dtype. Differentiable with respect to x, state and delay.
+        and bool give the default float dtype. Differentiable with respect to x, state and delays.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -135,18 +129,20 @@ def delay(
                  [0., 0., 4.]]])
     """
     check_events("delay", x, "x")
-    check_tensor("delay", "delay", delay)
-    check_shape("delay", "delay", delay, (x.shape[1],), "One delay per channel")
-    check_finite("delay", "delay", delay)
+    check_flag("delay", "return_state", return_state)
+    check_tensor("delay", "delays", delays)
+    check_shape("delay", "delays", delays, (x.shape[1],), "One delay per channel")
+    check_same_device("delay", "delays", delays, "x", x)
+    check_finite("delay", "delays", delays)
     if state is not None:
         check_tensor("delay", "state", state, min_ndim=1, layout="(N, C, ..., S)")
     bound = LONGEST_DELAY if longest is None else check_integer("delay", "longest", longest, 0, LONGEST_DELAY)
-    check_values("delay", "delay", delay.detach().floor(), 0, bound)
+    check_values("delay", "delays", delays.detach().floor(), 0, bound)
     if longest is None:
-        longest = min(max(0, int(delay.detach().max())), bound) if delay.numel() else 0
+        longest = min(max(0, int(delays.detach().max())), bound) if delays.numel() else 0
     past = longest + 1
     if not return_state:  # after that many steps there is only silence
         past = min(past, x.shape[-1] + (0 if state is None else state.shape[-1]) + 1)
-    padded = history("delay", promote(x), past, state)
-    y: Tensor = _DelayChannels.apply(padded.movedim(-1, 0), delay, past).movedim(0, -1)
+    padded = _with_history("delay", promote(x), past, state)
+    y: Tensor = _DelayChannels.apply(padded.movedim(-1, 0), delays, past).movedim(0, -1)
     return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_events, check_lengths, check_same_shape, check_tensor
+from slayerloss._check import check_events, check_flag, check_lengths, check_same_shape, check_tensor
 from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
 from slayerloss.functional.filters import as_time_constant, exponential_filter
 
@@ -54,6 +54,7 @@ def van_rossum_distance(
     References:
         M. C. W. van Rossum, A Novel Spike Distance, Neural Computation 13 (2001), 751-763.
     """
+    check_flag("van_rossum_distance", "squared", squared)
     check_events("van_rossum_distance", spikes)
     check_tensor("van_rossum_distance", "targets", targets)
     check_same_shape("van_rossum_distance", "spikes", spikes, "targets", targets)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, ShapeError, check_tensor, message
+from slayerloss._check import ArgumentError, ShapeError, check_tensor, check_type, message
 
 
 def promote(x: Tensor) -> Tensor:
@@ -85,6 +85,7 @@ def to_time_last(x: Tensor, order: str) -> Tensor:
         A view of `x` with the axes it has, in the order N C H W T.
 
     Raises:
+        DtypeError: `x` is no tensor, or `order` no text.
         ArgumentError: `order` has a letter twice, an unknown letter, or no T.
         ShapeError: `x` has another number of dimensions than `order` letters.
 
@@ -107,7 +108,7 @@ def from_time_last(x: Tensor, order: str) -> Tensor:
         A view of `x` in that order.
 
     Raises:
-        ArgumentError, ShapeError: as `to_time_last`.
+        DtypeError, ArgumentError, ShapeError: as `to_time_last`.
 
     Example:
         >>> from_time_last(torch.zeros(32, 10, 100), "T N C").shape
@@ -119,6 +120,7 @@ def from_time_last(x: Tensor, order: str) -> Tensor:
 
 
 def _axes(function: str, x: Tensor, order: str) -> str:
+    check_type(function, "order", order, str, "a text such as 'T N C'")
     axes = order.replace(" ", "").upper()
     if len(set(axes)) != len(axes) or not set(axes) <= set("NCHWT") or "T" not in axes:
         raise ArgumentError(

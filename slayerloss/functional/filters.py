@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,12 +10,16 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import (
+    ArgumentError,
     ShapeError,
     check_choice,
+    check_flag,
     check_integer,
     check_range,
-    check_shape,
+    check_same_device,
+    check_sequence,
     check_signal,
+    check_state,
     check_tensor,
     message,
     values_are_checked,
@@ -27,6 +32,8 @@ SHORTEST_TIME_CONSTANT = 1e-3
 """Steps; shorter ones are the same: exp(-1000) is zero, and so is its gradient."""
 LONGEST_TIME_CONSTANT = 1e9
 """Steps; longer ones are refused: in float32 they cannot be told from no decay."""
+HIGHEST_ORDER = 1000
+"""Every order is a pass over the signal."""
 
 
 def exponential_filter(
@@ -49,7 +56,7 @@ def exponential_filter(
     Args:
         x: (N, C, ..., T), any real dtype; with one time constant any (..., T).
         time_constant: steps, above 0. A number, or a tensor () or (C,), one for each channel.
-        order: n, at least 1.
+        order: n, in [1, 1000]; without `normalize` the response must not leave the range of the dtype.
         normalize: None: h_n as above. "peak": its largest value is 1. "area": its sum is 1, so that the rate is kept.
         length: cut h_n after so many steps; None: never.
         state: what an earlier run returned; None: silence.
@@ -75,24 +82,25 @@ def exponential_filter(
         lava-dl's `loss.SpikeTime` is length=100 and normalize=None, where a time constant of 100 is cut at 37 %.
     """
     check_signal("exponential_filter", x)
+    check_flag("exponential_filter", "return_state", return_state)
     tau = as_time_constant("exponential_filter", time_constant, x)
     per_channel = tau.ndim > 0
     if length is not None:
         kernel = exponential_kernel(tau, length, order, normalize=normalize)
         return causal_conv(x, kernel, state=state, return_state=return_state)
-    order = check_integer("exponential_filter", "order", order, low=1)
     _check_normalize("exponential_filter", normalize)
+    order = _check_order("exponential_filter", order, tau, x.shape[-1], normalize)
     if state is not None:
-        check_shape("exponential_filter", "state", state, (*x.shape[:-1], order))
+        check_state("exponential_filter", "state", state, (*x.shape[:-1], order), x)
     taus = tau.reshape(-1)
+    gain = None if normalize is None else _gain(taus, order, normalize)[:, None, None]
     y = to_rows(promote(x).to(tau.dtype), per_channel)
     before = y.new_zeros(*y.shape[:-1], order) if state is None else to_rows(state.to(tau.dtype), per_channel)
     after = []
     for initial in before.unbind(-1):
         y = low_pass(y, taus, initial)
         after.append(y.narrow(-1, x.shape[-1] - 1, 1))
-    if normalize is not None:
-        y = y * _gain(taus, order, normalize)[:, None, None]
+        y = y if gain is None else y * gain  # at each pass, so that nothing grows on the way
     y = from_rows(y, x, per_channel).to(promote(x).dtype)
     return (y, from_rows(torch.cat(after, dim=-1), x, per_channel)) if return_state else y
 
@@ -107,7 +115,7 @@ def exponential_kernel(
     Args:
         time_constant: steps, above 0; a number or a tensor of any shape.
         length: steps, at least 1.
-        order: n, at least 1.
+        order: n, in [1, 1000]; without `normalize` the response must not leave the range of the dtype.
         normalize: None, "peak" (divided by its largest value) or "area" (divided by its sum).
 
     Returns:
@@ -121,15 +129,14 @@ def exponential_kernel(
         tensor([1.0000, 0.6065, 0.3679, 0.2231])
     """
     length = check_integer("exponential_kernel", "length", length, low=1)
-    order = check_integer("exponential_kernel", "order", order, low=1)
     _check_normalize("exponential_kernel", normalize)
     tau = as_time_constant("exponential_kernel", time_constant)
-    kernel = _response(torch.arange(length, dtype=tau.dtype, device=tau.device), tau[..., None], order)
-    if normalize == "peak":
-        return kernel / kernel.amax(dim=-1, keepdim=True)
-    if normalize == "area":
-        return kernel / kernel.sum(dim=-1, keepdim=True)
-    return kernel
+    order = _check_order("exponential_kernel", order, tau, length, normalize)
+    steps, tau = torch.arange(length, dtype=tau.dtype, device=tau.device), tau[..., None]
+    if normalize is None:
+        return _response(steps, tau, order)
+    kernel = _response(steps, tau, order, _peak(tau, order).clamp(max=length - 1))
+    return kernel if normalize == "peak" else kernel / kernel.sum(dim=-1, keepdim=True)
 
 
 def filter_bank(
@@ -170,8 +177,13 @@ def filter_bank(
         The order of the channels is that of lava-dl's `utils.filter.FIRBank`.
     """
     check_tensor("filter_bank", "x", x, min_ndim=2, layout="(N, C, ..., T)")
+    check_flag("filter_bank", "stack", stack)
+    check_flag("filter_bank", "return_state", return_state)
     if not isinstance(time_constants, Tensor):
-        each = [as_time_constant("filter_bank", tau, x) for tau in time_constants]
+        each = [
+            as_time_constant("filter_bank", tau, x)
+            for tau in check_sequence("filter_bank", "time_constants", time_constants, rule="a sequence of numbers")
+        ]
         time_constants = torch.stack(each) if each else torch.empty(0)
     if time_constants.ndim != 1 or time_constants.numel() == 0:
         shape = tuple(time_constants.shape)
@@ -186,22 +198,50 @@ def filter_bank(
     return (y, *after) if return_state else y
 
 
-def _response(steps: Tensor, tau: Tensor, order: int) -> Tensor:
-    """h_n at `steps`: binomial(k+n-1, n-1) = (k+1)/1 (k+2)/2 ... (k+n-1)/(n-1)."""
-    response = torch.exp(-steps / tau)
+def _response(steps: Tensor, tau: Tensor, order: int, unit_at: Tensor | None = None) -> Tensor:
+    """h_n at `steps`, or h_n over its value at the step `unit_at`.
+
+    binomial(k+n-1, n-1) = (k+1)/1 (k+2)/2 ... (k+n-1)/(n-1)
+    """
+    if unit_at is None or order == 1:
+        response = torch.exp(-steps / tau)
+        for i in range(1, order):
+            response = response * ((steps + i) / i)
+        return response
+    part = torch.exp((unit_at - steps) / (tau * (order - 1)))  # in every factor: their product neither grows nor falls
+    response = torch.ones_like(part)
     for i in range(1, order):
-        response = response * ((steps + i) / i)
+        response = response * (part * ((steps + i) / (unit_at + i)))
     return response
 
 
+def _peak(tau: Tensor, order: int) -> Tensor:
+    """The step at which h_n is largest: h_n[k+1] > h_n[k] while (k + n) (1 - lost) > k + 1."""
+    lost = -torch.expm1(-1 / tau.detach())
+    return (((order - 1) / lost - order).floor() + 1).clamp(min=0)
+
+
 def _gain(tau: Tensor, order: int, normalize: str) -> Tensor:
-    """What gives the infinite response h_n unit area or unit peak."""
-    lost = -torch.expm1(-1 / tau)
+    """What gives the infinite response h_n unit area or unit peak, once in each of n passes."""
     if normalize == "area":
-        return lost**order
-    # h_n[k+1] > h_n[k] while (k + n) (1 - lost) > k + 1, that is while k < (n - 1) / lost - n.
-    peak = ((order - 1) / lost.detach() - order).floor() + 1
-    return 1 / _response(peak.clamp(min=0), tau, order)
+        return -torch.expm1(-1 / tau)
+    peak = _peak(tau, order)
+    factors = torch.arange(1, order, dtype=tau.dtype, device=tau.device)
+    return torch.exp((peak / tau - torch.log1p(peak[..., None] / factors).sum(-1)) / order)
+
+
+def _check_order(function: str, order: int, tau: Tensor, num_steps: int, normalize: str | None) -> int:
+    """Check the order, and that a response that is not normalised stays in the range of its dtype."""
+    order = check_integer(function, "order", order, 1, HIGHEST_ORDER)
+    if normalize is None and order > 1 and values_are_checked(tau) and tau.numel():
+        # The sum of h_n over all steps is 1 / lost^n, and over T of them at most binomial(T+n-1, n).
+        lost = -math.expm1(-1 / float(tau.detach().max()))
+        of_steps = math.lgamma(num_steps + order) - math.lgamma(order + 1) - math.lgamma(num_steps)
+        if min(-order * math.log(lost), of_steps) > math.log(torch.finfo(tau.dtype).max):
+            problem = f"the response of order {order} leaves the range of {tau.dtype}"
+            rule = "a lower order or a shorter time_constant"
+            raise ArgumentError(message(function, problem, rule, order, "normalize='peak' or 'area' keeps it small"))
+    return order
 
 
 def _check_normalize(function: str, normalize: str | None) -> None:
@@ -216,6 +256,9 @@ def as_time_constant(function: str, time_constant: float | Tensor, x: Tensor | N
         check_range(function, "time_constant", time_constant, 0, LONGEST_TIME_CONSTANT, low_open=True)
         time_constant = max(float(time_constant), SHORTEST_TIME_CONSTANT)
         return torch.tensor(time_constant, dtype=dtype, device=None if x is None else x.device)
+    check_tensor(function, "time_constant", time_constant)
+    if x is not None:
+        check_same_device(function, "time_constant", time_constant, "x", x)
     if not time_constant.is_floating_point():
         time_constant = time_constant.to(dtype)
     if x is not None and time_constant.ndim > 0 and (x.ndim < 3 or tuple(time_constant.shape) != (x.shape[1],)):

@@ -21,9 +21,13 @@ from torch import Tensor
 from slayerloss._check import (
     ShapeError,
     check_events,
+    check_finite,
+    check_flag,
     check_range,
     check_same_device,
+    check_sequence,
     check_shape,
+    check_state,
     check_tensor,
     check_values,
     message,
@@ -54,6 +58,7 @@ def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
     if not isinstance(decay, Tensor):
         check_range(function, name, decay, 0, 1)
         decay = torch.tensor(float(decay), dtype=torch.float64, device=x.device)
+    check_tensor(function, name, decay)
     if decay.numel() != 1 and tuple(decay.shape) != (x.shape[1],):
         rule = f"one number, or one per channel ({x.shape[1]},)"
         raise ShapeError(message(function, f"{name} does not fit the channels", rule, tuple(decay.shape)))
@@ -66,8 +71,21 @@ def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
 def _initial(function: str, state: Tensor | None, x: Tensor) -> Tensor:
     if state is None:
         return torch.zeros(x.shape[:-1], dtype=x.dtype, device=x.device)
-    check_shape(function, "state", state, x.shape[:-1], "Reset the state before another batch")
-    return state.to(x)
+    check_state(function, "state", state, x.shape[:-1], x)
+    return state.to(x.dtype)
+
+
+def _lsb(function: str, scale: float) -> float:
+    """State LSBs per unit of the input, from its weight LSBs."""
+    check_range(function, "scale", scale, 0, low_open=True)
+    return 64.0 * scale
+
+
+def _check_spike(function: str, threshold: float, tau: float, scale: float, graded: bool) -> None:
+    check_range(function, "threshold", threshold)
+    check_range(function, "tau", tau, 0, low_open=True)
+    check_range(function, "grad_scale", scale)
+    check_flag(function, "graded", graded)
 
 
 def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None = None, scale: int = 64) -> Tensor:
@@ -99,7 +117,7 @@ def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None =
     x = x.to(accumulation_dtype(x))
     keep = _keep("leaky_integrator", "decay", decay, x)
     state = _initial("leaky_integrator", state, x)
-    u: Tensor = kernels.LeakyIntegrator.apply(_time_first(x), keep, state, 64.0 * scale)
+    u: Tensor = kernels.LeakyIntegrator.apply(_time_first(x), keep, state, _lsb("leaky_integrator", scale))
     return u.movedim(0, -1)
 
 
@@ -135,11 +153,16 @@ def integrate_and_fire(
     """
     check_events("integrate_and_fire", x, "x")
     x = x.to(accumulation_dtype(x))
-    check_range("integrate_and_fire", "threshold", threshold, 0)
+    check_range("integrate_and_fire", "threshold", threshold, 0, infinite=True)
+    lsb = _lsb("integrate_and_fire", scale)
     keep = _keep("integrate_and_fire", "decay", decay, x)
     state = _initial("integrate_and_fire", state, x)
-    v: Tensor = kernels.IntegrateAndFire.apply(_time_first(x), keep, float(threshold), state, 64.0 * scale)
+    v: Tensor = kernels.IntegrateAndFire.apply(_time_first(x), keep, float(threshold), state, lsb)
     return v.movedim(0, -1)
+
+
+def _pair(function: str, state: CubaState) -> list[Tensor]:
+    return check_sequence(function, "state", state, 2, "a CubaState")
 
 
 def after_reset(voltage: Tensor, threshold: float) -> Tensor:
@@ -179,7 +202,8 @@ def spike(voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, 
         Of the shape of the voltage, and of its dtype if that is a float.
 
     Raises:
-        ArgumentError: tau is not positive.
+        ArgumentError: tau is not positive, or a number is NaN or infinite.
+        DtypeError: an argument of the wrong type.
 
     Example:
         >>> spike(torch.tensor([1.0, 1.5, 2.0]), 1.5, tau=1.0)
@@ -189,8 +213,9 @@ def spike(voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, 
         Shrestha and Orchard, SLAYER: Spike Layer Error Reassignment in Time, NeurIPS 2018.
     """
     check_tensor("spike", "voltage", voltage)
-    check_range("spike", "tau", tau, 0, low_open=True)
-    s: Tensor = kernels.Spike.apply(promote(voltage), float(threshold), float(tau), float(scale), graded)
+    check_finite("spike", "voltage", voltage)
+    _check_spike("spike", threshold, tau, scale, graded)
+    s: Tensor = kernels.Spike.apply(promote(voltage), float(threshold), float(tau), float(scale), bool(graded))
     return s
 
 
@@ -234,21 +259,27 @@ def recurrent_cuba(
     """
     name = "recurrent_cuba"
     check_events(name, x, "x")
-    check_range(name, "tau", tau, 0, low_open=True)
     check_range(name, "threshold", threshold, 0)
+    _check_spike(name, threshold, tau, grad_scale, graded)
     if x.ndim != 3:
         raise ShapeError(message(name, "x has space dimensions", "(N, C, T)", tuple(x.shape), "Flatten the space"))
     x = x.to(accumulation_dtype(x))
+    check_tensor(name, "feedback", feedback)
     check_shape(name, "feedback", feedback, (x.shape[1], x.shape[1]))
+    check_same_device(name, "feedback", feedback, "x", x)
+    check_finite(name, "feedback", feedback)
     keeps = [
         _keep(name, "current_decay", current_decay, x),
         _keep(name, "voltage_decay", voltage_decay, x),
     ]
-    parts = (None, None, None) if state is None else (*state[0], state[1])
+    parts: list[Tensor | None] = [None, None, None]
+    if state is not None:
+        neuron, heard = check_sequence(name, "state", state, 2, "(CubaState, spikes)")
+        parts = [*_pair(name, neuron), heard]
     states = [_initial(name, part, x) for part in parts]
-    constants = (float(threshold), float(tau), float(grad_scale), graded)
+    constants = (float(threshold), float(tau), float(grad_scale), bool(graded))
     u, v, s = kernels.RecurrentCuba.apply(
-        _time_first(x), feedback.to(x.dtype), *keeps, *states, constants, 64.0 * scale
+        _time_first(x), feedback.to(x.dtype), *keeps, *states, constants, _lsb(name, scale)
     )
     return u.movedim(0, -1), v.movedim(0, -1), s.movedim(0, -1)
 
@@ -292,9 +323,10 @@ def cuba(
     References:
         Davies et al., Loihi: A Neuromorphic Manycore Processor with On-Chip Learning, IEEE Micro 2018.
     """
-    previous = (None, None) if state is None else state
-    u = leaky_integrator(x, current_decay, state=previous[0], scale=scale)
-    v = integrate_and_fire(u, voltage_decay, threshold, state=previous[1], scale=scale)
+    _check_spike("cuba", threshold, tau, grad_scale, graded)
+    current, voltage = (None, None) if state is None else _pair("cuba", state)
+    u = leaky_integrator(x, current_decay, state=current, scale=scale)
+    v = integrate_and_fire(u, voltage_decay, threshold, state=voltage, scale=scale)
     s = spike(v, threshold, tau=tau, scale=grad_scale, graded=graded)
     out_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     return s.to(out_dtype), CubaState(u.select(-1, -1), after_reset(v, threshold))

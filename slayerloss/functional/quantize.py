@@ -7,8 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_choice, check_integer, check_range
+from slayerloss._check import check_choice, check_finite, check_flag, check_integer, check_range, check_tensor
+from slayerloss.functional.events import promote
 
+MOST_BITS = 31
+"""Of a weight, far beyond the chip's 8."""
 MODES = {"round": torch.round, "floor": torch.floor, "truncate": torch.trunc}
 
 
@@ -40,15 +43,16 @@ def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:
     q = step round(x / step), halves to the even multiple; or floor or truncation toward zero in place of round
 
     Args:
-        x: any shape, float.
+        x: any shape, any real dtype.
         step: above 0.
         mode: "round", "floor" or "truncate".
 
     Returns:
-        Of the shape and dtype of x. Gradient 1.
+        Of the shape and dtype of x; integers and bool give the default float dtype. Gradient 1.
 
     Raises:
-        ArgumentError: unknown mode, or a step that is not positive.
+        ArgumentError: unknown mode, a step that is not positive, or NaN or infinity.
+        DtypeError: x is no real tensor.
 
     Example:
         >>> quantize(torch.tensor([0.24, 0.26, 0.5]), 0.5)
@@ -57,7 +61,9 @@ def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:
     mode = str(getattr(mode, "name", mode)).lower()  # lava-dl passes a member of its MODE
     check_choice("quantize", "mode", mode, MODES)
     check_range("quantize", "step", step, 0, low_open=True)
-    q: Tensor = _Round.apply(x, step, mode)
+    check_tensor("quantize", "x", x)
+    check_finite("quantize", "x", x)
+    q: Tensor = _Round.apply(promote(x), step, mode)
     return q
 
 
@@ -67,16 +73,18 @@ def quantize_weight(weight: Tensor, scale: int = 64, descale: bool = False, num_
     q = clamp(2 round(w scale / 2), -2^num_bits, 2^num_bits - 2) / scale
 
     Args:
-        weight: any shape, float.
+        weight: any shape, any real dtype.
         scale: weight LSBs per unit, 64 in lava-dl.
         descale: return the integers, not the integers over `scale`.
-        num_bits: of a weight; as all are even, 8 bits reach from -256 to 254.
+        num_bits: of a weight, at most 31; as all are even, 8 bits reach from -256 to 254.
 
     Returns:
-        Of the shape and dtype of the weight. Gradient 1; 0 for a saturated weight that the gradient would push further.
+        Of the shape and dtype of the weight; integers and bool give the default float dtype. Gradient 1; 0 for a
+        saturated weight that the gradient would push further.
 
     Raises:
-        ArgumentError: a scale that is not positive, or no bits.
+        ArgumentError: a scale that is not positive, no bits or too many, or NaN or infinity.
+        DtypeError: the weight is no real tensor.
 
     Example:
         >>> quantize_weight(torch.tensor([0.1, 10.0, -10.0]))
@@ -88,7 +96,9 @@ def quantize_weight(weight: Tensor, scale: int = 64, descale: bool = False, num_
         lava-dl stops the gradient of every saturated weight, so that it never comes back.
     """
     check_range("quantize_weight", "scale", scale, 0, low_open=True)
-    check_integer("quantize_weight", "num_bits", num_bits, 1)
+    check_flag("quantize_weight", "descale", descale)
+    check_integer("quantize_weight", "num_bits", num_bits, 1, MOST_BITS)
+    check_tensor("quantize_weight", "weight", weight)
     low, high = -(2**num_bits) / scale, (2**num_bits - 2) / scale
     q: Tensor = _ClampWeight.apply(quantize(weight, 2 / scale), low, high)
     return q * scale if descale else q

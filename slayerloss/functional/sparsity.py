@@ -7,7 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_choice, check_events, check_lengths, check_range, check_same_device
+from slayerloss._check import (
+    ShapeError,
+    check_choice,
+    check_events,
+    check_lengths,
+    check_range,
+    check_same_device,
+    message,
+)
 from slayerloss.functional._reduce import REDUCTIONS, mean_over_processes
 from slayerloss.functional.events import accumulation_dtype, mask_steps
 
@@ -106,6 +114,8 @@ def _mean_rate(
 ) -> Tensor:
     """The mean of |s| over all processes, () or (C,); `raises_silent`: the slope of |s| at 0 is 1, not 0."""
     check_events(function, spikes)
+    if per_channel and spikes.shape[1] == 0:
+        raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
     if lengths is not None:
         check_lengths(function, lengths, spikes.shape[0], spikes.shape[-1])
         check_same_device(function, "lengths", lengths, "spikes", spikes)

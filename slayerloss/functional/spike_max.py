@@ -86,7 +86,7 @@ def spike_max(
         Shrestha, Orchard, "SLAYER: Spike Layer Error Reassignment in Time", NeurIPS 2018; lava-dl 0.6.0,
         ``lava.lib.dl.slayer.loss.SpikeMax``.
     """
-    check_options(moving_window, mode, reduction, label_smoothing, temperature, start)
+    check_options(moving_window, mode, reduction, label_smoothing, temperature, start, ignore_index)
     given = class_rates("spike_max", spikes, moving_window, start, lengths, class_weights)
     terms = label_terms("spike_max", spikes, labels, given, ignore_index)
     label = terms.label.unsqueeze(1)
@@ -105,10 +105,16 @@ def spike_max(
 
 
 def check_options(
-    moving_window: int | None, mode: str, reduction: str, label_smoothing: float, temperature: float, start: str
+    moving_window: int | None,
+    mode: str,
+    reduction: str,
+    label_smoothing: float,
+    temperature: float,
+    start: str,
+    ignore_index: int | None,
 ) -> None:
     """Check the options of `spike_max`."""
-    check_window_options("spike_max", moving_window, reduction, start)
+    check_window_options("spike_max", moving_window, reduction, start, ignore_index)
     check_choice("spike_max", "mode", mode, MODES)
     check_range("spike_max", "label_smoothing", label_smoothing, 0.0, 1.0)
     check_range("spike_max", "temperature", temperature, 0.0, low_open=True)

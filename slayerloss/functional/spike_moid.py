@@ -10,7 +10,6 @@ from torch import Tensor
 
 from slayerloss._check import (
     ShapeError,
-    check_integer,
     check_range,
     check_same_device,
     check_tensor,
@@ -79,7 +78,7 @@ def spike_moid(
     References:
         lava-dl 0.6.0, ``lava.lib.dl.slayer.loss.SpikeMoid``.
     """
-    check_options(moving_window, reduction, alpha, theta, start)
+    check_options(moving_window, reduction, alpha, theta, start, ignore_index)
     given = class_rates("spike_moid", spikes, moving_window, start, lengths, class_weights)
     target, counted = _targets(spikes, targets, given, ignore_index)
     weight = counted * given.class_weight
@@ -88,9 +87,11 @@ def spike_moid(
     return reduce_loss(loss.sum(1), weight.sum(1), reduction)
 
 
-def check_options(moving_window: int | None, reduction: str, alpha: float, theta: float, start: str) -> None:
+def check_options(
+    moving_window: int | None, reduction: str, alpha: float, theta: float, start: str, ignore_index: int | None
+) -> None:
     """Check the options of `spike_moid`."""
-    check_window_options("spike_moid", moving_window, reduction, start)
+    check_window_options("spike_moid", moving_window, reduction, start, ignore_index)
     check_range("spike_moid", "alpha", alpha, 0.0, low_open=True)
     check_range("spike_moid", "theta", theta)
 
@@ -106,7 +107,7 @@ def _targets(spikes: Tensor, targets: Tensor, given: ClassRates, ignore_index: i
     one_each = targets.numel() == rates.numel()  # else (N, C) targets hold for every step
     target = targets.to(rates).reshape(rates.shape if one_each else (*rates.shape[:2], 1))
     if ignore_index is not None:
-        counted = counted & (target != check_integer("spike_moid", "ignore_index", ignore_index))
+        counted = counted & (target != ignore_index)
     target = torch.where(counted, target, 0.0)
     check_values("spike_moid", "targets", target, 0.0, 1.0)
     return target.expand_as(rates), counted.expand_as(rates)

@@ -66,7 +66,7 @@ def spike_rate(
         Shrestha, Orchard, "SLAYER: Spike Layer Error Reassignment in Time", NeurIPS 2018; lava-dl 0.6.0,
         ``lava.lib.dl.slayer.loss.SpikeRate``.
     """
-    check_options(true_rate, false_rate, moving_window, reduction, start)
+    check_options(true_rate, false_rate, moving_window, reduction, start, ignore_index)
     given = class_rates("spike_rate", spikes, moving_window, start, lengths, class_weights)
     terms = label_terms("spike_rate", spikes, labels, given, ignore_index)
     target = torch.full_like(given.rates, false_rate).scatter(1, terms.label.unsqueeze(1), true_rate)
@@ -74,8 +74,15 @@ def spike_rate(
     return reduce_loss(terms.weight * distance, terms.weight * target.shape[1], reduction)
 
 
-def check_options(true_rate: float, false_rate: float, moving_window: int | None, reduction: str, start: str) -> None:
+def check_options(
+    true_rate: float,
+    false_rate: float,
+    moving_window: int | None,
+    reduction: str,
+    start: str,
+    ignore_index: int | None,
+) -> None:
     """Check the options of `spike_rate`."""
     check_range("spike_rate", "true_rate", true_rate, 0.0, 1.0)
     check_range("spike_rate", "false_rate", false_rate, 0.0, 1.0)
-    check_window_options("spike_rate", moving_window, reduction, start)
+    check_window_options("spike_rate", moving_window, reduction, start, ignore_index)

@@ -18,7 +18,7 @@ from slayerloss._check import (
 )
 from slayerloss.functional._reduce import REDUCTIONS, reduce_loss
 from slayerloss.functional.events import accumulation_dtype, mask_steps
-from slayerloss.functional.filters import exponential_filter
+from slayerloss.functional.filters import HIGHEST_ORDER, LONGEST_TIME_CONSTANT, exponential_filter
 
 
 def spike_time(
@@ -91,10 +91,10 @@ def check_options(
     time_constant: float, length: int | None, filter_order: int, reduction: str, normalize: str | None
 ) -> None:
     """Check the options of `spike_time`."""
-    check_range("spike_time", "time_constant", time_constant, 0.0, low_open=True)
+    check_range("spike_time", "time_constant", time_constant, 0.0, LONGEST_TIME_CONSTANT, low_open=True)
     if length is not None:
         check_integer("spike_time", "length", length, low=1)
-    check_integer("spike_time", "filter_order", filter_order, low=1)
+    check_integer("spike_time", "filter_order", filter_order, 1, HIGHEST_ORDER)
     check_choice("spike_time", "reduction", reduction, REDUCTIONS)
     if normalize is not None:
         check_choice("spike_time", "normalize", normalize, ("peak", "area"))

@@ -10,7 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, check_tensor, message
+from slayerloss._check import (
+    ArgumentError,
+    ShapeError,
+    check_events,
+    check_finite,
+    check_integer,
+    check_same_device,
+    check_sequence,
+    check_tensor,
+    message,
+)
 from slayerloss.functional.events import promote
 from slayerloss.kernels.precision import full_precision
 
@@ -19,6 +29,17 @@ def _wide(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(promote(x).dtype, weight.dtype)
     dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
     return x.to(dtype), weight.to(dtype)
+
+
+def _check_weight(function: str, weight: Tensor, x: Tensor) -> None:
+    check_tensor(function, "weight", weight)
+    check_same_device(function, "weight", weight, "x", x)
+    check_finite(function, "weight", weight)
+
+
+def _pair(name: str, value: tuple[int, int], low: int) -> tuple[int, int]:
+    height, width = check_sequence("conv", name, value, 2, "(height, width)")
+    return check_integer("conv", name, height, low), check_integer("conv", name, width, low)
 
 
 def dense(x: Tensor, weight: Tensor) -> Tensor:
@@ -35,13 +56,14 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
 
     Raises:
         ShapeError: the weight does not fit the channels.
+        DtypeError, ArgumentError: an argument of the wrong type, or with NaN or infinity.
 
     Example:
         >>> dense(torch.ones(1, 2, 3), torch.tensor([[1.0, 2.0]]))
         tensor([[[3., 3., 3.]]])
     """
     check_events("dense", x, "x")
-    check_tensor("dense", "weight", weight)
+    _check_weight("dense", weight, x)
     if weight.ndim != 2:
         raise ShapeError(message("dense", "weight has the wrong shape", "(O, C)", tuple(weight.shape)))
     flat = x.flatten(1, -2) if x.ndim > 3 else x
@@ -76,13 +98,17 @@ def conv(
 
     Raises:
         ShapeError: x is no sequence of images, or the weight does not fit.
+        DtypeError, ArgumentError: an argument of the wrong type or range.
 
     Example:
         >>> conv(torch.ones(1, 1, 3, 3, 2), torch.ones(1, 1, 3, 3)).shape
         torch.Size([1, 1, 1, 1, 2])
     """
     check_events("conv", x, "x")
-    check_tensor("conv", "weight", weight)
+    _check_weight("conv", weight, x)
+    stride = _pair("stride", stride, 1)
+    padding = _pair("padding", padding, 0)
+    dilation = _pair("dilation", dilation, 1)
     if weight.ndim != 4:
         rule = "(O, C / groups, kernel height, kernel width)"
         raise ShapeError(message("conv", "weight has the wrong shape", rule, tuple(weight.shape)))

@@ -8,7 +8,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_choice, check_integer, check_lengths, check_shape, check_signal, check_tensor
+from slayerloss._check import (
+    ShapeError,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_lengths,
+    check_same_device,
+    check_sequence,
+    check_signal,
+    check_state,
+    check_tensor,
+    check_values,
+    message,
+)
 from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
 from slayerloss.kernels.filters import sliding, with_past
 
@@ -70,12 +83,13 @@ def moving_window(
     window = check_integer("moving_window", "window", window, low=1)
     check_choice("moving_window", "reduce", reduce, ("mean", "sum", "max"))
     check_choice("moving_window", "start", start, ("zero", "seen"))
+    check_flag("moving_window", "return_state", return_state)
     check_signal("moving_window", x)
     if lengths is not None:
         check_tensor("moving_window", "x", x, min_ndim=2, layout="(N, ..., T)")
         check_lengths("moving_window", lengths, x.shape[0], x.shape[-1])
     if state is not None:
-        check_shape("moving_window", "state.history", state.history, (*x.shape[:-1], window - 1))
+        state = _checked(state, x, window)
     values = mask_steps(promote(x).to(accumulation_dtype(x)), lengths)
     padded = with_past(values, window - 1, state and state.history)
     before = torch.zeros(1, dtype=torch.int64, device=x.device) if state is None else state.steps
@@ -94,6 +108,19 @@ def moving_window(
         return y
     history = _last_steps(padded, window - 1, lengths)
     return y, WindowState(history, before + (x.shape[-1] if lengths is None else lengths))
+
+
+def _checked(state: WindowState, x: Tensor, window: int) -> WindowState:
+    name = "moving_window"
+    state = WindowState(*check_sequence(name, "state", state, 2, "a WindowState"))
+    check_state(name, "state.history", state.history, (*x.shape[:-1], window - 1), x)
+    check_tensor(name, "state.steps", state.steps)
+    if tuple(state.steps.shape) not in ((), (1,), (x.shape[0],)):
+        rule = f"(1,) or ({x.shape[0]},)"
+        raise ShapeError(message(name, "state.steps has the wrong shape", rule, tuple(state.steps.shape)))
+    check_same_device(name, "state.steps", state.steps, "x", x)
+    check_values(name, "state.steps", state.steps, 0, math.inf)
+    return state
 
 
 def _last_steps(padded: Tensor, remembered: int, lengths: Tensor | None) -> Tensor:

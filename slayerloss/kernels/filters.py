@@ -21,9 +21,27 @@ CONVOLUTION_BLOCK = 64
 """The same for a convolution, whose product covers more where the kernel is long."""
 
 
-def with_past(x: Tensor, steps: int, past: Tensor | None) -> Tensor:
-    """Put the `steps` steps before x, or silence, in front of it: (..., T) -> (..., steps+T)."""
-    return F.pad(x, (steps, 0)) if past is None else torch.cat([past.to(x.dtype), x], dim=-1)
+def with_past(x: Tensor, steps: int, past: Tensor | None = None, dim: int = -1) -> Tensor:
+    """Put the `steps` steps before x in front of it: the end of the past, and silence before that.
+
+    Args:
+        x: T steps in dimension `dim`.
+        steps: how many to put in front.
+        past: any number of steps, in the other dimensions as x; None for silence.
+        dim: the dimension of time.
+
+    Returns:
+        Of steps + T steps, in the dtype of x; its last `steps` are the past after x.
+
+    Example:
+        >>> with_past(torch.ones(2), 3, torch.tensor([4.0, 5.0]))
+        tensor([0., 4., 5., 1., 1.])
+    """
+    known = 0 if past is None else min(steps, past.shape[dim])
+    parts = [x.new_zeros([steps - known if i == dim % x.ndim else size for i, size in enumerate(x.shape)])]
+    if past is not None:
+        parts.append(past.to(x.dtype).narrow(dim, past.shape[dim] - known, known))
+    return torch.cat([*parts, x], dim)
 
 
 def low_pass(x: Tensor, time_constant: Tensor, initial: Tensor) -> Tensor:

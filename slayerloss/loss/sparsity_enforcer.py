@@ -31,7 +31,7 @@ class SparsityEnforcer:
     """
 
     def __init__(self, max_rate: float = 0.01, lam: float = 1.0, *, min_rate: float | None = None) -> None:
-        check_band("SparsityEnforcer", min_rate or 0.0, max_rate, lam)
+        check_band("SparsityEnforcer", 0.0 if min_rate is None else min_rate, max_rate, lam)
         self.max_rate, self.lam, self.min_rate = max_rate, lam, min_rate
         self.loss_list: list[Tensor] = []
 

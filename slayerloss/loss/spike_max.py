@@ -35,7 +35,7 @@ class SpikeMax(torch.nn.Module):
         start: str = "zero",
     ) -> None:
         super().__init__()
-        check_options(moving_window, mode, reduction, label_smoothing, temperature, start)
+        check_options(moving_window, mode, reduction, label_smoothing, temperature, start, ignore_index)
         self.moving_window, self.mode, self.reduction = moving_window, mode, reduction
         self.label_smoothing, self.temperature = label_smoothing, temperature
         self.ignore_index, self.start = ignore_index, start

@@ -34,7 +34,7 @@ class SpikeMoid(torch.nn.Module):
         start: str = "zero",
     ) -> None:
         super().__init__()
-        check_options(moving_window, reduction, alpha, theta, start)
+        check_options(moving_window, reduction, alpha, theta, start, ignore_index)
         self.moving_window, self.reduction = moving_window, reduction
         self.alpha, self.theta = alpha, theta
         self.ignore_index, self.start = ignore_index, start

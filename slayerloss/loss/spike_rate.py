@@ -34,7 +34,7 @@ class SpikeRate(torch.nn.Module):
         start: str = "zero",
     ) -> None:
         super().__init__()
-        check_options(true_rate, false_rate, moving_window, reduction, start)
+        check_options(true_rate, false_rate, moving_window, reduction, start, ignore_index)
         self.true_rate, self.false_rate = true_rate, false_rate
         self.moving_window, self.reduction = moving_window, reduction
         self.ignore_index, self.start = ignore_index, start

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from slayerloss._check import Finding
+from slayerloss._finding import Finding
 from slayerloss.netx.check import check
 from slayerloss.netx.compare import Comparison, compare
 from slayerloss.netx.description import Description, Layer

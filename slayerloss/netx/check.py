@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slayerloss._check import Finding
+from slayerloss._finding import Finding
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.packing import lossless, pack
 from slayerloss.netx.read import read

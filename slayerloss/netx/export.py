@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slayerloss._check import ArgumentError, Finding, message
+from slayerloss._check import ArgumentError, message
+from slayerloss._finding import Finding
 from slayerloss.netx.check import check
 from slayerloss.netx.description import Description
 from slayerloss.netx.write import describe, write

@@ -61,13 +61,14 @@ def initial(name: str, decay: float | Sequence[float], channels: int | None) -> 
         (1,) or (channels,) decays.
     """
     if channels is None:
-        check_range("Neuron", name, decay, 0, 1, way_out="shared_param=False takes (lowest, highest)")  # type: ignore[arg-type]
+        check_range("Neuron", name, decay, 0, 1, way_out="shared_param=False takes (lowest, highest)")
         return torch.tensor([float(decay)])  # type: ignore[arg-type]
-    if isinstance(decay, Sequence):
+    if isinstance(decay, Sequence) and not isinstance(decay, str):
         if len(decay) != 2:
             raise ArgumentError(message("Neuron", f"{name} is no range", "(lowest, highest)", decay))
         low, high = decay
     else:
+        check_range("Neuron", name, decay, 0, 1)
         low, high = decay * (1 - JITTER), min(decay * (1 + JITTER), 1.0)
     check_range("Neuron", name, low, 0, 1)
     check_range("Neuron", name, high, low, 1)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, DtypeError, check_events, check_integer, check_range, message
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    check_events,
+    check_flag,
+    check_integer,
+    check_lengths,
+    check_range,
+    check_sequence,
+    message,
+)
 from slayerloss.functional.neuron import (
     DECAY_SCALE,
     CubaState,
@@ -92,36 +103,56 @@ class Neuron(torch.nn.Module):
         check_range("Neuron", "threshold", threshold, 0, STATE_LIMIT)
         check_range("Neuron", "tau_grad", tau_grad, 0, low_open=True)
         check_range("Neuron", "scale_grad", scale_grad, 0)
-        if isinstance(norm, torch.nn.Module):
-            raise DtypeError(message("Neuron", "norm is an instance", "a class such as MeanOnlyBatchNorm", norm))
-        if isinstance(dropout, type):
-            raise DtypeError(message("Neuron", "dropout is a class", "an instance such as Dropout(0.1)", dropout))
-        if norm is not None and not callable(norm):
-            raise DtypeError(message("Neuron", "norm is no class", "a class such as MeanOnlyBatchNorm", norm))
-        if dropout is not None and not isinstance(dropout, torch.nn.Module):
-            raise DtypeError(message("Neuron", "dropout is no module", "an instance such as Dropout(0.1)", dropout))
+        self._check_modules(norm, dropout)
         self.threshold = int(threshold * self.scale) / self.scale
         if self.threshold <= 0:
             raise ArgumentError(
                 message("Neuron", "threshold is zero once cut to the chip's grid", f"at least 1/{scale}", threshold)
             )
         self.tau_grad, self.scale_grad = float(tau_grad), float(scale_grad)
-        self.shared_param = shared_param
-        self.persistent_state = persistent_state
-        self.requires_grad = requires_grad
-        self.graded_spike = graded_spike
+        self.shared_param = check_flag("Neuron", "shared_param", shared_param)
+        self.persistent_state = check_flag("Neuron", "persistent_state", persistent_state)
+        self.requires_grad = check_flag("Neuron", "requires_grad", requires_grad)
+        self.graded_spike = check_flag("Neuron", "graded_spike", graded_spike)
         self.norm = None if norm is None else norm()
         if isinstance(self.norm, torch.nn.Module) and getattr(self.norm, "pre_hook_fx", 0) is None:
             self.norm.pre_hook_fx = functools.partial(quantize_weight, scale=self.scale)  # type: ignore[assignment]
         self.drop = dropout
         self.state: CubaState | None = None
         self._to_draw: dict[str, Any] = {}
+        if channels is not None:
+            channels = check_integer("Neuron", "channels", channels, 1)
         for name, decay in (("current_decay", current_decay), ("voltage_decay", voltage_decay)):
-            per_channel = None if shared_param else (channels or 1)
+            per_channel = None if self.shared_param else (channels or 1)
             value = _decay.to_parameter(_decay.initial(name, decay, per_channel))
-            self.register_parameter(name, torch.nn.Parameter(value, requires_grad=requires_grad))
-            if not shared_param and channels is None:
+            self.register_parameter(name, torch.nn.Parameter(value, requires_grad=self.requires_grad))
+            if not self.shared_param and channels is None:
                 self._to_draw[name] = decay
+
+    @staticmethod
+    def _check_modules(norm: object, dropout: object) -> None:
+        """A norm comes as a class, which is built here, a dropout as an instance."""
+        if isinstance(norm, torch.nn.Module):
+            raise DtypeError(message("Neuron", "norm is an instance", "a class such as MeanOnlyBatchNorm", norm))
+        if norm is not None and not callable(norm):
+            raise DtypeError(message("Neuron", "norm is no class", "a class such as MeanOnlyBatchNorm", norm))
+        if isinstance(norm, type) and issubclass(norm, torch.nn.Module):
+            needed = [
+                name
+                for name, value in inspect.signature(norm).parameters.items()
+                if value.default is value.empty and value.kind in (value.POSITIONAL_ONLY, value.POSITIONAL_OR_KEYWORD)
+            ]
+            if needed:
+                problem, rule = f"norm {norm.__name__} needs {', '.join(needed)}", "a class that needs no argument"
+                way_out = "Use slayerloss.neuron.norm.MeanOnlyBatchNorm"
+                raise ArgumentError(message("Neuron", problem, rule, norm, way_out))
+        elif isinstance(norm, type):
+            rule = "a torch.nn.Module class such as MeanOnlyBatchNorm"
+            raise DtypeError(message("Neuron", "norm is no module class", rule, norm))
+        if isinstance(dropout, type):
+            raise DtypeError(message("Neuron", "dropout is a class", "an instance such as Dropout(0.1)", dropout))
+        if dropout is not None and not isinstance(dropout, torch.nn.Module):
+            raise DtypeError(message("Neuron", "dropout is no module", "an instance such as Dropout(0.1)", dropout))
 
     def extra_repr(self) -> str:
         current, voltage = (f"{float(decay.detach().mean()):.4g}" for decay in self.decays)
@@ -177,9 +208,9 @@ class Neuron(torch.nn.Module):
         """Forget the state that `persistent_state` kept."""
         self.state = None
 
-    def dynamics(self, x: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def dynamics(self, input: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Current (after the norm) and voltage (before the reset), each (N, C, ..., T)."""
-        current, voltage, state = self.run_dynamics(x, self.state, lengths)
+        current, voltage, state = self.run_dynamics(input, self.state, lengths)
         self._keep(state)
         return current, voltage
 
@@ -188,9 +219,9 @@ class Neuron(torch.nn.Module):
         spikes = spike(voltage, self.threshold, tau=self.tau, scale=self.grad_scale, graded=self.graded_spike)
         return spikes if self.drop is None else self.drop(spikes)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The spikes (N, C, ..., T) of the weighted input, in the dtype of the input."""
-        spikes, state = self.run(x, self.state, lengths)
+        spikes, state = self.run(input, self.state, lengths)
         self._keep(state)
         return spikes
 
@@ -209,9 +240,11 @@ class Neuron(torch.nn.Module):
     ) -> tuple[Tensor, Tensor, CubaState]:
         """Current, voltage and the state after them, from a given state; `threshold` replaces the neuron's."""
         check_events("Neuron", x, "x")
+        if lengths is not None:
+            check_lengths("Neuron", lengths, x.shape[0], x.shape[-1])
         threshold = self.threshold if threshold is None else threshold
         current_decay, voltage_decay = self._ready_decays(x.shape[1])
-        before = (None, None) if state is None else state
+        before = (None, None) if state is None else check_sequence("Neuron", "state", state, 2, "a CubaState")
         current = leaky_integrator(x, current_decay, state=before[0], scale=self.scale)
         drive = current
         if self.norm is not None:

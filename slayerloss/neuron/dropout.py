@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_events
+from slayerloss._check import check_events, check_flag, check_range
 from slayerloss.functional.events import promote
 
 
@@ -24,10 +24,14 @@ class Dropout(torch.nn.Dropout):
         In eval mode the layer does nothing. As in lava-dl, spikes are not 0/1 while it is active.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        check_range("Dropout", "p", p, 0, 1)
+        super().__init__(float(p), check_flag("Dropout", "inplace", inplace))
+
+    def forward(self, input: Tensor) -> Tensor:
         """Drop neurons of (N, C, ..., T)."""
-        check_events("Dropout", x, "x")
-        x = promote(x)
+        check_events("Dropout", input, "input")
+        x = promote(input)
         if not self.training:
             return x
         return x * torch.nn.functional.dropout(x.new_ones(*x.shape[:-1], 1), self.p)

@@ -8,9 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ShapeError, check_events, check_lengths, message
+from slayerloss._check import (
+    ShapeError,
+    check_callable,
+    check_events,
+    check_integer,
+    check_lengths,
+    check_range,
+    message,
+)
 from slayerloss._distributed import sum_over_processes
-from slayerloss.functional.events import mask_steps
+from slayerloss.functional.events import mask_steps, promote
 
 __all__ = ["MeanOnlyBatchNorm"]
 
@@ -40,6 +48,11 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         self, num_features: int | None = None, momentum: float = 0.1, pre_hook_fx: Callable[..., Tensor] | None = None
     ) -> None:
         super().__init__()
+        check_range("MeanOnlyBatchNorm", "momentum", momentum, 0, 1)
+        if num_features is not None:
+            num_features = check_integer("MeanOnlyBatchNorm", "num_features", num_features, 1)
+        if pre_hook_fx is not None:
+            check_callable("MeanOnlyBatchNorm", "pre_hook_fx", pre_hook_fx)
         self.num_features = num_features
         self.momentum = momentum
         self.pre_hook_fx = pre_hook_fx
@@ -59,14 +72,17 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         """(C,), the bias of the neurons that stands for this norm, in weight LSBs where quantised."""
         return -self._quantized(self.running_mean, descale=True)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, inp: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Normalise (N, C, ..., T); `lengths` (N,) are the steps of each sample that count."""
-        check_events("MeanOnlyBatchNorm", x, "x")
+        check_events("MeanOnlyBatchNorm", inp, "inp")
+        x = promote(inp)
+        if lengths is not None:
+            check_lengths("MeanOnlyBatchNorm", lengths, x.shape[0], x.shape[-1])
         if self.num_features is None:
             self.num_features = x.shape[1]
         if x.shape[1] != self.num_features:
             rule = f"{self.num_features} of them"
-            raise ShapeError(message("MeanOnlyBatchNorm", "x has the wrong number of channels", rule, tuple(x.shape)))
+            raise ShapeError(message("MeanOnlyBatchNorm", "inp has the wrong number of channels", rule, tuple(x.shape)))
         if self.training and self.update:
             mean = self._batch_mean(x, lengths)
             if self.running_mean.shape != mean.shape:
@@ -80,7 +96,6 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         others = [0, *range(2, x.ndim)]
         count = x.new_tensor(x.numel() / x.shape[1])
         if lengths is not None:
-            check_lengths("MeanOnlyBatchNorm", lengths, x.shape[0], x.shape[-1])
             count = lengths.sum().to(x.dtype) * (x.numel() // (x.shape[0] * x.shape[1] * x.shape[-1]))
         return sum_over_processes(mask_steps(x, lengths).sum(others)) / sum_over_processes(count)
 

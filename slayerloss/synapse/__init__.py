@@ -7,11 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, check_events, check_integer, message
+from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, check_range, message
 from slayerloss.functional import synapse as functional
 from slayerloss.synapse._weight import Hook, Synapse
 
 __all__ = ["Conv", "Dense", "Pool", "Synapse"]
+
+
+LARGEST = 2**31 - 1
+"""The most neurons or channels."""
 
 
 def pair(function: str, argument: str, value: int | tuple[int, int], low: int = 1) -> tuple[int, int]:
@@ -19,12 +23,14 @@ def pair(function: str, argument: str, value: int | tuple[int, int], low: int = 
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2:
         raise ArgumentError(message(function, f"{argument} is not a pair", "a number or (height, width)", value))
-    return check_integer(function, argument, values[0], low), check_integer(function, argument, values[1], low)
+    height, width = (check_integer(function, argument, size, low, LARGEST) for size in values)
+    return height, width
 
 
-def _initial(weight_scale: float, *shape: int) -> Tensor:
+def _initial(function: str, weight_scale: float, *shape: int) -> Tensor:
     """Uniform in +-1/sqrt(fan-in), torch's and lava-dl's default, times `weight_scale`."""
-    bound = weight_scale / math.sqrt(math.prod(shape[1:]))
+    check_range(function, "weight_scale", weight_scale)
+    bound = abs(float(weight_scale)) / math.sqrt(math.prod(shape[1:]))
     return torch.empty(*shape).uniform_(-bound, bound)
 
 
@@ -55,15 +61,17 @@ class Dense(Synapse):
         if not 1 <= len(space) <= 3:
             raise ArgumentError(message("Dense", "in_neurons is no shape", "C, (W, H) or (W, H, C)", in_neurons))
         for size in (*space, out_neurons):
-            check_integer("Dense", "number of neurons", size, 1)
+            check_integer("Dense", "number of neurons", size, 1, LARGEST)
         width, height = space[:2] if len(space) > 1 else (1, 1)
         channels = 1 if len(space) == 2 else space[-1]
-        super().__init__(_initial(weight_scale, out_neurons, channels, height, width, 1), weight_norm, pre_hook_fx)
+        super().__init__(
+            _initial("Dense", weight_scale, out_neurons, channels, height, width, 1), weight_norm, pre_hook_fx
+        )
         self.in_channels, self.out_channels = channels, out_neurons
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
         """(N, C, T) or (N, C, H, W, T) -> (N, O, T)."""
-        return functional.dense(x, self.effective_weight(mask).flatten(1))
+        return functional.dense(input, self.effective_weight(mask).flatten(1))
 
 
 class Conv(Synapse):
@@ -95,23 +103,23 @@ class Conv(Synapse):
     ) -> None:
         check_integer("Conv", "groups", groups, 1)
         for name, features in (("in_features", in_features), ("out_features", out_features)):
-            check_integer("Conv", name, features, 1)
+            check_integer("Conv", name, features, 1, LARGEST)
         if in_features % groups or out_features % groups:
             rule = f"a divisor of {in_features} and {out_features}"
             raise ArgumentError(message("Conv", "groups does not divide the channels", rule, groups))
         kernel = pair("Conv", "kernel_size", kernel_size)
         shape = (out_features, in_features // groups, *kernel, 1)
-        super().__init__(_initial(weight_scale, *shape), weight_norm, pre_hook_fx)
+        super().__init__(_initial("Conv", weight_scale, *shape), weight_norm, pre_hook_fx)
         self.in_channels, self.out_channels, self.groups = in_features, out_features, groups
         self.kernel_size = kernel
         self.stride = pair("Conv", "stride", stride)
         self.padding = pair("Conv", "padding", padding, 0)
         self.dilation = pair("Conv", "dilation", dilation)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
         """(N, C, H, W, T) -> (N, O, H', W', T)."""
         weight = self.effective_weight(mask).squeeze(-1)
-        return functional.conv(x, weight, self.stride, self.padding, self.dilation, self.groups)
+        return functional.conv(input, weight, self.stride, self.padding, self.dilation, self.groups)
 
 
 class Pool(Synapse):
@@ -142,6 +150,7 @@ class Pool(Synapse):
         pre_hook_fx: Hook | None = None,
     ) -> None:
         kernel = pair("Pool", "kernel_size", kernel_size)
+        check_range("Pool", "weight_scale", weight_scale)
         super().__init__(torch.full((1, 1, *kernel, 1), float(weight_scale)), weight_norm, pre_hook_fx)
         self.requires_grad_(False)
         self.kernel_size = kernel
@@ -149,8 +158,11 @@ class Pool(Synapse):
         self.padding = pair("Pool", "padding", padding, 0)
         self.dilation = pair("Pool", "dilation", dilation)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
         """(N, C, H, W, T) -> (N, C, H', W', T)."""
-        check_events("Pool", x, "x")
-        weight = self.effective_weight(mask).squeeze(-1).expand(x.shape[1], -1, -1, -1)
-        return functional.conv(x, weight, self.stride, self.padding, self.dilation, groups=x.shape[1])
+        check_events("Pool", input, "input")
+        channels = input.shape[1]
+        if channels == 0:
+            raise ShapeError(message("Pool", "input has no channels", "C of at least 1", tuple(input.shape)))
+        weight = self.effective_weight(mask).squeeze(-1).expand(channels, -1, -1, -1)
+        return functional.conv(input, weight, self.stride, self.padding, self.dilation, groups=channels)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, check_finite, message
+from slayerloss._check import ArgumentError, ShapeError, check_callable, check_finite, check_flag, check_tensor, message
 
 Hook = Callable[..., Tensor]
 
@@ -33,8 +33,11 @@ class Synapse(torch.nn.Module):
 
     def __init__(self, weight: Tensor, weight_norm: bool = False, pre_hook_fx: Hook | None = None) -> None:
         super().__init__()
+        name = type(self).__name__
+        if pre_hook_fx is not None:
+            check_callable(name, "pre_hook_fx", pre_hook_fx)
         self.pre_hook_fx = pre_hook_fx
-        self._parameters_from(weight, weight_norm)
+        self._parameters_from(weight, check_flag(name, "weight_norm", weight_norm))
 
     def _parameters_from(self, weight: Tensor, weight_norm: bool) -> None:
         trained = [parameter.requires_grad for parameter in self.parameters()]
@@ -66,7 +69,13 @@ class Synapse(torch.nn.Module):
 
     def effective_weight(self, mask: Tensor | None = None) -> Tensor:
         """The weight that is applied: normalised, masked, quantised."""
-        weight = self.weight if mask is None else self.weight * mask
+        weight: Tensor = self.weight
+        if mask is not None:
+            check_tensor(type(self).__name__, "mask", mask)
+            if tuple(mask.shape[:2]) != tuple(weight.shape[:2]) or mask.ndim not in (2, 5):
+                rule = f"{tuple(weight.shape[:2])}, with or without (1, 1, 1) behind"
+                raise ShapeError(message(type(self).__name__, "mask has the wrong shape", rule, tuple(mask.shape)))
+            weight = weight * mask.reshape(*mask.shape[:2], *(mask.shape[2:] or (1, 1, 1)))
         check_finite(type(self).__name__, "weight", weight)
         return weight if self.pre_hook_fx is None else self.pre_hook_fx(weight)
 

@@ -6,7 +6,8 @@ import enum
 
 from torch import Tensor
 
-from slayerloss.functional.quantize import quantize, quantize_weight
+from slayerloss import functional
+from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.rate import event_rate
 from slayerloss.utils import filter, time
 
@@ -24,6 +25,28 @@ class QUANTIZE_MODE(enum.Enum):
 
     ROUND = "round"
     FLOOR = "floor"
+
+
+def quantize(input: Tensor, step: float = 1, mode: QUANTIZE_MODE | str = QUANTIZE_MODE.ROUND) -> Tensor:
+    """Bring values to multiples of a step, `functional.quantize` under lava-dl's names of arguments.
+
+    Args:
+        input: any shape, any real dtype.
+        step: above 0.
+        mode: a member of QUANTIZE_MODE or its name; "truncate" as well.
+
+    Returns:
+        Of the shape and dtype of the input; integers and bool give the default float dtype. Gradient 1.
+
+    Raises:
+        DtypeError, ArgumentError: an argument of the wrong type or range.
+
+    Example:
+        >>> import torch
+        >>> quantize(torch.tensor([0.24, 0.26, 0.5]), 0.5)
+        tensor([0.0000, 0.5000, 0.5000])
+    """
+    return functional.quantize(input, step, mode.value if isinstance(mode, QUANTIZE_MODE) else mode)
 
 
 def quantize_hook_fx(x: Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> Tensor:

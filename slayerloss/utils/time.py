@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from slayerloss._check import ShapeError, check_finite, check_integer, check_range, check_tensor, message
+from slayerloss._check import ShapeError, check_integer, check_range, check_tensor, check_values, message
 
 __all__ = ["replicate", "shift"]
+
+
+LARGEST_TIME = 1e15
+"""Far beyond any run, and a whole number in float64."""
 
 
 def replicate(input: Tensor, num_steps: int) -> Tensor:
@@ -34,7 +38,7 @@ def replicate(input: Tensor, num_steps: int) -> Tensor:
         lava-dl takes floats of 2 to 4 dimensions only.
     """
     check_tensor("replicate", "input", input)
-    check_integer("replicate", "num_steps", num_steps, 1)
+    num_steps = check_integer("replicate", "num_steps", num_steps, 1)
     return input.unsqueeze(-1).repeat(*[1] * input.ndim, num_steps)
 
 
@@ -66,13 +70,22 @@ def shift(input: Tensor, shift_val: float | Tensor, sampling_time: float = 1) ->
     """
     check_tensor("shift", "input", input, min_ndim=1, layout="(N, ..., T)")
     check_range("shift", "sampling_time", sampling_time, 0, low_open=True)
+    if not isinstance(shift_val, Tensor):
+        check_range("shift", "shift_val", shift_val, -LARGEST_TIME, LARGEST_TIME)
     times = torch.as_tensor(shift_val, device=input.device).detach()
-    check_finite("shift", "shift_val", times)
+    check_tensor("shift", "shift_val", times)
+    check_values("shift", "shift_val", times, -LARGEST_TIME, LARGEST_TIME)
     neurons = input.shape[1:-1]
     if times.numel() not in (1, neurons.numel()):
         rule = f"one time, or one for each of {neurons.numel()} neurons"
         raise ShapeError(message("shift", "shift_val does not fit", rule, tuple(times.shape)))
-    steps = (times / sampling_time).trunc().long().reshape(neurons if times.numel() > 1 else ())
+    steps = (
+        (times / sampling_time)
+        .trunc()
+        .clamp(-LARGEST_TIME, LARGEST_TIME)
+        .long()
+        .reshape(neurons if times.numel() > 1 else ())
+    )
     num_steps = input.shape[-1]
     source = torch.arange(num_steps, device=input.device) - steps.unsqueeze(-1)
     moved = input.gather(-1, source.clamp(0, num_steps - 1).expand(input.shape))

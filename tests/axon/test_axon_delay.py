@@ -85,5 +85,5 @@ def test_errors():
         Delay(sampling_time=0)
     axon = Delay(channels=2)
     axon.delay.data.fill_(float("nan"))
-    with pytest.raises(ArgumentError, match=r"delay holds 2 NaN or infinite values"):
+    with pytest.raises(ArgumentError, match=r"delays holds 2 NaN or infinite values"):
         axon(torch.zeros(1, 2, 4))

@@ -319,7 +319,7 @@ IMAGES = torch.zeros(2, 2, 6, 6, 4)
         (lambda: dense(voltage_decay=(0.1,), shared_param=False), ArgumentError, r"voltage_decay is no range"),
         (lambda: dense(voltage_decay=("a", "b"), shared_param=False), DtypeError, r"voltage_decay is not a number"),
         (lambda: dense(voltage_decay=(0.2, 0.1), shared_param=False), ArgumentError, r"voltage_decay is out of range"),
-        (lambda: dense(voltage_decay="0.1", shared_param=False), ArgumentError, r"voltage_decay is no range"),
+        (lambda: dense(voltage_decay="0.1", shared_param=False), DtypeError, r"voltage_decay is not a number"),
         (lambda: dense(tau_grad=0), ArgumentError, r"tau_grad is out of range; expected a number above 0"),
         (lambda: dense(scale_grad=-1), ArgumentError, r"scale_grad is out of range"),
         (lambda: dense(scale=0), ArgumentError, r"scale is out of range"),

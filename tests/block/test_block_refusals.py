@@ -36,7 +36,7 @@ def test_integers_become_floats(dtype):
     ("call", "error", "text"),
     [
         (lambda: cuba_function(X, 0.5, 0.5, 1, state=(5, 5)), DtypeError, "state is not a tensor"),
-        (lambda: moving_window(X, 2, state=type("S", (), {"history": 5})()), DtypeError, "history is not a tensor"),
+        (lambda: moving_window(X, 2, state=(5, 5)), DtypeError, "history is not a tensor"),
         (lambda: dense(X, torch.ones(4)), ShapeError, "dense: weight has the wrong shape"),
         (lambda: conv(torch.ones(1, 1, 3, 3, 2), torch.ones(1, 1)), ShapeError, "conv: weight has the wrong shape"),
         (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.functional import delay, shift
-from slayerloss.functional.delay import history
+from slayerloss.kernels.filters import with_past
 
 
 def delayed(x: np.ndarray, steps: int) -> np.ndarray:
@@ -94,11 +94,20 @@ def test_gradient_of_a_delay_is_minus_the_slope_in_time():
     torch.testing.assert_close(grad, -(g * slope).sum((0, 2, 3, 4)))
 
 
-def test_history():
-    x, state = torch.ones(1, 1, 3), torch.arange(1.0, 5).reshape(1, 1, 4)
-    assert history("f", x, 2, state).squeeze().tolist() == [3, 4, 1, 1, 1]
-    assert history("f", x, 0, state).squeeze().tolist() == [1, 1, 1]
-    assert history("f", x, 6, state).squeeze().tolist() == [0, 0, 1, 2, 3, 4, 1, 1, 1]
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_the_past_of_any_length_in_any_dimension(dim):
+    x, past = torch.ones(3), torch.arange(1.0, 5)
+    for steps, known, expected in (
+        (2, past, [3, 4, 1, 1, 1]),
+        (0, past, [1, 1, 1]),
+        (6, past, [0, 0, 1, 2, 3, 4, 1, 1, 1]),
+        (2, None, [0, 0, 1, 1, 1]),
+        (1, past.int(), [4, 1, 1, 1]),
+    ):
+        x_, known_ = (None if part is None else torch.stack([part, 2 * part], 1 - dim % 2) for part in (x, known))
+        y = with_past(x_, steps, known_, dim)
+        assert y.dtype == x.dtype
+        assert torch.equal(y.select(1 - dim % 2, 1), 2 * torch.tensor(expected))
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.uint8, torch.int64])
@@ -183,17 +192,17 @@ X = torch.zeros(2, 3, 5)
         (lambda: shift(X, 1.5), DtypeError, r"steps is not an integer"),
         (lambda: shift(X[0], 1), ShapeError, r"too few dimensions"),
         (lambda: shift(X, 1, state=X[:1]), ShapeError, r"state has the wrong shape; .* Reset the state before another"),
-        (lambda: delay(X, torch.zeros(2)), ShapeError, r"delay has the wrong shape; expected \(3,\), got \(2,\)"),
-        (lambda: delay(X, torch.tensor([0.0, -1, 0])), ArgumentError, r"delay is out of range; expected values in"),
+        (lambda: delay(X, torch.zeros(2)), ShapeError, r"delays has the wrong shape; expected \(3,\), got \(2,\)"),
+        (lambda: delay(X, torch.tensor([0.0, -1, 0])), ArgumentError, r"delays is out of range; expected values in"),
         (lambda: delay(X, torch.tensor([0, 1e9, 0])), ArgumentError, r"values in \[0, 65536\], got 0 to 1e\+09"),
-        (lambda: delay(X, torch.tensor([0, 4.0, 0]), longest=3), ArgumentError, r"delay is out of range; .*\[0, 3\]"),
+        (lambda: delay(X, torch.tensor([0, 4.0, 0]), longest=3), ArgumentError, r"delays is out of range; .*\[0, 3\]"),
         (lambda: delay(X, torch.ones(3), longest=-1), ArgumentError, r"longest is out of range"),
         (lambda: shift(X, 10**9), ArgumentError, r"shift: steps is out of range; .* at most 65536"),
         (lambda: shift(X, 1, state=5), DtypeError, r"shift: state is not a tensor"),
         (lambda: delay(X, torch.ones(3), state="x"), DtypeError, r"delay: state is not a tensor"),
-        (lambda: delay(X, torch.full((3,), math.nan)), ArgumentError, r"delay holds 3 NaN or infinite values"),
-        (lambda: delay(X, torch.full((3,), math.inf)), ArgumentError, r"delay holds 3 NaN or infinite values"),
-        (lambda: delay(X, [1, 2, 3]), DtypeError, r"delay is not a tensor"),
+        (lambda: delay(X, torch.full((3,), math.nan)), ArgumentError, r"delays holds 3 NaN or infinite values"),
+        (lambda: delay(X, torch.full((3,), math.inf)), ArgumentError, r"delays holds 3 NaN or infinite values"),
+        (lambda: delay(X, [1, 2, 3]), DtypeError, r"delays is not a tensor"),
         (lambda: delay(X, torch.ones(3), state=X[:1]), ShapeError, r"delay: state has the wrong shape"),
     ],
 )

@@ -304,7 +304,7 @@ X = torch.zeros(2, 3, 5)
         (lambda: cuba(X, torch.zeros(2), 0.1, 1.0), ShapeError, r"one per channel \(3,\), got \(2,\)"),
         (lambda: cuba(X, 0.1, 0.1, -1.0), ArgumentError, r"threshold is out of range"),
         (lambda: cuba(X, 0.1, 0.1, math.nan), ArgumentError, r"threshold is out of range"),
-        (lambda: cuba(X, 0.1, 0.1, 1.0, tau=0.0), ArgumentError, r"spike: tau is out of range"),
+        (lambda: cuba(X, 0.1, 0.1, 1.0, tau=0.0), ArgumentError, r"cuba: tau is out of range"),
         (
             lambda: cuba(X, 0.1, 0.1, 1.0, state=CubaState(torch.zeros(1, 3), torch.zeros(1, 3))),
             ShapeError,

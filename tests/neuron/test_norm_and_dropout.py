@@ -100,13 +100,13 @@ def test_state_dicts_load_into_a_norm_that_never_ran():
             ShapeError,
             r"wrong number of channels; expected 4 of them",
         ),
-        (lambda: MeanOnlyBatchNorm()(torch.zeros(3, 5)), ShapeError, r"x has too few dimensions"),
+        (lambda: MeanOnlyBatchNorm()(torch.zeros(3, 5)), ShapeError, r"inp has too few dimensions"),
         (
             lambda: MeanOnlyBatchNorm()(torch.zeros(2, 3, 5), torch.tensor([5, 6])),
             ArgumentError,
             r"lengths is out of range; expected values in \[1, 5\], got 5 to 6",
         ),
-        (lambda: Dropout(0.5)(torch.zeros(3, 5)), ShapeError, r"x has too few dimensions"),
+        (lambda: Dropout(0.5)(torch.zeros(3, 5)), ShapeError, r"input has too few dimensions"),
     ],
 )
 def test_errors(call, error, text):

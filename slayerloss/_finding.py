@@ -1,0 +1,32 @@
+"""What a check of a file or folder has to say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check of a file or folder found; its text is a line for people.
+
+    Attributes:
+        severity: "error" (it cannot be used, or not as it says), "warning" (it can, but is probably not what was meant)
+            or "note".
+        place: the file or folder, or the path inside an HDF5 file.
+        problem: what is there, and what becomes of it.
+        way_out: what to do about it.
+        fatal: nothing can load or run it.
+
+    Example:
+        >>> print(Finding("warning", "Train/3", "the folder is empty", "Unpack the archive again"))
+        warning: Train/3: the folder is empty. Unpack the archive again.
+    """
+
+    severity: str
+    place: str
+    problem: str
+    way_out: str = ""
+    fatal: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.place}: {self.problem}.{f' {self.way_out}.' if self.way_out else ''}"
