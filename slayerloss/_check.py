@@ -160,10 +160,8 @@ def check_range(
     """
     if not _is_number(value):
         raise DtypeError(message(function, f"{argument} is not a number", "a number", type(value).__name__, way_out))
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    too_long = isinstance(value, int) and not LOWEST_INTEGER <= value <= HIGHEST_INTEGER  # torch could not hold it
+    number = (math.inf if value > 0 else -math.inf) if too_long else float(value)
     inside = (low < number if low_open else low <= number) and number <= high
     if inside and (infinite or math.isfinite(number)):
         return number
@@ -220,10 +218,16 @@ def check_type(function: str, argument: str, value: Any, kind: type | tuple[type
         raise DtypeError(message(function, f"{argument} is of the wrong type", rule, _short(value)))
 
 
+def check_path(function: str, argument: str, value: Any) -> str:
+    """Return a path as text; raise DtypeError unless it is a text or an os.PathLike."""
+    check_type(function, argument, value, (str, os.PathLike), "a path")
+    return str(os.fspath(value))
+
+
 def check_callable(function: str, argument: str, value: Any) -> None:
-    """Raise DtypeError unless `value` can be called."""
-    if not callable(value):
-        raise DtypeError(message(function, f"{argument} is no function", "a function", _short(value)))
+    """Raise DtypeError unless `value` can be called; a class is taken for an instance that was forgotten."""
+    if isinstance(value, type) or not callable(value):
+        raise DtypeError(message(function, f"{argument} is no function", "a function or an instance", _short(value)))
 
 
 def check_sequence(function: str, argument: str, value: Any, length: int | None = None, rule: str = "") -> list[Any]:

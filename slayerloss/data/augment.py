@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import ShapeError, check_integer, check_range, message
+from slayerloss._check import ShapeError, check_integer, check_range, check_sequence, message
 from slayerloss.io import Event
 
 
@@ -63,6 +63,7 @@ class Rotate:
 
     def __post_init__(self) -> None:
         check_range("Rotate", "max_degrees", self.max_degrees, 0)
+        _check_size("Rotate", self.size)
 
     def __call__(self, event: Event, rng: np.random.Generator) -> Event:
         angle = np.deg2rad(rng.uniform(-self.max_degrees, self.max_degrees))
@@ -93,6 +94,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         check_range("Scale", "amount", self.amount, 0, 0.999)
+        _check_size("Scale", self.size)
 
     def __call__(self, event: Event, rng: np.random.Generator) -> Event:
         return _linear("Scale", event, np.diag(rng.uniform(1 - self.amount, 1 + self.amount, 2)), self.size)
@@ -171,6 +173,7 @@ class Elastic:
     def __post_init__(self) -> None:
         check_range("Elastic", "sigma_pixels", self.sigma_pixels, 0)
         check_integer("Elastic", "nodes", self.nodes, 2)
+        _check_size("Elastic", self.size)
 
     def __call__(self, event: Event, rng: np.random.Generator) -> Event:
         y = _second_dimension("Elastic", event)
@@ -187,6 +190,11 @@ class Elastic:
         along = np.clip(position * (self.nodes - 1) / (pixels - 1), 0, self.nodes - 1)
         cell = np.minimum(along.astype(np.int64), self.nodes - 2)
         return cell, (along - cell)[:, None]
+
+
+def _check_size(function: str, size: tuple[int, int]) -> None:
+    for pixels in check_sequence(function, "size", size, 2, "(height, width)"):
+        check_integer(function, "size", pixels, 2)
 
 
 def _linear(function: str, event: Event, matrix: NDArray[np.float64], size: tuple[int, int]) -> Event:

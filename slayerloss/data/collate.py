@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ShapeError, message
+from slayerloss._check import ArgumentError, ShapeError, check_integer, check_sequence, check_tensor, message
 
 
 def collate(samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Tensor]:
@@ -28,7 +28,7 @@ def collate(samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Tensor]:
         >>> spikes.shape, labels
         (torch.Size([2, 2, 5]), tensor([3, 4]))
     """
-    shapes = {tuple(spikes.shape) for spikes, _ in samples}
+    shapes = {tuple(spikes.shape) for spikes, _ in _pairs("collate", samples)}
     if len(shapes) != 1:
         way_out = "Give the dataset num_steps, or use collate_padded"
         raise ShapeError(message("collate", "the samples differ in shape", "one shape", sorted(shapes), way_out))
@@ -54,11 +54,25 @@ def collate_padded(samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Tenso
         >>> spikes.shape, lengths
         (torch.Size([2, 2, 7]), tensor([5, 7]))
     """
-    spikes = [sample[0] for sample in samples]
-    labels = [sample[1] for sample in samples]
+    spikes, labels = zip(*_pairs("collate_padded", samples), strict=True)
     targets = isinstance(labels[0], Tensor) and labels[0].ndim > 0
     lengths = torch.tensor([x.shape[-1] for x in spikes])
     return _padded(spikes), _padded(labels) if targets else torch.as_tensor(labels), lengths
+
+
+def _pairs(function: str, samples: Sequence[tuple[Tensor, Any]]) -> list[tuple[Tensor, Any]]:
+    """The samples, if there are any and they are what the functions above take."""
+    rule = "(spikes, label) each, at least one"
+    pairs = []
+    for sample in check_sequence(function, "samples", samples, rule=rule):
+        x, label = check_sequence(function, "samples", sample, 2, rule)
+        check_tensor(function, "spikes", x, min_ndim=1, layout="(C, ..., T)")
+        if not isinstance(label, Tensor):
+            check_integer(function, "label", label)
+        pairs.append((x, label))
+    if not pairs:
+        raise ArgumentError(message(function, "samples is empty", rule, "none"))
+    return pairs
 
 
 def _padded(tensors: Sequence[Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from slayerloss._check import ArgumentError, check_choice, check_integer, check_range, message
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    ShapeError,
+    check_callable,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_range,
+    check_sequence,
+    message,
+)
 from slayerloss.io import Event, crop, to_frames
 
 Transform = Callable[[Event, np.random.Generator], Event]
@@ -59,7 +71,8 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         name = type(self).__name__
         if num_steps is not None:
             check_integer(name, "num_steps", num_steps, 1)
-        check_range(name, "step_ms", step_ms, 0, low_open=True)
+        step_ms = check_range(name, "step_ms", step_ms, 0, low_open=True)
+        count, flatten = check_flag(name, "count", count), check_flag(name, "flatten", flatten)
         check_choice(name, "rounding", rounding, ("floor", "nearest"))
         check_integer(name, "augment_seed", augment_seed, 0)
         all_labels = np.asarray(labels, np.int64)
@@ -71,7 +84,7 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         self.count = count
         self.flatten = flatten
         self.rounding = rounding
-        self.transforms = [transform] if callable(transform) else list(transform or ())
+        self.transforms = _transforms(name, transform)
         self.augment_seed = augment_seed
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that live on
 
@@ -122,16 +135,19 @@ def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple
         The indices of the first and of the second part, each in ascending order.
 
     Raises:
-        ArgumentError: `fraction` is not in [0, 1].
+        ArgumentError: `fraction` is not in [0, 1], or `seed` below 0.
+        ShapeError, DtypeError: `labels` is no list of labels.
 
     Example:
         >>> train, valid = stratified_split([0, 0, 0, 0, 1, 1, 1, 1], 0.25)
         >>> len(train), len(valid)
         (6, 2)
     """
-    check_range("stratified_split", "fraction", fraction, 0, 1)
-    classes = np.asarray(labels)
-    rng = np.random.default_rng(seed)
+    fraction = check_range("stratified_split", "fraction", fraction, 0, 1)
+    classes = _array("stratified_split", "labels", labels)
+    if classes.ndim != 1:
+        raise ShapeError(message("stratified_split", "labels has the wrong shape", "(N,)", classes.shape))
+    rng = np.random.default_rng(check_integer("stratified_split", "seed", seed, 0))
     second = np.zeros(len(classes), bool)
     for label in np.unique(classes):
         members = rng.permutation(np.flatnonzero(classes == label))
@@ -139,8 +155,28 @@ def stratified_split(labels: ArrayLike, fraction: float, seed: int = 0) -> tuple
     return np.flatnonzero(~second), np.flatnonzero(second)
 
 
+def _transforms(function: str, transform: Transform | Sequence[Transform] | None) -> list[Transform]:
+    each = [] if transform is None else transform if isinstance(transform, Sequence) else [transform]
+    each = check_sequence(function, "transform", each, rule="a function, or a sequence of them")
+    for one in each:
+        check_callable(function, "transform", one)
+    return each
+
+
+def _array(function: str, argument: str, values: ArrayLike) -> NDArray[Any]:
+    """The values as an array of numbers or texts."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        got = type(values).__name__
+        raise DtypeError(message(function, f"{argument} is no list", "one number each", got)) from None
+    if array.dtype.kind not in "biufUS":
+        raise DtypeError(message(function, f"{argument} is no list of numbers", "one number each", array.dtype))
+    return array
+
+
 def _indices(function: str, indices: ArrayLike, size: int) -> NDArray[np.int64]:
-    array = np.asarray(indices)
+    array = _array(function, "indices", indices)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise ArgumentError(
             message(function, "indices is no list of positions", "whole numbers", f"{array.shape} {array.dtype}")

@@ -9,7 +9,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from slayerloss._check import check_integer
+from slayerloss._check import check_flag, check_integer
 from slayerloss.data.dataset import EventDataset, Transform
 from slayerloss.data.digits_camera import SENSOR, Recordings, simulate
 from slayerloss.io import Event
@@ -68,9 +68,9 @@ class Digits(EventDataset):
         augment_seed: int = 0,
     ) -> None:
         self.seed = check_integer("Digits", "seed", seed, 0)
-        self.train = train
+        self.train = check_flag("Digits", "train", train)
         super().__init__(
-            _images(train)[1],
+            _images(self.train)[1],
             (2, SENSOR, SENSOR),
             num_steps=num_steps,
             step_ms=step_ms,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from slayerloss._check import FormatError, message
+from slayerloss._check import FormatError, check_flag, check_path, message
 from slayerloss.data.dataset import EventDataset, Transform
 from slayerloss.io import Event, read_2d_spikes
 
@@ -73,7 +73,8 @@ class NMNIST(EventDataset):
         transform: Transform | Sequence[Transform] | None = None,
         augment_seed: int = 0,
     ) -> None:
-        folder = Path(root) / ("Train" if train else "Test")
+        part = "Train" if check_flag("NMNIST", "train", train) else "Test"
+        folder = Path(check_path("NMNIST", "root", root)) / part
         found = [path for digit in CLASSES for path in (folder / digit).glob("*.bin")]
         if not found:
             way_out = "See datasets/nmnist/README.md, and try `slayerloss data check` on the folder"

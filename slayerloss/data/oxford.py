@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from slayerloss._check import FormatError, check_choice, check_integer, message
+from slayerloss._check import FormatError, check_choice, check_integer, check_path, message
 from slayerloss.io import Event, read_1d_spikes, to_frames
 
 NUM_NEURONS = 200
@@ -47,6 +47,7 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
     ) -> None:
         check_integer("Oxford", "num_steps", num_steps, 1)
         check_choice("Oxford", "rounding", rounding, ("floor", "lava-dl"))
+        root = check_path("Oxford", "root", root)
         self.num_steps = num_steps
         self.step_ms = step_ms
         self.input = _spikes(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import FormatError, SlayerError, check_choice, check_range, message
+from slayerloss._check import ArgumentError, FormatError, SlayerError, check_choice, check_path, check_range, message
 from slayerloss.io.atomic import replacing
-from slayerloss.io.event import Event
+from slayerloss.io.event import Event, check_event
 
 _MILLISECOND, _MICROSECOND = 1e-3, 1e-6
 
@@ -50,13 +49,22 @@ def to_structured(event: Event, time_unit: float = _MICROSECOND) -> NDArray[Any]
     Returns:
         (E,) with fields t, x, y (in two dimensions), p and, for graded events, payload.
 
+    Raises:
+        ArgumentError: `time_unit` is not above 0, or a time does not fit into 64 bits.
+
     Example:
         >>> to_structured(Event([3], [1], [1], [1.5]))
         array([(1500, 3, 1, 1)], dtype=[('t', '<i8'), ('x', '<i4'), ('y', '<i4'), ('p', '<i4')])
     """
-    check_range("to_structured", "time_unit", time_unit, 0, low_open=True)
+    check_event("to_structured", "event", event)
+    time_unit = check_range("to_structured", "time_unit", time_unit, 0, low_open=True)
+    times = np.round(event.t * _units_per_ms(time_unit))
+    if len(times) and np.abs(times).max() >= 2.0**63:
+        way_out = "A longer time_unit makes them smaller"
+        problem, got = "the times are too large", f"{times.min():g} to {times.max():g}"
+        raise ArgumentError(message("to_structured", problem, "whole numbers of 64 bits", got, way_out))
     columns: dict[str, NDArray[Any]] = {
-        "t": np.round(event.t * _units_per_ms(time_unit)).astype(np.int64),
+        "t": times.astype(np.int64),
         "x": event.x.astype(np.int32),
     }
     if event.y is not None:
@@ -125,7 +133,8 @@ def encode_np_spikes(
         lava-dl ignores `time_unit` here and drops payloads.
     """
     check_choice("encode_np_spikes", "fmt", fmt, ("xypt",))
-    check_range("encode_np_spikes", "time_unit", time_unit, 0, low_open=True)
+    time_unit = check_range("encode_np_spikes", "time_unit", time_unit, 0, low_open=True)
+    check_event("encode_np_spikes", "td_event", td_event)
     if td_event.graded:
         way_out = "Write a .npz file, which holds any events"
         raise FormatError(
@@ -135,7 +144,7 @@ def encode_np_spikes(
         )
     space = [td_event.x] if td_event.y is None else [td_event.x, td_event.y]
     columns = np.column_stack([*space, td_event.c, td_event.t * _units_per_ms(time_unit)]).astype(np.float64)
-    target = os.fspath(filename)
+    target = check_path("encode_np_spikes", "filename", filename)
     with (
         replacing(target if target.endswith(".npy") else target + ".npy") as temporary,
         open(temporary, "wb") as handle,
@@ -177,6 +186,7 @@ def write_npz(filename: str | os.PathLike[str], event: Event) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    check_event("write", "event", event)
     fields: dict[str, Any] = {"t": event.t, "x": event.x, "y": event.y, "p": event.c, "payload": event.p}
     fields = {name: values for name, values in fields.items() if values is not None}
     with replacing(filename) as temporary, open(temporary, "wb") as handle:
@@ -185,7 +195,7 @@ def write_npz(filename: str | os.PathLike[str], event: Event) -> None:
 
 def _load(function: str, filename: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """The array of a `.npy` file or the arrays of a `.npz` file; nothing is unpickled."""
-    with open(Path(filename), "rb") as handle:
+    with open(check_path(function, "filename", filename), "rb") as handle:
         try:
             held = np.load(handle, allow_pickle=False)
             return held if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}
@@ -209,7 +219,7 @@ def _from_columns(function: str, filename: object, array: NDArray[Any], time_uni
 
 def _from_fields(function: str, place: str, fields: Any, time_unit: float) -> Event:
     """The events of named fields; whatever is wrong with them is said with the name of their place."""
-    check_range(function, "time_unit", time_unit, 0, low_open=True)
+    time_unit = check_range(function, "time_unit", time_unit, 0, low_open=True)
     named = fields if isinstance(fields, Mapping) else getattr(getattr(fields, "dtype", None), "names", None)
     names = list(named or ())
     missing = [name for name in "txp" if name not in names]

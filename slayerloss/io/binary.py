@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import FormatError, message
+from slayerloss._check import FormatError, check_path, message
 from slayerloss.io.atomic import replacing
-from slayerloss.io.event import Event, whole
+from slayerloss.io.event import Event, check_event, whole
 
 PERIOD_US = 1 << 23
 _DISORDER_US = 100_000  # steps back up to here are taken for a sensor's disorder, not for an unordered file
@@ -134,7 +134,7 @@ def encode_2d_spikes(filename: str | os.PathLike[str], td_event: Event) -> None:
 def _read(
     function: str, filename: str | os.PathLike[str], word: np.dtype[Any], unwrap: bool | None
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    content = Path(filename).read_bytes()
+    content = Path(check_path(function, "filename", filename)).read_bytes()
     if len(content) % word.itemsize:
         raise FormatError(
             message(function, f"'{filename}' is truncated", "5 bytes for each event", f"{len(content)} bytes")
@@ -163,6 +163,8 @@ def _write(function: str, filename: str | os.PathLike[str], event: Event, word: 
     ) -> None:
         raise FormatError(message(function, f"{problem} of '{filename}'", expected, got, way_out))
 
+    check_event(function, "td_event", event)
+    check_path(function, "filename", filename)
     names = "xyc" if "y" in (word.names or ()) else "xc"
     if event.dim != len(names) - 1:
         refuse("the events do not fit the format", f"{len(names) - 1} spatial dimension(s)", event.dim)
@@ -173,7 +175,7 @@ def _write(function: str, filename: str | os.PathLike[str], event: Event, word: 
     for name, place, limit in zip(names, places, limits, strict=True):
         if len(place) and (place.min() < 0 or place.max() > limit):
             refuse(f"{name} does not fit the format", f"0 to {limit}", f"{place.min()} to {place.max()}")
-    time = np.round(event.t * 1000).astype(np.int64)
+    time = whole(event.t * 1000)
     clock = time % PERIOD_US
     if not np.array_equal(_unwrapped(clock, None), time):
         refuse(

@@ -9,12 +9,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from slayerloss._check import ArgumentError, DtypeError, ShapeError, check_choice, check_range, message
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    ShapeError,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_range,
+    check_sequence,
+    check_type,
+    message,
+)
 
 if TYPE_CHECKING:
     import torch
 
     Frames = TypeVar("Frames", NDArray[Any], torch.Tensor)
+
+
+MOST_STEPS = 2**31 - 1
+"""Frames with more time steps are refused."""
+_FAR = 2**61
+"""Coordinates beyond are cut to it: sums of two of them still fit into 64 bits."""
 
 
 class Event:
@@ -110,7 +127,7 @@ class Event:
             (C, X, T) for one spatial dimension, (C, Y, X, T) for two. An empty recording gives one silent step.
 
         Raises:
-            ArgumentError: `sampling_time` is not above 0.
+            ArgumentError: `sampling_time` is not above 0, or without `dim` an event comes too late for a tensor.
             ShapeError: `dim` has the wrong number of entries.
 
         Example:
@@ -121,12 +138,17 @@ class Event:
         Note:
             `slayerloss.io.to_frames` bins with floor, counts, and keeps amplitude 1.
         """
-        check_range("Event.to_tensor", "sampling_time", sampling_time, 0, low_open=True)
-        axes = [self.c] + ([] if self.y is None else [self.y]) + [self.x, np.round(self.t / sampling_time)]
-        shape = [int(axis.max(initial=0)) + 1 for axis in axes] if dim is None else [int(size) for size in dim]
+        name = "Event.to_tensor"
+        sampling_time = check_range(name, "sampling_time", sampling_time, 0, low_open=True)
+        axes = [whole(axis) for axis in (self.c, self.y, self.x, self.t / sampling_time) if axis is not None]
+        if dim is None:
+            check_steps(name, axes[-1])
+            shape = [int(axis.max(initial=0)) + 1 for axis in axes]
+        else:
+            shape = [check_integer(name, "dim", size, 1) for size in check_sequence(name, "dim", dim)]
         if len(shape) != len(axes):
             layout = "(C, X, T)" if self.dim == 1 else "(C, Y, X, T)"
-            raise ShapeError(message("Event.to_tensor", "dim does not fit the events", layout, tuple(shape)))
+            raise ShapeError(message(name, "dim does not fit the events", layout, tuple(shape)))
         empty = np.zeros((shape[0], 1, *shape[1:]) if self.dim == 1 else shape)
         return self.fill_tensor(empty, sampling_time).reshape(shape)
 
@@ -167,8 +189,13 @@ class Event:
             that share a bin, and `random_shift` does not drop the beginning. A tensor of one channel takes events of
             one channel whichever number it bears: lava-dl renumbers such events.
         """
-        check_range("Event.fill_tensor", "sampling_time", sampling_time, 0, low_open=True)
-        check_choice("Event.fill_tensor", "binning_mode", str(binning_mode).upper(), ("OR", "SUM"))
+        name = "Event.fill_tensor"
+        sampling_time = check_range(name, "sampling_time", sampling_time, 0, low_open=True)
+        check_choice(name, "binning_mode", str(binning_mode).upper(), ("OR", "SUM"))
+        check_flag(name, "random_shift", random_shift)
+        if rng is not None:
+            check_type(name, "rng", rng, np.random.Generator, "a numpy.random.Generator")
+        as_array(name, "empty_tensor", empty_tensor)
         shape = tuple(empty_tensor.shape)
         if len(shape) != 4:
             layout = "(C, 1, X, T)" if self.dim == 1 else "(C, Y, X, T)"
@@ -212,7 +239,7 @@ def tensor_to_event(spike_tensor: Any, sampling_time: float = 1) -> Event:
         As in lava-dl, `fill_tensor` writes a payload as it is and this function multiplies it by Ts: for graded events
         the two are inverse at Ts = 1 only. `to_frames` and `from_frames` are inverse at every step.
     """
-    check_range("tensor_to_event", "sampling_time", sampling_time, 0, low_open=True)
+    sampling_time = check_range("tensor_to_event", "sampling_time", sampling_time, 0, low_open=True)
     spikes = as_array("tensor_to_event", "spike_tensor", spike_tensor)
     if spikes.ndim not in (3, 4):
         raise ShapeError(
@@ -224,7 +251,7 @@ def tensor_to_event(spike_tensor: Any, sampling_time: float = 1) -> Event:
     payload = spikes[index] * sampling_time
     binary = bool(np.all(np.abs(payload - 1) < 1e-6))
     y = index[1] if spikes.ndim == 4 else None
-    return Event(index[-2], y, index[0], index[-1] * float(sampling_time), None if binary else payload)
+    return Event(index[-2], y, index[0], index[-1] * sampling_time, None if binary else payload)
 
 
 def as_array(function: str, argument: str, tensor: Any) -> NDArray[Any]:
@@ -233,17 +260,38 @@ def as_array(function: str, argument: str, tensor: Any) -> NDArray[Any]:
     Raises:
         DtypeError: it is neither.
     """
-    if isinstance(tensor, np.ndarray):
-        return tensor
-    if not hasattr(tensor, "detach"):
-        raise DtypeError(message(function, f"{argument} is no tensor", "numpy or torch", type(tensor).__name__))
-    host = tensor.detach().cpu()
-    return np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)
+    array = tensor
+    if not isinstance(tensor, np.ndarray):
+        if not hasattr(tensor, "detach"):
+            raise DtypeError(message(function, f"{argument} is no tensor", "numpy or torch", type(tensor).__name__))
+        if str(tensor.layout) != "torch.strided":
+            raise DtypeError(message(function, f"{argument} is not dense", "a dense tensor", tensor.layout))
+        host = tensor.detach().cpu()
+        array = np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)
+    if array.dtype.kind not in "biuf":
+        raise DtypeError(message(function, f"{argument} does not hold numbers", "real numbers", array.dtype))
+    return array
+
+
+def check_event(function: str, argument: str, event: Any) -> None:
+    """Raise DtypeError unless `event` is an Event."""
+    check_type(function, argument, event, Event, "an Event")
+
+
+def check_steps(function: str, step: NDArray[np.int64]) -> int:
+    """The number of steps up to the last event's; ArgumentError if they are too many for frames."""
+    last = int(step.max(initial=0))
+    if last >= MOST_STEPS:
+        way_out = "Give the number of steps, or a longer step"
+        raise ArgumentError(message(function, "an event comes too late", f"at most {MOST_STEPS} steps", last, way_out))
+    return last + 1
 
 
 def whole(values: NDArray[Any]) -> NDArray[np.int64]:
     """Coordinates as whole numbers: a caller may have replaced x or y by real ones, say to rotate a recording."""
-    return values.astype(np.int64, copy=False) if values.dtype.kind in "biu" else np.round(values).astype(np.int64)
+    if values.dtype.kind in "biu":
+        return values.astype(np.int64, copy=False)
+    return np.clip(np.round(values), -_FAR, _FAR).astype(np.int64)
 
 
 def _coordinates(argument: str, values: ArrayLike) -> NDArray[np.int64]:
@@ -260,6 +308,8 @@ def _numbers(argument: str, values: ArrayLike) -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:  # lists of different lengths
         raise ShapeError(message("Event", f"{argument} is not one-dimensional", "(E,)", "a ragged list")) from error
+    except TypeError as error:  # a sparse tensor, or one on another device
+        raise DtypeError(message("Event", f"{argument} is no array", "numbers (E,)", type(values).__name__)) from error
     if array.size == 0:
         array = array.reshape(-1).astype(np.float64, copy=False)
     if array.ndim != 1:

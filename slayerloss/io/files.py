@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from slayerloss._check import FormatError, message
+from slayerloss._check import FormatError, check_path, message
 from slayerloss.io.arrays import encode_np_spikes, read_array_file, write_npz
 from slayerloss.io.binary import encode_1d_spikes, encode_2d_spikes, read_1d_spikes, read_2d_spikes
 from slayerloss.io.event import Event
@@ -74,7 +74,7 @@ def write(path: str | os.PathLike[str], event: Event) -> None:
 
 
 def _suffix(function: str, path: str | os.PathLike[str]) -> str:
-    suffix = Path(path).suffix.lower()
+    suffix = Path(check_path(function, "path", path)).suffix.lower()
     if suffix not in SUFFIXES:
         raise FormatError(
             message(function, f"'{path}' has an unknown suffix", "one of " + ", ".join(SUFFIXES), repr(suffix))

@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from slayerloss._check import ArgumentError, ShapeError, check_choice, check_integer, check_range, message
-from slayerloss.io.event import Event, as_array, whole
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    ShapeError,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_range,
+    check_sequence,
+    message,
+)
+from slayerloss.io.event import MOST_STEPS, Event, as_array, check_event, check_steps, whole
 
 
 def bins(t: NDArray[Any], step_ms: float = 1.0, rounding: str = "floor") -> NDArray[np.int64]:
@@ -25,17 +35,21 @@ def bins(t: NDArray[Any], step_ms: float = 1.0, rounding: str = "floor") -> NDAr
 
     Raises:
         ArgumentError: `step_ms` is not above 0, or `rounding` is unknown.
+        DtypeError: t is no array of real numbers.
 
     Example:
         >>> bins(np.array([0.3, 0.6, 1.5]), step_ms=0.3)
         array([1, 2, 5])
     """
-    check_range("bins", "step_ms", step_ms, 0, low_open=True)
+    step_ms = check_range("bins", "step_ms", step_ms, 0, low_open=True)
     check_choice("bins", "rounding", rounding, ("floor", "nearest"))
+    t = as_array("bins", "t", t)
+    if t.dtype.kind == "f" and not np.isfinite(t).all():
+        raise ArgumentError(message("bins", "t is not finite", "finite times", f"{t.min()} to {t.max()}"))
     if rounding == "nearest":
-        return np.round(t / step_ms).astype(np.int64)
+        return whole(t / step_ms)
     # The last factor lifts 0.6 / 0.3 = 1.9999999999999998 over the edge; times in whole microseconds fall exactly.
-    return np.floor(t / step_ms * (1 + 1e-15)).astype(np.int64)
+    return whole(np.floor(t / step_ms * (1 + 1e-15)))
 
 
 def to_frames(
@@ -74,7 +88,10 @@ def to_frames(
         array([[[0., 1.],
                 [2., 0.]]], dtype=float32)
     """
-    sizes = tuple(check_integer("to_frames", "shape", size, 1) for size in shape)
+    check_event("to_frames", "event", event)
+    check_flag("to_frames", "count", count)
+    frame_dtype = _frame_dtype(dtype)
+    sizes = tuple(check_integer("to_frames", "shape", size, 1) for size in check_sequence("to_frames", "shape", shape))
     for name, axis, size in _axes("to_frames", event, sizes):
         if len(axis) and (axis.min() < 0 or axis.max() >= size):
             raise ArgumentError(
@@ -87,17 +104,18 @@ def to_frames(
                 )
             )
     step = bins(event.t, step_ms, rounding)
-    last = int(step.max(initial=0))
-    num_steps = last + 1 if num_steps is None else check_integer("to_frames", "num_steps", num_steps, 1)
+    if num_steps is None:
+        num_steps = check_steps("to_frames", step)
+    check_integer("to_frames", "num_steps", num_steps, 1, MOST_STEPS)
     kept = (step >= 0) & (step < num_steps)
     if not kept.all():
         event, step = event[kept], step[kept]
     cell = step
     for _, axis, size in _axes("to_frames", event, sizes):
         cell = cell * size + axis
-    frames = np.zeros((num_steps, *sizes), dtype)
+    frames = np.zeros((num_steps, *sizes), frame_dtype)
     if count or event.graded:
-        np.add.at(frames.reshape(-1), cell, frames.dtype.type(1) if event.p is None else event.p.astype(dtype))
+        np.add.at(frames.reshape(-1), cell, frames.dtype.type(1) if event.p is None else event.p.astype(frame_dtype))
     else:
         frames.reshape(-1)[cell] = 1
     return np.moveaxis(frames, 0, -1)
@@ -122,7 +140,7 @@ def from_frames(frames: Any, step_ms: float = 1.0) -> Event:
         >>> from_frames(np.array([[[0, 1], [2, 0]]]), step_ms=10).t
         array([ 0., 10.])
     """
-    check_range("from_frames", "step_ms", step_ms, 0, low_open=True)
+    step_ms = check_range("from_frames", "step_ms", step_ms, 0, low_open=True)
     array = as_array("from_frames", "frames", frames)
     if array.ndim not in (3, 4):
         raise ShapeError(
@@ -132,7 +150,7 @@ def from_frames(frames: Any, step_ms: float = 1.0) -> Event:
     place = (c, *space, step)
     values = array[place]
     y = space[0] if len(space) == 2 else None
-    return Event(space[-1], y, c, step * float(step_ms), None if np.all(values == 1) else values)
+    return Event(space[-1], y, c, step * step_ms, None if np.all(values == 1) else values)
 
 
 def crop(event: Event, shape: Sequence[int]) -> Event:
@@ -152,9 +170,21 @@ def crop(event: Event, shape: Sequence[int]) -> Event:
         >>> crop(Event([-1, 0, 2], None, [0, 0, 0], [0, 1, 2]), (1, 2))
         Event(1 events, x to 0, c to 0, 1 to 1 ms)
     """
-    inside = [(axis >= 0) & (axis < size) for _, axis, size in _axes("crop", event, shape)]
+    check_event("crop", "event", event)
+    sizes = [check_integer("crop", "shape", size, 1) for size in check_sequence("crop", "shape", shape)]
+    inside = [(axis >= 0) & (axis < size) for _, axis, size in _axes("crop", event, sizes)]
     kept = np.logical_and.reduce(inside)
     return event if kept.all() else event[kept]
+
+
+def _frame_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(dtype)
+    except (TypeError, ValueError):
+        raise DtypeError(message("to_frames", "dtype is no dtype", "a dtype of numpy", repr(dtype))) from None
+    if kind.kind not in "biuf":
+        raise DtypeError(message("to_frames", "dtype does not hold numbers", "a real dtype", kind))
+    return kind
 
 
 def _axes(function: str, event: Event, shape: Sequence[int]) -> list[tuple[str, NDArray[np.int64], int]]:

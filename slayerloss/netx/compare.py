@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import ArgumentError, ShapeError, message
+from slayerloss._check import ArgumentError, ShapeError, check_events, check_type, message
 from slayerloss.netx.description import Description, leaves, trees_equal
 from slayerloss.netx.export import describe_model, device_of, find_blocks, label_of
 from slayerloss.netx.read import read
@@ -97,6 +97,7 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     from slayerloss.block import reset_state
 
     description = file if isinstance(file, Description) else read(file)
+    find_blocks(model)  # which refuses what is no model
     model = copy.deepcopy(model).eval()
     blocks = [(name, block) for name, block in find_blocks(model) if getattr(block, "neuron", None) is not None]
     sent: dict[int, Tensor] = {}
@@ -105,8 +106,12 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     names = [label_of(name, block) for name, block in blocks]
     result = Comparison(names, spikes_differ=[0] * len(names), events=[0] * len(names))
     network = None
+    if not isinstance(inputs, torch.Tensor):
+        check_type("compare", "inputs", inputs, Iterable, "events, or an iterable of batches")
     for batch in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
-        x = (batch if isinstance(batch, torch.Tensor) else batch[0]).to(device_of(model))
+        x: Any = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+        check_events("compare", x, "inputs")
+        x = x.to(device_of(model))
         if network is None:
             network = Network(description, input_shape=_image_shape(description, x))
             if len(network) != len(blocks):

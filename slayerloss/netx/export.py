@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slayerloss._check import ArgumentError, message
+from slayerloss._check import ArgumentError, check_integer, check_path, check_sequence, check_type, message
 from slayerloss._finding import Finding
 from slayerloss.netx.check import check
 from slayerloss.netx.description import Description
@@ -52,6 +52,7 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
         lava-dl's `export_hdf5` writes what Lava drops, ignores or reads as zeros. A Dense block that reads an image
         gets a flatten layer before it, which Lava needs.
     """
+    check_path("export", "path", path)
     description, names = describe_model(model, input_shape)
     findings = check(description)
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -72,8 +73,12 @@ def _name(finding: Finding, names: list[str]) -> str:
 
 def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> tuple[Description, list[str]]:
     """The Description of a model, unchecked, and the block's name for each of its layers."""
-    model = _shaped(model, input_shape)
+    if input_shape is not None:
+        each = check_sequence("export", "input_shape", input_shape, rule="(C, H, W) or (C,)")
+        input_shape = [check_integer("export", "input_shape", size, 1) for size in each]
     blocks = find_blocks(model)
+    if input_shape is not None:
+        blocks = find_blocks(_shaped(model, input_shape))
     layers: list[dict[str, Any]] = []
     names: list[str] = []
 
@@ -100,10 +105,8 @@ def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> t
     return describe(layers, source="export"), names
 
 
-def _shaped(model: Module, input_shape: Sequence[int] | None) -> Module:
-    """The model, or a copy that has seen one silent sample and so knows its shapes."""
-    if input_shape is None:
-        return model
+def _shaped(model: Module, input_shape: Sequence[int]) -> Module:
+    """A copy of the model that has seen one silent sample and so knows its shapes."""
     import torch
 
     from slayerloss.block import reset_state
@@ -153,8 +156,12 @@ def find_blocks(model: Module) -> list[Named]:
             holds them all.
 
     Raises:
+        DtypeError: it is no torch module.
         ArgumentError: there are no blocks, or their order is not clear.
     """
+    from torch.nn import Module
+
+    check_type("export", "model", model, Module, "a torch.nn.Module")
     blocks = _collect(model, "")
     if not blocks:
         raise ArgumentError(message("export", "model has no blocks", "slayerloss.block", type(model).__name__))

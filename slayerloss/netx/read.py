@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slayerloss._check import FormatError, message
+from slayerloss._check import FormatError, check_path, message
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION
 from slayerloss.netx.validate import fail, validate
@@ -46,7 +46,7 @@ def read(path: str | os.PathLike[str]) -> Description:
         kept on the root alone; the format has none elsewhere. Everything is looked at before it is read, and still a
         damaged file may crash the HDF5 library itself. That ends the process, and nothing here can catch it.
     """
-    source = os.fspath(path)
+    source = check_path("netx", "path", path)
     expected = "an HDF5 network file"
     try:
         with open(source, "rb"):

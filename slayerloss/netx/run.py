@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import ArgumentError, DtypeError, FormatError, ShapeError, check_integer, message
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    FormatError,
+    ShapeError,
+    check_flag,
+    check_integer,
+    check_sequence,
+    message,
+)
 from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
 from slayerloss.netx.lif import LIF, lif
@@ -100,6 +109,7 @@ class Network:
         if reset_interval is not None:
             check_integer("Network", "reset_interval", reset_interval, 1)
         check_integer("Network", "skip_layers", skip_layers, 0)
+        reset_offset = check_integer("Network", "reset_offset", reset_offset)
         self.input_message_bits = check_integer("Network", "input_message_bits", input_message_bits, 0, 32)
         layers = whole.layers[:num_layers]
         self.description = Description(layers, source=whole.source)
@@ -144,15 +154,23 @@ class Network:
 
         Returns:
             int32 of the same shape, to `run`. Without an input layer, x as integers.
+
+        Raises:
+            DtypeError: x is not of numbers.
+            ArgumentError: x has NaN, infinity or values beyond 32 bits.
         """
         values = _numpy(x).astype(np.float64)
+        if not np.isfinite(values).all():
+            raise ArgumentError(message("Network.encode", "x holds NaN or infinity", "finite values", values.shape))
         fields = self.description.layers[self._stages[0].index].fields if self._feeds_neurons else {}
         weight, bias = (
             float(np.asarray(fields.get(name, usual)).item()) for name, usual in (("weight", 64), ("bias", 0))
         )
         if fields:
             values = weight * np.clip(2 * np.rint(32 * values), -256, 254) / 64 + bias
-        return np.trunc(values).astype(np.int32)
+        whole = np.trunc(values)
+        _check_whole(whole)
+        return whole.astype(np.int32)
 
     def run(self, x: Any, states: bool = False) -> Recording:
         """Run from zero states.
@@ -170,6 +188,7 @@ class Network:
             DtypeError: x is not of numbers.
             ArgumentError: x has fractions or values beyond 32 bits.
         """
+        states = check_flag("Network.run", "states", states)
         inputs, batched = self._inputs(x)
         num_steps, num_samples = inputs.shape[:2]
         shape = (num_steps, num_samples)
@@ -268,7 +287,8 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
     if given is None:
         way_out = "Pass input_shape=(W, H, C), or put an input layer without neurons first in the file"
         raise ArgumentError(message("Network", "the file does not say its input's shape", "input_shape", None, way_out))
-    shape = tuple(int(size) for size in given)[::-1]
+    sizes = check_sequence("Network", "input_shape", given, 3, "(W, H, C)")
+    shape = tuple(check_integer("Network", "input_shape", size, 1) for size in sizes)[::-1]
     chain = Chain()
     chain.append(Layer("input", {"shape": np.array(shape)}))
     problem = chain.append(layer)
@@ -283,6 +303,8 @@ def _numpy(x: Any) -> Array:
         values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     except ValueError as error:  # lists of different lengths
         raise ShapeError(message("Network", "x is ragged", "rows of one length", type(x).__name__)) from error
+    except TypeError as error:  # a sparse tensor
+        raise DtypeError(message("Network", "x is no array", "integers or floats", type(x).__name__)) from error
     if values.dtype.kind not in "biuf":
         raise DtypeError(message("Network", "x is not of real numbers", "integers or floats", values.dtype))
     return values
@@ -295,5 +317,5 @@ def _check_whole(x: Array) -> None:
         raise ArgumentError(
             message("Network.run", "x has fractions or NaN", expected, x.dtype, "Network.encode cuts them")
         )
-    if x.dtype.itemsize > 2 and max(float(x.max()), -float(x.min())) >= 1 << 31:
+    if x.size and x.dtype.itemsize > 2 and max(float(x.max()), -float(x.min())) >= 1 << 31:
         raise ArgumentError(message("Network.run", "x has too large values", expected, f"{x.min()} to {x.max()}"))

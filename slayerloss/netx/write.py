@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from slayerloss._check import check_path, check_sequence, check_type
 from slayerloss.io.atomic import replacing
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION, LAYERS, NEURONS
@@ -26,6 +27,7 @@ def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> De
         The layers, their fields in the types that the format keeps them in.
 
     Raises:
+        DtypeError: the layers are no sequence of dictionaries.
         FormatError: a field is missing or ragged, or does not fit, also in its value: 1e300 has no place in float32.
 
     Example:
@@ -33,8 +35,9 @@ def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> De
         (8,)
     """
     described = []
-    for i, fields in enumerate(layers):
+    for i, fields in enumerate(check_sequence("describe", "layers", layers, rule="a sequence of dictionaries")):
         place = f"layer/{i}"
+        check_type("describe", place, fields, Mapping, "a dictionary of the layer's fields")
         if not isinstance(fields.get("type"), str):
             raise fail(source, f"{place}/type", "is not a text", "one text", fields.get("type", "none"))
         kind = fields["type"]
@@ -67,8 +70,10 @@ def write(path: str | os.PathLike[str], description: Description) -> None:
         Layer types are stored as `S10`, other texts as variable-length UTF-8, as lava-dl's netx expects them. The root
         carries the attributes `format_version` and `checksum`, which it ignores.
     """
+    source = check_path("write", "path", path)
+    check_type("write", "description", description, Description, "a Description, from read or describe")
     for i, layer in enumerate(description.layers):
-        validate(layer, os.fspath(path), f"layer/{i}")
+        validate(layer, source, f"layer/{i}")
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         _write_tree(file, description.tree())
         for name, value in description.attributes.items():

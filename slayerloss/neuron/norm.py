@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +79,8 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         x = promote(inp)
         if lengths is not None:
             check_lengths("MeanOnlyBatchNorm", lengths, x.shape[0], x.shape[-1])
+        if x.shape[1] == 0:
+            raise ShapeError(message("MeanOnlyBatchNorm", "inp has no channels", "C of at least 1", tuple(x.shape)))
         if self.num_features is None:
             self.num_features = x.shape[1]
         if x.shape[1] != self.num_features:
@@ -93,11 +96,12 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         return x - self._quantized(mean).reshape(-1, *[1] * (x.ndim - 2))
 
     def _batch_mean(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(C,), over all processes; where there is no step, the running mean."""
         others = [0, *range(2, x.ndim)]
-        count = x.new_tensor(x.numel() / x.shape[1])
-        if lengths is not None:
-            count = lengths.sum().to(x.dtype) * (x.numel() // (x.shape[0] * x.shape[1] * x.shape[-1]))
-        return sum_over_processes(mask_steps(x, lengths).sum(others)) / sum_over_processes(count)
+        steps = torch.as_tensor(x.shape[0] * x.shape[-1], device=x.device) if lengths is None else lengths.sum()
+        count = sum_over_processes(steps.to(x.dtype) * math.prod(x.shape[2:-1]))
+        mean = sum_over_processes(mask_steps(x, lengths).sum(others)) / count.clamp(min=1)
+        return torch.where(count > 0, mean, self.running_mean.to(mean))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(prefix + "running_mean")

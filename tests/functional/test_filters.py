@@ -320,3 +320,35 @@ def test_shortest_time_constants(length: int | None) -> None:
     y.sum().backward()
     assert tau.grad is not None
     assert tau.grad.abs().max() < 1e-30
+
+
+@pytest.mark.parametrize("normalize", ["peak", "area"])
+@pytest.mark.parametrize(("order", "tau"), [(1, 3.0), (2, 5.0), (7, 0.5), (60, 20.0), (400, 5.0), (1000, 2.0)])
+def test_a_normalised_response_of_any_order_is_finite_and_right(normalize: str, order: int, tau: float) -> None:
+    """Against logarithms in float64, where nothing overflows."""
+    length = int(3 * order * max(tau, 1)) + 60
+    k = np.arange(length)
+    factors = np.arange(1, order)[:, None]
+    log = np.log1p(k / factors).sum(0) - k / tau if order > 1 else -k / tau
+    expected = np.exp(log - log.max())
+    expected = expected if normalize == "peak" else expected / expected.sum()
+    kernel = exponential_kernel(torch.tensor(tau, dtype=torch.float64), length, order, normalize=normalize)
+    np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-7, atol=1e-12 * expected.max())
+    single = exponential_kernel(tau, length, order, normalize=normalize)
+    np.testing.assert_allclose(single.numpy(), expected, rtol=2e-3, atol=1e-6 * expected.max())
+    impulse = torch.zeros(1, 1, length, dtype=torch.float64)
+    impulse[..., 0] = 1
+    filtered = exponential_filter(impulse, tau, order, normalize=normalize)
+    np.testing.assert_allclose(filtered.squeeze().numpy(), expected, rtol=1e-6, atol=1e-12 * expected.max())
+    short = exponential_kernel(tau, 2, order, normalize="peak")
+    assert short.max() == 1
+
+
+def test_a_response_that_would_overflow_is_refused() -> None:
+    for call in (
+        lambda: exponential_kernel(5.0, 4000, 400),
+        lambda: exponential_filter(torch.ones(1, 1, 4000), 5.0, 400),
+    ):
+        with pytest.raises(ArgumentError, match=r"order 400 leaves the range of torch.float32; .* normalize='peak'"):
+            call()
+    assert exponential_filter(torch.ones(1, 1, 100), 1e9, 5).isfinite().all()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
-from slayerloss.io import Event, tensor_to_event
+from slayerloss.io import Event, tensor_to_event, to_frames, to_structured
 
 
 def assert_same_events(a: Event, b: Event) -> None:
@@ -192,3 +192,24 @@ def test_bfloat16_tensors():
     spikes = torch.zeros(1, 2, 3, dtype=torch.bfloat16)
     spikes[0, 1, 2] = 1
     assert tensor_to_event(spikes).x.tolist() == [1]
+
+
+@pytest.mark.parametrize("late", [1e18, 1e300, -1e300])
+def test_events_far_outside_of_a_tensor_are_left_out(late):
+    event = Event([0, 1], None, [0, 0], [late, 2.0])
+    assert event.fill_tensor(np.zeros((1, 1, 2, 4))).nonzero()[3].tolist() == [2]
+    random = np.random.default_rng(0)
+    assert event.fill_tensor(np.zeros((1, 1, 2, 4)), random_shift=True, rng=random).sum() <= 1  # a part of a long run
+    assert event.fill_tensor(np.zeros((1, 1, 2, 4)), sampling_time=1e-300).sum() == 0
+    assert event.to_tensor(dim=(1, 2, 4)).nonzero()[2].tolist() == [2]
+    assert to_frames(event, (1, 2), 4).nonzero()[2].tolist() == [2]
+    assert to_frames(event, (1, 2), 4, rounding="nearest").nonzero()[2].tolist() == [2]
+
+
+def test_a_tensor_of_too_many_steps_is_refused():
+    event = Event([0, 1], None, [0, 0], [1e18, 2.0])
+    for call in (event.to_tensor, lambda: to_frames(event, (1, 2))):
+        with pytest.raises(ArgumentError, match="an event comes too late; expected at most 2147483647 steps"):
+            call()
+    with pytest.raises(ArgumentError, match=r"the times are too large; .* A longer time_unit"):
+        to_structured(event, 1e-9)

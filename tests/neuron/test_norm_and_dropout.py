@@ -132,3 +132,13 @@ def test_dropout_leaves_its_input_and_eval_mode_alone():
     assert x.min() == 1
     assert Dropout(0.9).eval()(x) is x
     assert not Dropout(1.0)(x).any()
+
+
+def test_an_empty_batch_leaves_the_running_mean():
+    norm = MeanOnlyBatchNorm()
+    norm(torch.ones(2, 3, 5))
+    before = norm.running_mean.clone()
+    assert norm(torch.zeros(0, 3, 5)).shape == (0, 3, 5)
+    assert torch.equal(norm.running_mean, before.lerp(before, 0.1))
+    with pytest.raises(ShapeError, match="inp has no channels"):
+        MeanOnlyBatchNorm()(torch.zeros(2, 0, 5))
