@@ -96,14 +96,102 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
         assert name != "torch" or own not in WITHOUT_TORCH, f"{own} imports torch at once"
 
 
-def test_time_is_the_kernels_own():
-    """Nothing takes one step of a torch tensor by its number, x[..., t], outside of the kernels."""
-    for path in FILES:
-        if package_of(path) in ("kernels", "netx", "plot", "io", "data"):  # numpy, but for the kernels
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Subscript) and ast.unparse(node.value) not in ("Callable", "tuple"):
-                assert not re.fullmatch(r"\(?\.\.\., [a-z]\w*\)?", ast.unparse(node.slice)), f"{path}:{node.lineno}"
+# The kernels may, and the others work on numpy or files.
+TORCH = [path for path in FILES if package_of(path) not in ("kernels", "netx", "plot", "io", "data", "cli")]
+STEPS = re.compile(r"\b(num_steps|steps|time|T)\b|shape\[(-1|0)\]|\b(len|size)\(")
+"""What a loop over single steps of a tensor is over."""
+
+
+def time_loops(source: str) -> list[int]:
+    """The lines that take single steps of a tensor by number, or in a loop.
+
+    x[..., t] with a name; x.select(-1, t) with anything but a number; x.unbind(-1); for t in range(steps) and its like
+    where t is then an index.
+    """
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) not in ("Callable", "tuple"):
+            if re.fullmatch(r"\(?\.\.\., [a-z]\w*\)?", ast.unparse(node.slice)):
+                found.append(node.lineno)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            arguments = [ast.unparse(argument) for argument in [*node.args, *(word.value for word in node.keywords)]]
+            if node.func.attr in ("select", "index_select"):
+                taken = "-1" in arguments[:2] and not re.fullmatch(r"-?\d+", arguments[-1])
+            elif node.func.attr == "unbind":  # the last dimension of a filter's state is no time
+                taken = arguments[-1:] == ["-1"] and ast.unparse(node.func.value) != "before"
+            else:
+                taken = node.func.attr == "split" and arguments[-2:] == ["1", "-1"]
+            if taken:
+                found.append(node.lineno)
+        loops = [node] if isinstance(node, ast.For) else getattr(node, "generators", [])
+        for loop in loops:
+            ranged = isinstance(loop.iter, ast.Call) and ast.unparse(loop.iter.func) == "range"
+            counter = loop.target.id if isinstance(loop.target, ast.Name) else ""
+            if ranged and STEPS.search(ast.unparse(loop.iter)) and indexed_by(node, counter):
+                found.append(loop.iter.lineno)
+    return found
+
+
+def indexed_by(loop: ast.AST, counter: str) -> bool:
+    """Whether something is indexed, or selected, by a loop's counter."""
+    for node in ast.walk(loop):
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.Subscript):
+            parts = [node.slice]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            parts = list(node.args) if node.func.attr in ("select", "narrow", "index_select") else []
+        if any(isinstance(name, ast.Name) and name.id == counter for part in parts for name in ast.walk(part)):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("path", TORCH, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_time_is_the_kernels_own(path):
+    """Nothing goes through the steps of a torch tensor one by one outside of the kernels."""
+    assert time_loops(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "y = x[..., t]",
+        "x[..., step] = 1",
+        "y = x.select(-1, t)",
+        "y = torch.select(x, -1, t)",
+        "y = x.select(dim=-1, index=t)",
+        "for row in x.unbind(-1): pass",
+        "for row in torch.unbind(x, dim=-1): pass",
+        "for row in x.split(1, -1): pass",
+        "for t in range(x.shape[-1]):\n    y = x[t]",
+        "for t in range(num_steps):\n    y = rows.select(0, t)",
+        "for t in reversed(range(3)):\n    y = x[..., t]",
+        "y = [x[:, :, t] for t in range(steps)]",
+        "for i in range(len(x)):\n    y = x.narrow(-1, i, 1)",
+    ],
+)
+def test_a_loop_over_time_is_seen(source):
+    assert time_loops(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "y = x[..., -1]",
+        "y = x[..., 0, 0]",
+        "f: Callable[..., t]",
+        "y = x.select(-1, -1)",
+        "y = x.select(1, c)",
+        "rows = x.unbind()",
+        "u, v = x.unbind(0)",
+        "for i in range(1, order):\n    y = y * (steps + i)",
+        "for i in range(2):\n    y = stride[i]",
+        "for _ in range(num_steps):\n    y = y + x[0]",
+        "for initial in before.unbind(-1): pass",
+        "words = text.split(',')",
+    ],
+)
+def test_what_is_no_loop_over_time_is_not_seen(source):
+    assert not time_loops(source)
 
 
 def test_files_are_short():
