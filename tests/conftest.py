@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ if os.environ.get("PYTEST_XDIST_WORKER"):  # the workers share the cores between
     os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
+SECONDS_OF_LAVA_DL = 300
 SHARED = Path(os.environ.get("SLAYERLOSS_SHARED", ROOT.parent / "shared"))
 
 
@@ -20,3 +23,19 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no golden values: {SHARED} is missing (set SLAYERLOSS_SHARED)")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def lava_dl() -> Callable[..., None]:
+    """A function that runs Python with the given arguments where lava-dl is; the test skips where it is not."""
+    environment = Path(os.environ.get("SLAYERLOSS_SLAYER_ENV", ROOT / ".venv-slayer"))
+    python = environment / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no lava-dl: {python} is missing (set SLAYERLOSS_SLAYER_ENV to an environment that has it)")
+
+    def run(*arguments: object) -> None:
+        command = [str(python), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_OF_LAVA_DL, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return run

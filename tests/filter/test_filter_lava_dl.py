@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,16 @@ from slayerloss.classifier import MovingWindow, Rate
 from slayerloss.filter import FIR, ExponentialFilter, FIRBank
 from slayerloss.utils.filter import conv, corr
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = Path(os.environ.get("SLAYERLOSS_SLAYER_ENV", ROOT / ".venv-slayer")) / "bin" / "python"
 X = example()
 
 pytestmark = pytest.mark.lava
 
 
 @pytest.fixture(scope="module")
-def golden(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+def golden(lava_dl: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     """What lava-dl computes from `example()`."""
-    if not PYTHON.exists():
-        pytest.skip(f"no lava-dl: {PYTHON} is missing (set SLAYERLOSS_SLAYER_ENV)")
     path = tmp_path_factory.mktemp("lava_dl") / "values.npz"
-    script = Path(__file__).with_name("lava_dl_values.py")
-    subprocess.run([PYTHON, script, path], check=True, capture_output=True, timeout=300)
+    lava_dl(Path(__file__).with_name("lava_dl_values.py"), path)
     with np.load(path) as values:
         return {name: torch.tensor(values[name]) for name in values}
 

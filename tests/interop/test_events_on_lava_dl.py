@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +10,6 @@ import pytest
 
 from slayerloss import io
 from slayerloss.io import Event
-
-ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = Path(os.environ.get("SLAYERLOSS_SLAYER_ENV", ROOT / ".venv-slayer"))
 
 # Reads a list of (recording, shape, sampling time, path to write to); writes what lava-dl makes of each.
 ON_LAVA_DL = """
@@ -54,14 +49,10 @@ def random_case(seed: int, folder: Path) -> tuple[tuple[np.ndarray | None, ...],
 
 
 @pytest.mark.lava
-def test_binning_conversion_and_files(tmp_path):
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"no lava-dl: {python} is missing (set SLAYERLOSS_SLAYER_ENV)")
+def test_binning_conversion_and_files(lava_dl, tmp_path):
     cases = [random_case(seed, tmp_path) for seed in range(40)]
     (tmp_path / "cases").write_bytes(pickle.dumps(cases))
-    command = [python, "-c", ON_LAVA_DL, tmp_path / "cases", tmp_path / "results"]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    lava_dl("-c", ON_LAVA_DL, tmp_path / "cases", tmp_path / "results")
     results = pickle.loads((tmp_path / "results").read_bytes())
 
     for (columns, shape, sampling_time, path), (spikes, x, c, t, payload) in zip(cases, results, strict=True):
@@ -78,10 +69,7 @@ def test_binning_conversion_and_files(tmp_path):
 
 
 @pytest.mark.lava
-def test_recordings_of_nmnist(tmp_path, shared):
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"no lava-dl: {python} is missing (set SLAYERLOSS_SLAYER_ENV)")
+def test_recordings_of_nmnist(lava_dl, tmp_path, shared):
     program = (
         "import sys, numpy as np\n"
         "from lava.lib.dl import slayer\n"
@@ -89,7 +77,7 @@ def test_recordings_of_nmnist(tmp_path, shared):
         "np.savez_compressed(sys.argv[1], frames=np.array(frames, np.uint8))\n"
     )
     files = sorted((shared / "data" / "NMNIST" / "Test").rglob("*.bin"))[::5]
-    subprocess.run([python, "-c", program, tmp_path / "a.npz", *files], check=True, capture_output=True, timeout=300)
+    lava_dl("-c", program, tmp_path / "a.npz", *files)
     for path, frames in zip(files, np.load(tmp_path / "a.npz")["frames"], strict=True):
         event = io.read(path)
         np.testing.assert_array_equal(event.fill_tensor(np.zeros((2, 34, 34, 300), np.uint8)), frames)

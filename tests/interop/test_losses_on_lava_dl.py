@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,6 @@ import pytest
 import torch
 
 from slayerloss import loss
-
-ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = Path(os.environ.get("SLAYERLOSS_SLAYER_ENV", ROOT / ".venv-slayer"))
 
 # Reads a list of (name, arguments, spikes, target), writes a list of (value, gradient by the spikes).
 ON_LAVA_DL = """
@@ -74,14 +70,10 @@ def random_case(seed: int) -> tuple[str, dict[str, Any], np.ndarray, np.ndarray]
 
 
 @pytest.mark.lava
-def test_values_and_gradients_are_those_of_lava_dl(tmp_path: Path) -> None:
-    python = ENVIRONMENT / "bin" / "python"
-    if not python.is_file():
-        pytest.skip(f"no lava-dl: {python} is missing (set SLAYERLOSS_SLAYER_ENV)")
+def test_values_and_gradients_are_those_of_lava_dl(lava_dl: Callable[..., None], tmp_path: Path) -> None:
     cases = [random_case(seed) for seed in range(300)]
     (tmp_path / "cases").write_bytes(pickle.dumps(cases))
-    command = [str(python), "-c", ON_LAVA_DL, str(tmp_path / "cases"), str(tmp_path / "results")]
-    subprocess.run(command, check=True, timeout=300, stdout=subprocess.DEVNULL)
+    lava_dl("-c", ON_LAVA_DL, tmp_path / "cases", tmp_path / "results")
     results = pickle.loads((tmp_path / "results").read_bytes())
     assert len(results) == len(cases)
     for case, (expected, expected_gradient) in zip(cases, results, strict=True):
