@@ -17,6 +17,7 @@ GRADED = {**NEURON, "graded_spike": True}
 NORM = {**LEARNED, "norm": "MeanOnlyBatchNorm"}
 DROP = {**NEURON, "dropout": 0.4}
 HALF = {**NEURON, "scale": 32}
+FORGETS = {**NEURON, "current_decay": 1.0, "voltage_decay": 1.0}
 
 FLAT, IMAGE = (12,), (2, 8, 6)
 
@@ -78,6 +79,10 @@ NETWORKS = {
         [("Dense", (NORM, 12, 20), {"weight_scale": 2, "delay": True}), ("Dense", (NORM, 20, 7), {"weight_scale": 2})],
     ),
     "image norm": (IMAGE, [("Conv", (NORM, 2, 6, 3), {"weight_scale": 4})]),
+    "recurrent without memory": (
+        FLAT,
+        [("Recurrent", (FORGETS, 12, 9), {"weight_scale": 3}), ("Recurrent", (FORGETS, 9, 7), {"weight_scale": 4})],
+    ),
 }
 
 

@@ -87,7 +87,7 @@ def test_compiled_blocks_answer_the_same(name):
     learned = [parameter for parameter in block.parameters() if parameter.requires_grad]
     expected = block(x)
     wanted = torch.autograd.grad(expected.square().sum(), learned, allow_unused=True)
-    y = torch.compile(block, backend="aot_eager")(x)
+    y = torch.compile(block, backend="aot_eager", fullgraph=True)(x)
     assert torch.equal(y, expected)
     for grad, want in zip(torch.autograd.grad(y.square().sum(), learned, allow_unused=True), wanted, strict=True):
         assert (grad is None) == (want is None)
@@ -95,10 +95,26 @@ def test_compiled_blocks_answer_the_same(name):
             torch.testing.assert_close(grad, want)
 
 
-def test_a_dense_block_compiles_into_one_graph():
+@ALL
+def test_every_block_compiles_into_one_graph(name):
     torch.compiler.reset()
-    block, x = make("dense"), events("dense")
-    assert torch.equal(torch.compile(block, backend="aot_eager", fullgraph=True)(x), block(x))
+    block, x = make(name), events(name)
+    assert torch.equal(torch.compile(block, backend="eager", fullgraph=True)(x), block(x))
+
+
+@pytest.mark.parametrize("options", [{"count_log": True}, {"delay_shift": False}, {"delay_shift": "lava-dl"}], ids=str)
+def test_options_of_a_block_compile_into_one_graph(options):
+    torch.compiler.reset()
+    block, x = make("dense with delay", NORM, **options).eval(), events("dense")
+    lengths, compiled = torch.tensor([5, 24]), torch.compile(block, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, lengths), block(x, lengths), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("build", [cuba.Flatten, lambda: cuba.Average(2), cuba.Input])
+def test_what_has_no_neurons_compiles_into_one_graph(build):
+    torch.compiler.reset()
+    block, x = build(), events("conv")
+    assert torch.equal(torch.compile(block, backend="eager", fullgraph=True)(x), block(x))
 
 
 def test_a_block_with_delays_compiles_into_one_graph():

@@ -6,9 +6,11 @@ import copy
 import inspect
 import io
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
 import slayerloss as slayer
 from slayerloss import ArgumentError, functional
@@ -131,3 +133,35 @@ def test_sparsity_enforcer_with_a_lower_rate_is_per_channel() -> None:
 
 def test_the_name_that_projects_import() -> None:
     assert slayer.loss.SpikeRate is SpikeRate
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        SpikeMax(3, "softmax", ignore_index=-1, class_weights=WEIGHTS, label_smoothing=0.1, temperature=0.5),
+        SpikeMax(reduction="mean", ignore_index=-1),
+        SpikeRate(0.6, 0.1, 3, "none", ignore_index=-1, class_weights=WEIGHTS),
+        SpikeMoid(3, "mean", 0.2, 0.3, ignore_index=-1, start="seen"),
+        SpikeTime(2, 5, 3, "mean", normalize="area"),
+        SpikeTime(2, None),
+        lambda x, y, lengths: enforced(SparsityEnforcer(0.1), x, lengths),
+        lambda x, y, lengths: enforced(SparsityEnforcer(0.3, min_rate=0.2), x, lengths),
+    ],
+    ids=["max", "max mean", "rate", "moid", "time", "time uncut", "sparsity", "band"],
+)
+def test_every_loss_compiles_into_one_graph_with_its_gradient(loss: Callable[..., Tensor]) -> None:
+    torch.compiler.reset()
+    target = SPIKES.flip(0) if isinstance(loss, SpikeTime) else LABELS
+    results = []
+    for run in (loss, torch.compile(loss, backend="eager", fullgraph=True)):
+        x = SPIKES.clone().requires_grad_()
+        value = run(x, target, LENGTHS)
+        results.append((value, torch.autograd.grad(value.sum(), x)[0]))
+    assert results[0][1].any()
+    torch.testing.assert_close(results[1], results[0])
+
+
+def enforced(enforcer: SparsityEnforcer, x: Tensor, lengths: Tensor) -> Tensor:
+    """The penalty of one layer."""
+    enforcer.append(x, lengths)
+    return enforcer.loss
