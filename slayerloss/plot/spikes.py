@@ -6,8 +6,11 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import DrawingArea, HPacker, TextArea
 from matplotlib.ticker import MaxNLocator
 
 from slayerloss._check import check_integer, check_same_shape
@@ -19,10 +22,11 @@ from slayerloss.plot.style import (
     MUTED,
     OUTPUT,
     TARGET_HALO,
-    TARGET_TEXT,
     TRUE,
     WIDTH,
+    add_key,
     color_key,
+    label_size,
     new_axes,
     points_high,
     time_axis,
@@ -31,6 +35,11 @@ from slayerloss.plot.style import (
 _LEAST_TICK = 3.5  # points of the y axis per neuron; with less, spikes are dots
 _SMALLEST_DOT = 0.5  # points; where dots would have to be smaller, the share of spikes is drawn
 MOST_NAMES = 24  # neurons whose names stand at the y axis
+
+_TARGET_MARK, _OUTPUT_MARK = (TARGET_HALO, 4.0), (OUTPUT, 1.0)
+"""Colour, and width in points."""
+_DOT_POWER = 1.25
+"""How the area of a dot grows with the width that its tick would have."""
 
 
 def raster(
@@ -97,9 +106,10 @@ def raster_pair(
     lengths: Any = None,
     step_ms: float | None = None,
 ) -> Axes:
-    """Draw output spikes, small and blue, over target spikes, large and orange.
+    """Draw output spikes, thin and blue, over target spikes, thick and orange.
 
     A blue mark in an orange one is a spike in its place; an orange one alone is missing, a blue one alone is too many.
+    The key above the Axes says so.
 
     Args:
         output: (C, T) or (C, H, W, T), or a batch of them.
@@ -129,11 +139,34 @@ def raster_pair(
     num_neurons, num_steps = sent.shape
     _neuron_axis(ax, num_neurons, None)
     time_axis(ax, num_steps, step_ms)
-    for values, color, width, label in ((wanted, TARGET_HALO, 3.0, "target"), (sent, OUTPUT, 1.0, "output")):
+    for values, (color, width), label in ((wanted, _TARGET_MARK, "target"), (sent, _OUTPUT_MARK, "output")):
         rows, steps = np.nonzero(values)
         _marks(ax, rows, steps * unit, to_rgba(color), width=width, label=label)
-    color_key(ax, [("target", TARGET_TEXT), ("output", OUTPUT)])
+    _pair_key(ax)
     return ax
+
+
+def _pair_key(ax: Axes) -> None:
+    """Above the Axes, what a mark of the target, of the output, and of both say, each with the mark itself."""
+    size, ticks = label_size(ax), _room_for_ticks(ax)
+    parts: list[Artist] = []
+    for text, marks in (
+        ("both", [_TARGET_MARK, _OUTPUT_MARK]),
+        ("target only: missing", [_TARGET_MARK]),
+        ("output only: too many", [_OUTPUT_MARK]),
+    ):
+        drawing = DrawingArea(size / 2, size)
+        for color, width in marks:
+            middle = size / 4
+            if ticks:
+                mark = Line2D([middle] * 2, [0, size], color=color, linewidth=width, solid_capstyle="butt", snap=False)
+            else:
+                side = 0.7 * size * (width / _TARGET_MARK[1]) ** (_DOT_POWER / 2)
+                mark = Line2D([middle], [size / 2], color=color, marker="s", markersize=side, markeredgewidth=0)
+            drawing.add_artist(mark)
+        label = TextArea(text, textprops={"color": INK, "fontsize": size})
+        parts.append(HPacker(children=[drawing, label], sep=size / 4, pad=0, align="baseline"))
+    add_key(ax, parts)
 
 
 def _indices(function: str, highlight: int | Collection[int] | None, num_neurons: int) -> list[int]:
@@ -152,13 +185,18 @@ def _graded(values: np.ndarray, color: str) -> np.ndarray:
     return colors
 
 
+def _room_for_ticks(ax: Axes) -> bool:
+    low, high = ax.get_ylim()
+    return bool(points_high(ax) / (high - low) >= _LEAST_TICK)
+
+
 def _marks(ax: Axes, rows: np.ndarray, times: np.ndarray, colors: Any, *, width: float = 1.0, label: str = "") -> None:
     """Draw ticks where the y axis gives each neuron room for one, else dots. The limits of the y axis must stand."""
-    low, high = ax.get_ylim()
-    if points_high(ax) / (high - low) >= _LEAST_TICK:
-        ax.vlines(times, rows - 0.4, rows + 0.4, colors=colors, linewidths=width, label=label)
+    if _room_for_ticks(ax):
+        # Without snapping to pixels, or a thin mark would not lie in the middle of a thick one.
+        ax.vlines(times, rows - 0.4, rows + 0.4, colors=colors, linewidths=width, label=label, snap=False)
         return
-    size = width * max(_SMALLEST_DOT, dot_size(ax, times)) ** 2
+    size = width**_DOT_POWER * max(_SMALLEST_DOT, dot_size(ax, times)) ** 2
     ax.scatter(times, rows, s=size, color=colors, marker="s", linewidths=0, label=label, rasterized=True)
 
 

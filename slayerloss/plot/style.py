@@ -22,7 +22,7 @@ FAINT = "#BDBDBD"
 # What a colour means in every figure.
 TRUE, RIVAL = PALETTE[0], PALETTE[1]  # the true class; the strongest of the others
 OUTPUT, TARGET, ERROR = PALETTE[0], INK, PALETTE[1]
-TARGET_HALO, TARGET_TEXT = "#F5C26B", "#A86B00"  # the target where marks of the output lie on it
+TARGET_HALO = "#F5C26B"  # the target where marks of the output lie on it
 OFF, ON = PALETTE[0], PALETTE[1]
 
 WIDTH = 5.6  # inches: a printed column, and still readable when a phone shows the figure in its full width
@@ -143,10 +143,15 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
 def color_key(ax: Axes, texts: Sequence[tuple[str, str]], *, below: bool = False) -> None:
     """Write (text, colour) side by side above or below the right end of the Axes: a legend without a box."""
     size = label_size(ax)
-    parts: list[Artist] = [TextArea(text, textprops={"color": color, "fontsize": size}) for text, color in texts]
+    add_key(ax, [TextArea(text, textprops={"color": color, "fontsize": size}) for text, color in texts], below=below)
+
+
+def add_key(ax: Axes, parts: Sequence[Artist], *, below: bool = False) -> None:
+    """Put artists side by side above or below the right end of the Axes."""
+    size = label_size(ax)
     box = AnchoredOffsetbox(
         "upper right" if below else "lower right",
-        child=HPacker(children=parts, sep=size, pad=0),
+        child=HPacker(children=list(parts), sep=size, pad=0),
         frameon=False,
         pad=0,
         borderpad=0.2,

@@ -10,6 +10,8 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import DrawingArea
+from matplotlib.text import Text
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.plot import raster, raster_pair
@@ -117,6 +119,16 @@ def test_pair_draws_output_over_target() -> None:
     by_label = {artist.get_label(): drawn(artist) for artist in ax.collections}
     assert by_label == {"target": spikes_of(target), "output": spikes_of(output)}
     assert ax.collections[0].get_sizes()[0] > ax.collections[1].get_sizes()[0]
+
+
+def test_the_key_of_a_pair_shows_the_marks_and_what_they_say() -> None:
+    ax = raster_pair([[0, 1, 1]], [[0, 1, 0]])
+    texts = [text.get_text() for text in ax.findobj(Text) if ":" in text.get_text() or text.get_text() == "both"]
+    assert texts == ["both", "target only: missing", "output only: too many"]
+    drawings = ax.findobj(DrawingArea)
+    target, output = (collection.get_color()[0][:3] for collection in ax.collections)
+    shown = [[to_rgba(line.get_color())[:3] for line in drawing.get_children()] for drawing in drawings]
+    assert shown == [[tuple(target), tuple(output)], [tuple(target)], [tuple(output)]]
 
 
 @pytest.mark.parametrize(
