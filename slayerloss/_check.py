@@ -193,7 +193,7 @@ def check_integer(
     if isinstance(value, bool) or not hasattr(value, "__index__") or not _is_number(value):
         raise DtypeError(message(function, f"{argument} is not an integer", "an integer", _short(value)))
     try:
-        number = int(value.__index__())
+        number = value if isinstance(value, int) else int(value.__index__())
     except TypeError:  # of numpy or torch, with a fraction
         raise DtypeError(message(function, f"{argument} is not an integer", "an integer", _short(value))) from None
     if not low <= number <= high:
@@ -260,7 +260,7 @@ def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0,
         raise DtypeError(
             message(function, f"{argument} is not a tensor", "a torch.Tensor", type(value).__name__, way_out)
         )
-    if value.is_complex():
+    if value.dtype.is_complex:
         raise DtypeError(message(function, f"{argument} is complex", "a real tensor", value.dtype))
     if str(value.layout) != "torch.strided":
         problem = f"{argument} is not dense"
@@ -289,12 +289,13 @@ def check_same_shape(function: str, name_a: str, a: Any, name_b: str, b: Any) ->
 
 def check_shape(function: str, argument: str, value: Any, expected: Sequence[int], way_out: str = "") -> None:
     """Raise ShapeError unless `value.shape` is `expected`, DtypeError if it has none."""
-    if not hasattr(value, "shape"):
-        raise DtypeError(message(function, f"{argument} is not a tensor", str(tuple(expected)), type(value).__name__))
-    if tuple(value.shape) != tuple(expected):
-        raise ShapeError(
-            message(function, f"{argument} has the wrong shape", str(tuple(expected)), tuple(value.shape), way_out)
-        )
+    try:
+        shape = tuple(value.shape)
+    except (AttributeError, TypeError):
+        got = type(value).__name__
+        raise DtypeError(message(function, f"{argument} is not a tensor", str(tuple(expected)), got)) from None
+    if shape != tuple(expected):
+        raise ShapeError(message(function, f"{argument} has the wrong shape", str(tuple(expected)), shape, way_out))
 
 
 def check_state(function: str, argument: str, value: Any, expected: Sequence[int], like: Any) -> None:

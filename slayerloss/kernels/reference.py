@@ -31,7 +31,7 @@ def leaky_integrator(x: Tensor, keep: Tensor, state: Tensor, state_scale: float)
         u, of the shape and dtype of x.
     """
     u = _integrate(x, keep, state, state_scale, wrap=False)
-    if u.numel():  # what has to wrap is rare, and left its range somewhere
+    if u.numel() and not u.is_meta:  # what has to wrap is rare, and left its range somewhere
         low, high = u.aminmax()
         if high * state_scale > STATE_LIMIT or low * state_scale <= -STATE_LIMIT:
             u = _integrate(x, keep, state, state_scale, wrap=True)

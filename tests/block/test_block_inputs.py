@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from block_zoo import CHANNELS, NEURON, NORM, READOUTS, ZOO, events, make
+from block_zoo import CHANNELS, COMPILES, NEURON, NORM, READOUTS, ZOO, events, make
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.block import cuba
@@ -80,6 +80,7 @@ def test_a_model_in_half_precision_keeps_wide_states(dtype):
 
 
 @pytest.mark.slow
+@COMPILES
 @ALL
 def test_compiled_blocks_answer_the_same(name):
     torch.compiler.reset()
@@ -95,6 +96,7 @@ def test_compiled_blocks_answer_the_same(name):
             torch.testing.assert_close(grad, want)
 
 
+@COMPILES
 @ALL
 def test_every_block_compiles_into_one_graph(name):
     torch.compiler.reset()
@@ -102,6 +104,7 @@ def test_every_block_compiles_into_one_graph(name):
     assert torch.equal(torch.compile(block, backend="eager", fullgraph=True)(x), block(x))
 
 
+@COMPILES
 @pytest.mark.parametrize("options", [{"count_log": True}, {"delay_shift": False}, {"delay_shift": "lava-dl"}], ids=str)
 def test_options_of_a_block_compile_into_one_graph(options):
     torch.compiler.reset()
@@ -117,6 +120,7 @@ def test_what_has_no_neurons_compiles_into_one_graph(build):
     assert torch.equal(torch.compile(block, backend="eager", fullgraph=True)(x), block(x))
 
 
+@COMPILES
 def test_a_block_with_delays_compiles_into_one_graph():
     torch.compiler.reset()
     block = cuba.Dense({"threshold": 1, "current_decay": 0.3, "voltage_decay": 0.2}, 4, 3, weight_scale=4, delay=True)

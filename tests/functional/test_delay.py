@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from block_zoo import COMPILES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -165,6 +166,7 @@ def test_no_channels_and_no_samples(longest):
     assert delay(torch.zeros(0, 2, 5), torch.ones(2), longest=longest).shape == (0, 2, 5)
 
 
+@COMPILES
 def test_a_delay_of_known_bound_compiles_into_one_graph():
     torch.compiler.reset()
     compiled = torch.compile(
