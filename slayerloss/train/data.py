@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from slayerloss._check import ArgumentError, FormatError, check_integer, message
+from slayerloss._check import ArgumentError, FormatError, SlayerError, check_integer, message
 from slayerloss.data import EventDataset, collate, collate_padded
 
 Samples = Dataset[Any]
@@ -148,9 +148,9 @@ class EventData(pl.LightningDataModule):
     def _loader(self, dataset: Samples, order: Order, batch_size: int) -> DataLoader[Any]:
         rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return _Loader(
-            dataset,
+            _Reader(dataset, self.padded),
             batch_sampler=Batches(order, batch_size, rank, processes),
-            collate_fn=_Collate(dataset, self.padded),
+            collate_fn=_as_it_is,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -158,23 +158,36 @@ class EventData(pl.LightningDataModule):
 
 
 class _Loader(DataLoader[Any]):
-    """Begins to read with the first batch that is asked for, not with `iter`.
+    """Begins to read with the first batch that is asked for, not with `iter`, and raises what a worker could not read.
 
     Lightning calls `iter` before it has loaded a checkpoint and called `set_epoch`; workers that read ahead from there
     would read the first batches of another epoch.
     """
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        yield from super().__iter__()
+        for batch in super().__iter__():
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
 
 
-class _Collate:
-    """`data.collate`, also for the batch of no samples that a process may get at the end."""
+class _Reader(Dataset[Any]):
+    """Reads whole batches; also the batch of no samples that a process may get at the end.
+
+    An error in a recording is handed over as a value: the torch DataLoader would raise it with the worker's traceback
+    for a text.
+    """
 
     def __init__(self, dataset: Samples, padded: bool) -> None:
         self.dataset, self.collate = dataset, collate_padded if padded else collate
 
-    def __call__(self, samples: Sequence[Any]) -> tuple[torch.Tensor, ...]:
-        if samples:
-            return self.collate(samples)
-        return tuple(part[:0] for part in self.collate([self.dataset[0]]))
+    def __getitems__(self, indices: Sequence[Any]) -> tuple[torch.Tensor, ...] | Exception:
+        try:
+            batch = self.collate([self.dataset[index] for index in indices or [0]])
+        except (SlayerError, OSError) as error:
+            return error
+        return batch if indices else tuple(part[:0] for part in batch)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -73,7 +73,9 @@ def test_test_plot_export_inspect(run_folder: Path, tmp_path: Path, capsys: pyte
     assert (tmp_path / "plots" / "learning.svg").is_file()
     file = tmp_path / "network.net"
     assert cli.main(["export", str(run_folder), "-o", str(file), "--check"]) == 0
-    assert "0 predictions differ" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "0 predictions differ" in printed
+    assert "SILENT" not in printed
     assert cli.main(["inspect", str(file)]) == 0
     assert "conv 5x5" in capsys.readouterr().out
 
@@ -238,6 +240,18 @@ def test_data_check(recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "data" / "Train" / "0" / "00000.bin").write_bytes(b"1234567")
     assert cli.main(["data", "check", str(tmp_path / "data")]) == 1
     assert "truncated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_recording_is_named(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture, workers: int
+) -> None:
+    root = shutil.copytree(recipe_file.parent / "data", tmp_path / "data")
+    for path in (root / "Train" / "1").iterdir():
+        path.write_bytes(path.read_bytes()[:11])
+    fit = ["fit", "--config", recipe_file, "--out", tmp_path / "run", "--data.root", root, "--data.workers", workers]
+    said = refused(capsys, *fit)
+    assert said.endswith(".bin' is truncated; expected 5 bytes for each event, got 11 bytes.\n")
 
 
 def test_the_shipped_recipe_is_the_one_of_the_datasets_folder() -> None:
