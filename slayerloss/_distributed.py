@@ -6,6 +6,9 @@ must average to the loss of the whole batch.
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -30,10 +33,19 @@ def sum_over_processes(x: Tensor) -> Tensor:
     """
     if world_size() == 1:
         return x
-    if x.requires_grad:
-        from torch.distributed.nn.functional import all_reduce  # dynamo is imported with it: only when needed
+    total: Tensor = _Sum.apply(x)
+    return total
 
-        return all_reduce(x)
-    x = x.clone()
-    dist.all_reduce(x)
-    return x
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, whose gradient is the sum over the processes again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return _Sum.apply(gradient)
