@@ -27,8 +27,8 @@ def write_recordings(root: Path, per_class: int = 4) -> Path:
 
 
 def tiny_recipe(root: Path, **changes: Any) -> dict[str, Any]:
-    """Two small layers with everything that draws random numbers."""
-    neuron = {"threshold": 0.5, "current_decay": 0.5, "voltage_decay": 0.1, "scale_grad": 3, "requires_grad": True}
+    """Two small layers with everything that draws random numbers; the output spikes and learns."""
+    neuron = {"threshold": 0.3, "current_decay": 0.5, "voltage_decay": 0.1, "scale_grad": 3, "requires_grad": True}
     hidden = {"dropout": 0.2, "norm": "MeanOnlyBatchNorm"}
     recipe = {
         "data": {
@@ -43,11 +43,12 @@ def tiny_recipe(root: Path, **changes: Any) -> dict[str, Any]:
         "network": {
             "neuron": neuron,
             "layers": [
-                {"type": "Conv", "out_features": 4, "kernel_size": 5, "stride": 3, "neuron": hidden},
-                {"type": "Dense", "out_neurons": CLASSES, "weight_norm": True, "delay": True},
+                {"type": "Conv", "out_features": 4, "kernel_size": 5, "stride": 3, "weight_scale": 3, "neuron": hidden},
+                {"type": "Dense", "out_neurons": CLASSES, "weight_scale": 3, "weight_norm": True, "delay": True},
             ],
         },
         "loss": {"type": "SpikeRate", "true_rate": 0.5, "false_rate": 0.05},
+        "optimizer": {"type": "Adam", "lr": 0.01},
         "schedule": {"type": "cosine", "warmup": 0.1},
         "trainer": {"max_epochs": 4, "accelerator": "cpu", "enable_progress_bar": False},
     }

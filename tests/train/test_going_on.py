@@ -94,7 +94,7 @@ def test_another_file_of_torch_is_no_checkpoint(folder: Path, use: str, content:
             r"layers\.1\.out_neurons.*expected 3, go",
         ),
         (lambda recipe: recipe["network"]["layers"][1].update(delay=False), r"layers\.1\.delay.*expected True, got Fa"),
-        (lambda recipe: recipe["network"]["neuron"].update(threshold=0.7), r"neuron\.threshold.*expected 0\.5, got 0"),
+        (lambda recipe: recipe["network"]["neuron"].update(threshold=0.7), r"neuron\.threshold.*expected 0\.3, got 0"),
         (lambda recipe: recipe["network"]["layers"].pop(), r"layers\.1.*expected .*Dense.*got None"),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_damaged_best_checkpoint_is_named_where_a_training_ends_with_the_test(
         "--patience=9",
         "--average=0.5",
         "--loss.true_rate=0.6",
-        "--optimizer.lr=0.01",
+        "--optimizer.lr=0.02",
         "--schedule.final=0.5",
         "--network.layers.0.neuron.dropout=0.3",
         "--trainer.gradient_clip_val=1",

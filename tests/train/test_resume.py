@@ -159,4 +159,6 @@ def test_every_epoch_has_a_row(uninterrupted: train.Run) -> None:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(EPOCHS)]
     assert {"train_loss", "valid_accuracy", "events_conv1", "events_dense2"} <= rows[0].keys()
-    assert all(float(row["events_conv1"]) > 0 for row in rows)
+    assert all(float(row[name]) > 0 for row in rows for name in ("events_conv1", "events_dense2"))
+    assert all(len({row[name] for row in rows}) > EPOCHS // 2 for name in ("train_loss", "valid_loss"))
+    assert torch.load(uninterrupted.checkpoint("best"), weights_only=True)["epoch"] > 0
