@@ -29,6 +29,7 @@ from slayerloss.axon import Delay
 from slayerloss.functional.delay import MAX_DELAY, delay, shift
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.rate import count
+from slayerloss.neuron._state import detached, moved
 from slayerloss.neuron.cuba import Neuron
 from slayerloss.synapse import Synapse
 
@@ -167,7 +168,7 @@ class SpikingBlock(Layer):
         """
         y, state = self.run(x, self.state, lengths)
         if self.neuron is not None and self.neuron.persistent_state:
-            self.state = _detached(state)
+            self.state = detached(state)
         return (y, self.log(y, lengths)) if self.count_log else y
 
     def log(self, y: Tensor, lengths: Tensor | None) -> Tensor | None:
@@ -227,6 +228,11 @@ class SpikingBlock(Layer):
         """Forget what `persistent_state` kept."""
         self.state = None
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SpikingBlock:
+        self.state = moved(self.state, fn)
+        super()._apply(fn, recurse)
+        return self
+
     def whole_weight(self, synapse: Any) -> NDArray[np.float32]:
         """(out, in, height, width), the weight in LSBs, as it is applied."""
         weight = synapse.effective_weight(self.mask).detach().squeeze(-1) * self.neuron.scale
@@ -241,16 +247,6 @@ class SpikingBlock(Layer):
         if self.delay is not None:
             fields["delay"] = self.delay.whole_delay.cpu().numpy().astype(np.float32)
         return fields
-
-
-def _detached(state: Any) -> Any:
-    """The same state, cut off from the graph that made it."""
-    if isinstance(state, Tensor):
-        return state.detach().clone()  # a view would keep all steps of the run alive
-    if isinstance(state, tuple):
-        parts = [_detached(part) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
-    return state
 
 
 def reset_state(model: torch.nn.Module) -> None:

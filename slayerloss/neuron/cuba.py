@@ -33,6 +33,7 @@ from slayerloss.functional.neuron import (
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron import _decay
+from slayerloss.neuron._state import detached, moved
 
 __all__ = ["Neuron"]
 
@@ -285,7 +286,12 @@ class Neuron(torch.nn.Module):
 
     def _keep(self, state: CubaState) -> None:
         if self.persistent_state:
-            self.state = CubaState(*(part.detach().clone() for part in state))
+            self.state = detached(state)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Neuron:
+        self.state = moved(self.state, fn)
+        super()._apply(fn, recurse)
+        return self
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -136,3 +137,36 @@ def test_truncated_backpropagation_through_time():
     block.run(x[..., 15:], state)[0].sum().backward()
     again = [parameter.grad for parameter in block.parameters() if parameter.grad is not None]
     assert all(torch.equal(*pair) for pair in zip(kept, again, strict=True))
+
+
+KEEPS = {**NEURON, "persistent_state": True}
+
+
+@ALL
+def test_a_kept_state_moves_with_the_block_and_stays_exact(name):
+    x = events(name)
+    block = make(name, KEEPS)
+    whole, _ = block.run(x)
+    block(x[..., :11])
+    kept = tensors(block.state)
+    away = copy.deepcopy(block).to("meta")
+    assert all(tensor.is_meta for tensor in tensors(away.state))
+    assert away(x[..., 11:].to("meta")).shape == whole[..., 11:].shape
+    there = away.to_empty(device="cpu")
+    assert all(not tensor.is_meta for tensor in tensors(there.state))
+    for change in (torch.nn.Module.double, torch.nn.Module.half):
+        changed = change(copy.deepcopy(block))
+        assert all(torch.equal(*pair) for pair in zip(tensors(changed.state), kept, strict=True))
+        assert all(torch.equal(*pair) for pair in zip(tensors(block.state), kept, strict=True))
+    assert torch.equal(copy.deepcopy(block).double()(x[..., 11:].double()), whole[..., 11:].double())
+    assert torch.equal(pickle.loads(pickle.dumps(block))(x[..., 11:]), whole[..., 11:])
+
+
+def test_the_state_of_a_neuron_that_stands_alone_moves_with_it():
+    neuron, x = Neuron(1.0, 0.25, 0.125, persistent_state=True), torch.rand(2, 3, 20)
+    whole, _ = neuron.run(x)
+    neuron(x[..., :7])
+    away = copy.deepcopy(neuron).to("meta")
+    assert away(x[..., 7:].to("meta")).is_meta
+    neuron.half()
+    assert torch.equal(neuron(x[..., 7:]), whole[..., 7:])
