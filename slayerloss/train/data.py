@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import lightning.pytorch as pl
@@ -53,30 +54,38 @@ class Batches(Sampler[list[int]]):
     """The part of every batch that one of several processes works on.
 
     Process r takes the samples r, r + P, ... of each batch, so that the P processes together work on what one process
-    would have worked on. The last batch may be smaller; a process may even get nothing of it.
+    would have worked on. A batch ends with its pass, so that no recording is in it twice: the last batch of a pass may
+    be smaller, and a process may even get nothing of it.
+
+    Args:
+        sampler: indices in the order of the epoch.
+        batch_size: samples of a batch, of all processes together.
+        rank: which of the processes this is.
+        processes: how many there are.
+        passes: of how many equally long passes the sampler consists.
 
     Example:
         >>> [list(Batches(range(5), batch_size=4, rank=rank, processes=2)) for rank in range(2)]
         [[[0, 2], [4]], [[1, 3], []]]
+        >>> list(Batches([0, 1, 2, 1, 2, 0], batch_size=2, passes=2))
+        [[0, 1], [2], [1, 2], [0]]
     """
 
-    def __init__(self, sampler: Any, batch_size: int, rank: int = 0, processes: int = 1) -> None:
+    def __init__(self, sampler: Any, batch_size: int, rank: int = 0, processes: int = 1, passes: int = 1) -> None:
         self.sampler = sampler
         self.batch_size = check_integer("Batches", "batch_size", batch_size, 1)
-        self.rank, self.processes = rank, processes
+        self.rank, self.processes, self.passes = rank, processes, passes
 
     def __len__(self) -> int:
-        return -(-len(self.sampler) // self.batch_size)
+        return self.passes * -(-len(self.sampler) // self.passes // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        batch: list[int] = []
-        for index in self.sampler:
-            batch.append(index)
-            if len(batch) == self.batch_size:
+        indices = iter(self.sampler)
+        size = len(self.sampler) // self.passes
+        for _ in range(self.passes):
+            one_pass = islice(indices, size)
+            while batch := list(islice(one_pass, self.batch_size)):
                 yield batch[self.rank :: self.processes]
-                batch = []
-        if batch:
-            yield batch[self.rank :: self.processes]
 
 
 class EventData(pl.LightningDataModule):
@@ -89,7 +98,7 @@ class EventData(pl.LightningDataModule):
         batch_size: samples of a step, of all processes together.
         eval_batch_size: the same for validation and test; None for batch_size.
         shuffle: draw a new order for each epoch.
-        passes: passes over `train` in one epoch.
+        passes: passes over `train` in one epoch; each is divided into batches by itself.
         workers: processes that read ahead; 0 reads in the training process.
         padded: the recordings differ in length; batches come with `lengths`.
         seed: of the shuffling.
@@ -149,7 +158,7 @@ class EventData(pl.LightningDataModule):
         rank, processes = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         return _Loader(
             _Reader(dataset, self.padded),
-            batch_sampler=Batches(order, batch_size, rank, processes),
+            batch_sampler=Batches(order, batch_size, rank, processes, order.passes),
             collate_fn=_as_it_is,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,

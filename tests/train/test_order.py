@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from tiny_recordings import write_recordings
 from torch.utils.data import TensorDataset
 
 from slayerloss import data
-from slayerloss.train.data import EventData, Order
+from slayerloss.train.data import Batches, EventData, Order
 
 
 @pytest.fixture
@@ -44,3 +45,23 @@ def test_the_first_pass_is_the_only_one_s(recordings):
 
 def test_other_datasets_are_asked_for_plain_indices():
     assert list(Order(TensorDataset(torch.zeros(2)), passes=3)) == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 32])
+def test_a_batch_ends_with_its_pass(recordings, batch_size, processes):
+    order = Order(recordings, shuffle=True, passes=3, seed=1)
+    shares = [Batches(order, batch_size, rank, processes, passes=3) for rank in range(processes)]
+    whole = [sorted(chain(*parts), key=str) for parts in zip(*shares, strict=True)]
+    assert len(whole) == len(shares[0]) == 3 * -(-3 // batch_size)
+    indices = [[index if isinstance(index, int) else index[0] for index in batch] for batch in whole]
+    assert all(len(set(batch)) == len(batch) <= batch_size for batch in indices)
+    assert sorted(chain(*whole), key=str) == sorted(order, key=str)
+    repeats = [{0 if isinstance(index, int) else index[1] for index in batch} for batch in whole]
+    assert all(len(repeat) == 1 for repeat in repeats)
+
+
+def test_one_recording_is_a_batch_of_one_however_often():
+    loader = EventData(TensorDataset(torch.ones(1, 2, 5), torch.zeros(1)), batch_size=32, passes=50).train_dataloader()
+    assert len(loader) == 50
+    assert [len(spikes) for spikes, _ in loader] == [1] * 50
