@@ -1,4 +1,4 @@
-"""The exponential moving average of the parameters, which is often a better network than the last one of a training."""
+"""The exponential moving average of a network, which is often a better network than the last one of a training."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from slayerloss._check import check_range
 
 
 class Average(Callback):
-    """Validates, tests and saves the average of the network's parameters, while the training goes on with its own.
+    """Validates, tests and saves the average of the network's parameters and running statistics (its buffers of a float
+    dtype), while the training goes on with its own.
 
-    mean = decay mean + (1 - decay) parameter, after each step of the optimiser
+    mean = decay mean + (1 - decay) value, after each step of the optimiser
 
     A checkpoint's state dict holds the average; what the training goes on with is beside it.
 
@@ -32,13 +33,14 @@ class Average(Callback):
         self.mean: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self.mean:
-            self.mean = _copies(pl_module)
+        values = _values(pl_module)
+        given = self.mean or {name: value.detach().clone() for name, value in values.items()}
+        self.mean = {name: mean.to(values[name].device) for name, mean in given.items()}
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        for name, parameter in pl_module.named_parameters():
-            self.mean[name].lerp_(parameter, 1 - self.decay)
+        for name, value in _values(pl_module).items():
+            self.mean[name] = self.mean[name].lerp(value, 1 - self.decay)  # a norm learns its size from the first batch
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._exchange(pl_module)
@@ -47,12 +49,12 @@ class Average(Callback):
 
     @torch.no_grad()
     def _exchange(self, module: pl.LightningModule) -> None:
-        """The network takes the average, and the average the network's parameters; a second time all is as before."""
-        for name, parameter in module.named_parameters():
-            if name in self.mean:
-                other = self.mean[name].clone()
-                self.mean[name].copy_(parameter)
-                parameter.copy_(other)
+        """The network takes the average, and the average the network's values; a second time all is as before."""
+        values = _values(module)
+        for name, mean in self.mean.items():
+            other = mean.clone()
+            mean.copy_(values[name])
+            values[name].copy_(other)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -67,9 +69,12 @@ class Average(Callback):
         if trainer.state.fn == "fit":  # a test measures the average
             self.mean = {name: checkpoint["state_dict"][name].clone() for name in checkpoint["trained"]}
             with torch.no_grad():
-                for name, parameter in pl_module.named_parameters():
-                    parameter.copy_(checkpoint["trained"][name])
+                values = _values(pl_module)
+                for name, trained in checkpoint["trained"].items():
+                    values[name].copy_(trained)
 
 
-def _copies(module: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+def _values(module: torch.nn.Module) -> dict[str, Tensor]:
+    """What is averaged: the parameters, and the buffers of a float dtype that a checkpoint holds."""
+    state = module.state_dict(keep_vars=True)
+    return {name: x for name, x in state.items() if isinstance(x, Tensor) and x.is_floating_point()}

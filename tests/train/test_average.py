@@ -1,4 +1,4 @@
-"""The moving average of the parameters."""
+"""The moving average of the parameters and running statistics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> train.Recipe:
 
 
 class Watch(pl.Callback):
-    """Keeps the parameters as they are before the first step and after each."""
+    """Keeps the parameters and running statistics as they are before the first step and after each."""
 
     def __init__(self) -> None:
         self.history: list[dict[str, torch.Tensor]] = []
@@ -35,7 +35,8 @@ class Watch(pl.Callback):
         self.keep(module)
 
     def keep(self, module: pl.LightningModule) -> None:
-        self.history.append({name: p.detach().double().clone() for name, p in module.named_parameters()})
+        values = [*module.named_parameters(), *module.named_buffers()]
+        self.history.append({name: x.detach().double().clone() for name, x in values if not name.startswith("loss.")})
 
 
 def test_the_checkpoint_holds_the_average(recipe: train.Recipe, tmp_path: Path) -> None:
@@ -54,6 +55,7 @@ def test_the_checkpoint_holds_the_average(recipe: train.Recipe, tmp_path: Path) 
     trainer.save_checkpoint(tmp_path / "average.ckpt")
     state = torch.load(tmp_path / "average.ckpt", weights_only=True)["state_dict"]
     assert len(watch.history) == 1 + 2 * len(data.train_dataloader())
+    assert {"network.conv1.neuron.norm.running_mean", "network.dense2.delay.delay"} <= watch.history[0].keys()
     for name in watch.history[0]:
         mean = watch.history[0][name]
         for step in watch.history[1:]:
