@@ -75,12 +75,13 @@ def samples(network: Network, dataset: Any, decision: Callable[..., Any] | None)
         decision: spikes (N, C, T) -> classes (N,) or (N, T); None for a regression.
     """
     from slayerloss import plot
-    from slayerloss.block import SpikingBlock
+    from slayerloss.block import SpikingBlock, reset_state
 
     left = {True: _RIGHT, False: _WRONG}
     layers = dict(network.named_children())
     for index in range(len(dataset)):
         events, label = dataset[index]
+        reset_state(network)
         *hidden, (_, output) = network.outputs(events[None]).items()
         sent = {name: spikes[0] for name, spikes in hidden if isinstance(layers[name], SpikingBlock)}
         if decision is None:

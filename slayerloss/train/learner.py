@@ -25,6 +25,8 @@ Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
 class Learner(pl.LightningModule):
     """Trains a network on events, by any loss on spikes.
 
+    Neurons with `persistent_state` begin each batch anew: what follows a sample is another sample, not what came after.
+
     Logged for each stage (train, valid, test): `<stage>_loss`, per sample where the loss is a sum; `<stage>_accuracy`
     with a decision; `events_<layer>`, events per sample of every spiking layer, of the validation if there is one.
 
@@ -102,6 +104,7 @@ class Learner(pl.LightningModule):
         return spikes
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        reset_state(self.network)
         words = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank)).generate_state(2)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
@@ -185,10 +188,10 @@ class Learner(pl.LightningModule):
         factor = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, num_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
 
-    def on_validation_epoch_start(self) -> None:
+    def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         reset_state(self.network)
 
-    on_train_epoch_start = on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_start = on_validation_batch_start
 
 
 def _size(events: Tensor) -> int:
