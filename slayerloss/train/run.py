@@ -25,7 +25,7 @@ from slayerloss.train.learner import Learner
 from slayerloss.train.network import Network
 from slayerloss.train.recipe import Recipe, check_recipe, read_recipe, write_recipe
 from slayerloss.train.resume import check_network, check_new, check_same
-from slayerloss.train.trainer import monitored, quiet, testing, training
+from slayerloss.train.trainer import monitored, quiet, testing, together, training
 
 RUN_FORMAT = 1
 
@@ -151,6 +151,7 @@ def fit(recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False,
             or the run that is resumed.
         FormatError: the recordings cannot be read; the folder cannot be resumed, or its checkpoint is damaged.
         DivergedError: the loss, a gradient or a parameter is not finite.
+        BackendError: another process of the training has ended.
         OSError: the folder cannot be written to.
     """
     check_recipe(recipe)
@@ -166,15 +167,14 @@ def fit(recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False,
     monitor = monitored(recipe, data.valid is not None)
     if first_process() and old is not None:
         check_same(run.folder, old, recipe, learner)
-    with quiet():
+    with quiet(), together():
         trainer = training(recipe, run.folder, monitor)
         if first_process():
             _begin(run, last)
         trainer.fit(learner, data, ckpt_path=last if resume and last.is_file() else None)
         if test:
-            if first_process():
-                run.checkpoint("best")  # says so if there is none
-            best = trainer.strategy.broadcast(str(last.with_name(BEST)))
+            folder = trainer.strategy.broadcast(str(run.folder))  # the first process may have named it
+            best = Run(Path(folder), recipe).checkpoint("best")  # says so, in every process, if there is none
             trainer.test(learner, data, ckpt_path=best, verbose=False)
             run.write_test(trainer, learner, "best")
     return run

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from slayerloss._check import ArgumentError, check_choice, message
+from slayerloss._check import ArgumentError, BackendError, check_choice, message
 from slayerloss.train.average import Average
 from slayerloss.train.callbacks import Checkpoints, MetricsFile, Progress
 from slayerloss.train.checkpoint import CheckpointFiles
@@ -98,9 +99,10 @@ _MEANT = (
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what lightning says of itself and of things that are meant as they are; an interrupt stays one."""
-    logger = logging.getLogger("lightning.pytorch")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         for text in _MEANT:
             warnings.filterwarnings("ignore", text)
@@ -109,4 +111,18 @@ def quiet() -> Iterator[None]:
         except SystemExit:  # what lightning makes of an interrupt
             raise KeyboardInterrupt from None
         finally:
-            logger.setLevel(before)
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Says in one line that another process of the training has ended, where torch's backends say what broke then."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error):
+            raise
+        problem, way_out = "another process of the training has ended", "What that one printed says why"
+        got = str(error).split("] ", 1)[-1].split(". ")[0]
+        raise BackendError(message("fit", problem, "all of them to go on", got, way_out)) from None

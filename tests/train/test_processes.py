@@ -55,11 +55,32 @@ def test_the_command_line_starts_the_processes(tmp_path: Path) -> None:
     options = {"env": ENVIRONMENT, "check": True, "timeout": 120, "capture_output": True, "text": True}
     done = subprocess.run([*command, *several], **options)
     assert done.stdout.count("test_accuracy") == 1  # one process prints
+    assert done.stderr == ""
     train.fit(train.read_recipe(recipe), tmp_path / "one", test=True)
     one, two = (train.Run.open(tmp_path / name) for name in ("one", "two"))
     assert_close(*(run.network("last").state_dict() for run in (two, one)))
     for name in ("metrics.csv", "test.json"):
         assert numbers(two.folder / name) == pytest.approx(numbers(one.folder / name), rel=1e-4)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_what_one_process_cannot_read_ends_all(tmp_path: Path, process: int) -> None:
+    root = write_recordings(tmp_path / "data")
+    changes = {"data__batch_size": 2, "data__shuffle": False, "data__augment": []}
+    file = write_recipe_file(tmp_path / "recipe.yaml", tiny_recipe(root, **changes))
+    position = int(train.build_data(train.read_recipe(file).data).train.indices[process])  # of the first batch
+    path = sorted((root / "Train").glob("*/*.bin"))[position]
+    path.write_bytes(path.read_bytes()[:11])
+    command = [sys.executable, "-m", "slayerloss.cli", "fit", "--config", file, "--out", tmp_path / "run"]
+    several = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
+    done = subprocess.run(
+        [*command, *several], env=ENVIRONMENT, timeout=120, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    lines = done.stderr.splitlines()
+    assert sum(f"{path.name}' is truncated; expected 5 bytes" in line for line in lines) == 1
+    assert all(line.startswith("slayerloss fit: ") for line in lines)
+    assert sum("another process of the training has ended" in line for line in lines) == len(lines) - 1 <= 1
 
 
 def numbers(path: Path) -> list[float]:
