@@ -74,6 +74,7 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
         model: as for `export`. A copy runs, in eval mode and from rest.
         file: the network file.
         inputs: events (N, C, T) or (N, C, H, W, T), or an iterable of such batches, or of tuples that begin with one.
+            The file is fed what `Network.encode` makes of them, with the weight and bias of the file's input layer.
 
     Returns:
         The counts; `.identical`, `.silent`, and as text a line a layer.
@@ -120,7 +121,7 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
         reset_state(model)
         with torch.no_grad():
             model(x)
-            recording = network.run(_integers(blocks[0][1], x))
+            recording = network.run(network.encode(x))
         _add(result, [_array(sent[i]) for i in range(len(blocks))], recording.spikes)
     result.fields_differ = _fields_differ(model, description)
     result.intact = description.checksum_stored in (None, description.checksum())
@@ -132,15 +133,6 @@ def _image_shape(description: Description, x: Tensor) -> tuple[int, int, int] | 
         return None
     _, channels, height, width, _ = x.shape
     return width, height, channels
-
-
-def _integers(first: Any, x: Tensor) -> NDArray[Any]:
-    """What the file's first layer is fed: events as they are, or what an Input block makes of them, cut to integers."""
-    from slayerloss.block import cuba
-
-    if not isinstance(first, cuba.Input):
-        return x.detach().cpu().numpy()
-    return np.trunc(first.drive(x).detach().cpu().numpy() * first.neuron.scale)
 
 
 def _array(output: Any) -> NDArray[Any]:

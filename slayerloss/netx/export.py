@@ -142,7 +142,11 @@ def _refuse_block(block: Any, label: str) -> None:
     if shift is not True and not (isinstance(block, cuba.Input) and shift is False):
         way_out = "Build the block with delay_shift=True"
         raise refused("on the chip the step of delay sits at the input", "delay_shift=True", repr(shift), way_out)
-    norm = getattr(getattr(block, "neuron", None), "norm", None)
+    neuron = getattr(block, "neuron", None)
+    if isinstance(block, cuba.Input) and neuron is not None and neuron.scale != 64:
+        way_out = "Build the Input block with scale=64"
+        raise refused("a network file's input has 64 weight LSBs per unit", "scale=64", neuron.scale, way_out)
+    norm = getattr(neuron, "norm", None)
     if norm is not None and not isinstance(norm, MeanOnlyBatchNorm):
         way_out = "Use norm=slayerloss.neuron.norm.MeanOnlyBatchNorm"
         raise refused("Lava would ignore its norm", "a mean-only norm or none", type(norm).__name__, way_out)

@@ -232,6 +232,7 @@ REFUSED = [
     ),
     (lambda: cuba.Dense(NEURON, 4, 2, delay_shift=False), (4,), "delay_shift=True, got False"),
     (lambda: cuba.Input(NEURON, delay_shift="lava-dl"), (4,), "delay_shift=True, got 'lava-dl'"),
+    (lambda: cuba.Input({**NEURON, "scale": 16}), (4,), r"layer 0 \(Input\): .*64 weight LSBs.*scale=64, got 16"),
     (lambda: cuba.Dense(NEURON, 4, 2, pre_hook_fx=None), (4,), "weight: there are fractions.*quantisation"),
     (lambda: fill(cuba.Dense(NEURON, 4, 2), 0.0), (4,), "weight: all weights are zero"),
     (lambda: fill(cuba.Dense(NEURON, 4, 2, pre_hook_fx=None), 5.0), (4,), r"8 of 8 weights \(320 to 320\) change"),
@@ -283,6 +284,27 @@ def test_a_bit_that_changes_no_spike_is_seen(make: Any, tmp_path: Path) -> None:
     comparison = netx.compare(model, path, x)
     assert (comparison.spikes_differ, comparison.intact) == ([0] * len(comparison.layers), True)
     assert (comparison.identical, comparison.fields_differ) == (False, ["layer/0/weight"])
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_the_input_layer_of_the_file_is_compared(name: str, tmp_path: Path) -> None:
+    model, _ = trained(with_input)
+    x = 4 * torch.rand(2, 2, 12, 10, 20) - 1
+    model(x)
+    path = tmp_path / "network.net"
+    netx.export(model, path)
+    assert_identical(model, path, x)
+    description = netx.read(path)
+    value = description.layers[0].fields[name]
+    value -= 1  # the last bit of the integer
+    netx.write(path, description)
+    comparison = netx.compare(model, path, x)
+    assert comparison.spikes_differ[0] > 0
+    assert comparison.fields_differ == [f"layer/0/{name}"]
+    value += 1
+    value.view(np.uint32)[...] ^= 1  # that of the float
+    netx.write(path, description)
+    assert netx.compare(model, path, x).fields_differ == [f"layer/0/{name}"]
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
