@@ -38,7 +38,6 @@ HEAVY = {
     "lightning": {"train"},
     "torchmetrics": {"train"},
     "jsonargparse": {"cli", "train"},
-    "pooch": set(),
     "yaml": {"train", "cli"},
 }
 WITHOUT_TORCH = {"_check", "_finding", "io", "netx"}
@@ -94,6 +93,14 @@ def test_heavy_packages_are_imported_where_they_are_used(path):
         name = module.split(".")[0]
         assert own in HEAVY.get(name, {own}), f"{own} imports {name} at once"
         assert name != "torch" or own not in WITHOUT_TORCH, f"{own} imports torch at once"
+
+
+def test_every_package_that_is_imported_is_declared():
+    declared = set(re.findall(r'"([\w-]+)[>=\[]', (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")))
+    modules = {module.split(".")[0] for path in FILES for module in imports(path, everywhere=True)}
+    foreign = modules - set(sys.stdlib_module_names) - {"slayerloss"}
+    assert {"torch", "yaml", "tqdm"} <= foreign
+    assert {"pyyaml" if name == "yaml" else name for name in foreign} <= declared
 
 
 # The kernels may, and the others work on numpy or files.
@@ -214,7 +221,7 @@ assert "torch" not in sys.modules
 for name in slayerloss.__all__:
     if name not in ("data", "plot", "train"):
         getattr(slayerloss, name)
-for heavy in ("torch._dynamo", "matplotlib", "lightning", "torchmetrics", "jsonargparse", "yaml", "pooch"):
+for heavy in ("torch._dynamo", "matplotlib", "lightning", "torchmetrics", "jsonargparse", "yaml"):
     assert heavy not in sys.modules, heavy
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
