@@ -45,15 +45,20 @@ def test_two_processes_of_torchrun_equal_one(two_processes: dict, case: str, ste
     assert {"conv.neuron.norm.running_mean", "conv.synapse.weight", "output.synapse.weight"} <= set(moved)
 
 
+def fit_on_two(recipe: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What the command line does that trains in two processes."""
+    several = ["--trainer.strategy", "ddp", "--trainer.devices", "2", *options]
+    command = [sys.executable, "-m", "slayerloss.cli", "fit", "--config", recipe, "--out", folder, *several]
+    return subprocess.run(command, env=ENVIRONMENT, timeout=120, capture_output=True, text=True, check=False)
+
+
 def test_the_command_line_starts_the_processes(tmp_path: Path) -> None:
     layers = [{"type": "Flatten"}, {"type": "Dense", "out_neurons": 3, "neuron": {"norm": "MeanOnlyBatchNorm"}}]
     changes = {"network__layers": layers, "data__batch_size": 5, "optimizer": {"type": "SGD", "lr": 0.1}}
     root = write_recordings(tmp_path / "data")
     recipe = write_recipe_file(tmp_path / "recipe.yaml", tiny_recipe(root, **changes))
-    several = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
-    command = [sys.executable, "-m", "slayerloss.cli", "fit", "--config", recipe, "--out", tmp_path / "two", "--test"]
-    options = {"env": ENVIRONMENT, "check": True, "timeout": 120, "capture_output": True, "text": True}
-    done = subprocess.run([*command, *several], **options)
+    done = fit_on_two(recipe, tmp_path / "two", "--test")
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count("test_accuracy") == 1  # one process prints
     assert done.stderr == ""
     train.fit(train.read_recipe(recipe), tmp_path / "one", test=True)
@@ -63,7 +68,7 @@ def test_the_command_line_starts_the_processes(tmp_path: Path) -> None:
         assert numbers(two.folder / name) == pytest.approx(numbers(one.folder / name), rel=1e-4)
 
 
-@pytest.mark.parametrize("process", [0, 1])
+@pytest.mark.parametrize("process", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_what_one_process_cannot_read_ends_all(tmp_path: Path, process: int) -> None:
     root = write_recordings(tmp_path / "data")
     changes = {"data__batch_size": 2, "data__shuffle": False, "data__augment": []}
@@ -71,16 +76,22 @@ def test_what_one_process_cannot_read_ends_all(tmp_path: Path, process: int) -> 
     position = int(train.build_data(train.read_recipe(file).data).train.indices[process])  # of the first batch
     path = sorted((root / "Train").glob("*/*.bin"))[position]
     path.write_bytes(path.read_bytes()[:11])
-    command = [sys.executable, "-m", "slayerloss.cli", "fit", "--config", file, "--out", tmp_path / "run"]
-    several = ["--trainer.strategy", "ddp", "--trainer.devices", "2"]
-    done = subprocess.run(
-        [*command, *several], env=ENVIRONMENT, timeout=120, capture_output=True, text=True, check=False
-    )
+    done = fit_on_two(file, tmp_path / "run")
     assert done.returncode != 0
     lines = done.stderr.splitlines()
     assert sum(f"{path.name}' is truncated; expected 5 bytes" in line for line in lines) == 1
     assert all(line.startswith("slayerloss fit: ") for line in lines)
     assert sum("another process of the training has ended" in line for line in lines) == len(lines) - 1 <= 1
+
+
+@pytest.mark.slow
+def test_no_process_waits_for_a_best_checkpoint_that_is_not_there(tmp_path: Path) -> None:
+    changes = {"trainer__max_steps": 2, "trainer__check_val_every_n_epoch": 4}
+    file = write_recipe_file(tmp_path / "recipe.yaml", tiny_recipe(write_recordings(tmp_path / "data"), **changes))
+    done = fit_on_two(file, tmp_path / "run", "--test")
+    assert done.returncode == 2
+    (line,) = set(done.stderr.splitlines())
+    assert "has no best checkpoint" in line
 
 
 def numbers(path: Path) -> list[float]:

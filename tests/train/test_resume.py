@@ -98,6 +98,28 @@ def test_a_killed_process_resumes_to_the_same_bits(
     assert not list(folder.rglob(".*.tmp"))
 
 
+@pytest.mark.slow
+def test_two_killed_processes_resume_to_the_same_bits(recipe_file: Path, tmp_path: Path) -> None:
+    several = ["--trainer.strategy=ddp", "--trainer.devices=2", "--average=0.5"]
+    whole = start(recipe_file, tmp_path / "whole", *several)
+    _, complained = whole.communicate(timeout=120)
+    assert whole.returncode == 0, complained
+    folder = tmp_path / "run"
+    process = start(recipe_file, folder, *several)
+    try:
+        wait_until(lambda: rows_of(folder) >= 3, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)  # both of them
+        process.communicate()
+    assert 3 <= rows_of(folder) < EPOCHS
+    options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "check": True, "timeout": 120}
+    subprocess.run([*FIT, "--resume", folder], **options)
+    run = train.Run.open(folder)
+    assert run.recipe.trainer.devices == 2
+    assert rows_of(folder) == EPOCHS
+    assert_same_run(run, train.Run.open(tmp_path / "whole"))
+
+
 def test_an_interrupted_process_says_how_to_go_on(recipe_file: Path, uninterrupted: train.Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(recipe_file, folder, "--data.workers=2")
