@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -359,6 +363,29 @@ def test_the_star_of_the_epochs_is_explained(recipe_file: Path, tmp_path: Path, 
     assert lines.count("* best valid_accuracy so far: best.ckpt written") == 1
     (epoch,) = [line for line in lines if line.startswith("epoch")]
     assert epoch.endswith(" s *")
+
+
+def test_a_terminal_shows_how_far_an_epoch_is(
+    recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="the system has no pseudo-terminals")
+    import termios
+
+    from slayerloss.train import callbacks
+
+    reader, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    options = ["--trainer.max_epochs=2", "--trainer.enable_progress_bar=true"]
+    monkeypatch.setattr(callbacks, "tqdm", functools.partial(callbacks.tqdm, mininterval=0))  # it draws every batch
+    with open(reader, "rb", buffering=0) as screen, open(terminal, "w") as stderr:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", stderr)
+            assert cli.main(["fit", "--config", str(recipe_file), "--out", str(tmp_path / "run"), *options]) == 0
+        stderr.flush()
+        shown = screen.read(100_000).decode()
+    assert "epoch 1/2:   0%|" in shown
+    assert re.findall(r"epoch (.)/2: [^\r]*\| ([1-3])/3 \[[^\r]*batch", shown) == [(e, n) for e in "12" for n in "123"]
+    assert not shown.split("\r")[-1].strip()  # the bar of a finished epoch is wiped away
 
 
 @pytest.mark.parametrize(
