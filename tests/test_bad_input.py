@@ -92,7 +92,8 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "rate_band": (f.rate_band, {"spikes": X, "min_rate": 0.1, "max_rate": 0.2, "lam": 1.0, "reduction": "mean"}),
     "recurrent_cuba": (
         f.recurrent_cuba,
-        {"x": X, "feedback": torch.eye(3), **P, "tau": 1.0, "graded": False, "state": (REST, REST.current), "scale": 9},
+        {"x": X, "feedback": torch.eye(3), **P, "tau": 1.0, "graded": False, "state": (REST, REST.current), "scale": 9}
+        | {"bias": torch.ones(3)},
     ),
     "shift": (f.shift, {"x": X, "steps": 1, "state": X, "return_state": True}),
     "sparsity": (f.sparsity, {"spikes": X, "max_rate": 0.2, "lam": 1.0, "lengths": LENGTHS}),

@@ -234,6 +234,21 @@ def _() -> None:
     assert (grad.abs().amax((0, 1)) > 0).sum() > 5
 
 
+@deviation("the norm of a recurrent block is the chip's bias, from one mean of the current that its input causes")
+def _() -> None:
+    """lava-dl trains with a mean of each step, and subtracts each step's mean in all later steps too."""
+    block, x = make("recurrent", NORM), events("recurrent")
+    current = leaky_integrator(shift(block.drive(x)), block.neuron.decays[0])
+    block(x)
+    norm = block.neuron.norm
+    torch.testing.assert_close(norm.running_mean, norm.momentum * current.mean((0, 2)))
+    norm.running_mean.fill_(-0.5)
+    block.eval()
+    state = block.run(torch.zeros(1, *CHANNELS, 1))[1].neuron[0]
+    assert (state.current == 0).all()
+    assert (state.voltage == 0.5).all()
+
+
 @deviation("recurrent weights learn under weight norm")
 def _() -> None:
     """lava-dl freezes them and fails at the second step."""

@@ -17,6 +17,7 @@ from slayerloss._check import ArgumentError, ShapeError, check_events, check_fla
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize, quantize_weight
+from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 
 class Dense(SpikingBlock):
@@ -180,6 +181,9 @@ class Recurrent(SpikingBlock):
     """Dense synapse and a population that hears its own spikes one step later.
 
     s[t] = neuron(W x[t-1] + R s[t-1])
+
+    A norm acts on the part of the current that W x causes, since the feedback is known step by step only. In eval mode
+    that is a bias of each neuron, as on the chip.
     """
 
     neuron_type: ClassVar[type]
@@ -198,9 +202,10 @@ class Recurrent(SpikingBlock):
         count_log: bool = False,
     ) -> None:
         neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
-        if neuron.norm is not None:
-            rule = "neuron_params without norm"
-            raise ArgumentError(message("Recurrent", "norm needs all steps at once", rule, neuron.norm))
+        if neuron.norm is not None and not isinstance(neuron.norm, MeanOnlyBatchNorm):
+            rule = "a mean-only norm or none"
+            got, way_out = type(neuron.norm).__name__, "Use norm=slayerloss.neuron.norm.MeanOnlyBatchNorm"
+            raise ArgumentError(message("Recurrent", "its norm is no constant of the run", rule, got, way_out))
         hook = in_scale_of(neuron, pre_hook_fx)
         super().__init__(neuron, None, delay, delay_shift, None, count_log, out_neurons)
         self.input_synapse = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, hook)
@@ -219,7 +224,7 @@ class Recurrent(SpikingBlock):
 
     def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         feedback = self.recurrent_synapse.effective_weight().flatten(1)
-        run: tuple[Tensor, Any] = self.neuron.run_recurrent(z, feedback, state)
+        run: tuple[Tensor, Any] = self.neuron.run_recurrent(z, feedback, state, lengths)
         return run
 
     def layer_fields(self) -> dict[str, Any]:

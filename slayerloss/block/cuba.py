@@ -103,7 +103,7 @@ class Recurrent(_layers.Recurrent):
     """Dense synapse and CUBA neurons that hear their own spikes, s[t] = f(W x[t-1] + R s[t-1]).
 
     Args:
-        neuron_params: see the module; it can have no norm.
+        neuron_params: see the module; a norm can only be `norm.MeanOnlyBatchNorm`.
         in_neurons, out_neurons: C and C'.
         weight_scale: factor of the initial weights, the recurrent ones too.
         weight_norm, pre_hook_fx, delay, delay_shift, count_log: see the module.
@@ -118,7 +118,9 @@ class Recurrent(_layers.Recurrent):
     Note:
         In lava-dl the state leaks from batch to batch; here a batch starts at rest unless `persistent_state` is set.
         lava-dl cuts the gradient off at every step. A learned delay sits at the output here as there: at the input,
-        delays of unequal length would come between neurons that hear each other.
+        delays of unequal length would come between neurons that hear each other. In training the norm subtracts the
+        mean, over batch and time, of the current that W x causes; lava-dl's has another mean in each step, and
+        subtracts it in all later steps too, in eval mode as well, which is not what the chip's bias does.
     """
 
     neuron_type = Neuron

@@ -231,10 +231,11 @@ def recurrent_cuba(
     graded: bool = False,
     state: tuple[CubaState, Tensor] | None = None,
     scale: int = 64,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A CUBA population whose spikes come back to it one step later.
 
-    u[t] = (1 - a) u[t-1] + x[t] + R s[t-1], then as `cuba`.
+    u[t] = (1 - a) u[t-1] + x[t] + R s[t-1];  v[t] = (1 - b) v[t-1] (1 - s[t-1]) + u[t] + bias;  s[t] = v[t] > threshold
 
     Args:
         x: (N, C, T), the weighted input.
@@ -244,10 +245,11 @@ def recurrent_cuba(
         tau, grad_scale, graded: of the surrogate, see `spike`.
         state: `CubaState` and the spikes (N, C) of the step before; None for a silent start.
         scale: weight LSBs per unit of x, 64 in lava-dl.
+        bias: (C,), in units of x; None for none. u does not hold it.
 
     Returns:
         current, voltage before the reset, and spikes, each (N, C, T). Differentiable with respect to x, feedback, the
-        decays and the state.
+        decays, the state and the bias.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
@@ -277,9 +279,15 @@ def recurrent_cuba(
         neuron, heard = check_sequence(name, "state", state, 2, "(CubaState, spikes)")
         parts = [*_pair(name, neuron), heard]
     states = [_initial(name, part, x) for part in parts]
+    if bias is not None:
+        check_tensor(name, "bias", bias)
+        check_shape(name, "bias", bias, (x.shape[1],))
+        check_same_device(name, "bias", bias, "x", x)
+        check_finite(name, "bias", bias)
+        bias = bias.to(x.dtype)
     constants = (float(threshold), float(tau), float(grad_scale), bool(graded))
     u, v, s = kernels.RecurrentCuba.apply(
-        _time_first(x), feedback.to(x.dtype), *keeps, *states, constants, _lsb(name, scale)
+        _time_first(x), feedback.to(x.dtype), *keeps, *states, bias, constants, _lsb(name, scale)
     )
     return u.movedim(0, -1), v.movedim(0, -1), s.movedim(0, -1)
 

@@ -44,7 +44,7 @@ _integrate_and_fire = _operator(
 _leaky_adjoint = _operator("Tensor grad, Tensor keep", reference.leaky_adjoint, 1)
 _recurrent_cuba = _operator(
     "Tensor x, Tensor feedback, Tensor keep_u, Tensor keep_v, Tensor u, Tensor v, Tensor s, "
-    "float threshold, float scale, bool graded",
+    "Tensor? bias, float threshold, float scale, bool graded",
     reference.recurrent_cuba,
     3,
 )
@@ -121,7 +121,7 @@ class Spike(torch.autograd.Function):
 
 
 class RecurrentCuba(torch.autograd.Function):
-    """(x, feedback, ..., (threshold, tau, scale, graded), state_scale) -> u, v, s, as `reference.recurrent_cuba`."""
+    """(x, feedback, ..., bias, (threshold, tau, scale, graded), state_scale) -> u, v, s, as in the reference."""
 
     @staticmethod
     def forward(
@@ -133,11 +133,12 @@ class RecurrentCuba(torch.autograd.Function):
         u0: Tensor,
         v0: Tensor,
         s0: Tensor,
+        bias: Tensor | None,
         constants: tuple[float, float, float, bool],
         state_scale: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         threshold, _, _, graded = constants
-        run = _recurrent_cuba(x, feedback, keep_u, keep_v, u0, v0, s0, threshold, state_scale, graded)
+        run = _recurrent_cuba(x, feedback, keep_u, keep_v, u0, v0, s0, bias, threshold, state_scale, graded)
         ctx.save_for_backward(feedback, keep_u, keep_v, u0, v0, s0, *run)
         ctx.constants = constants
         u, v, s = run
@@ -155,4 +156,6 @@ class RecurrentCuba(torch.autograd.Function):
             grad_s0 = g_u[0] @ feedback
         grad_keep_u = (g_u * _before(u0, u)).sum_to_size(keep_u.shape)
         grad_keep_v = (g_v * _before(v0, _after_reset(v, ctx.constants[0]))).sum_to_size(keep_v.shape)
-        return g_u, grad_feedback, grad_keep_u, grad_keep_v, g_u[0] * keep_u, g_v[0] * keep_v, grad_s0, None, None
+        grad_states = g_u[0] * keep_u, g_v[0] * keep_v, grad_s0
+        grad_bias = g_v.sum((0, 1)) if ctx.needs_input_grad[7] else None
+        return g_u, grad_feedback, grad_keep_u, grad_keep_v, *grad_states, grad_bias, None, None

@@ -121,6 +121,7 @@ def recurrent_cuba(
     current: Tensor,
     voltage: Tensor,
     spikes: Tensor,
+    bias: Tensor | None,
     threshold: float,
     state_scale: float,
     graded: bool,
@@ -132,6 +133,7 @@ def recurrent_cuba(
         feedback: (C, C), row i holds what neuron i hears.
         keep_current, keep_voltage: 1 - decay, float64, broadcast over (N, C).
         current, voltage, spikes: (N, C), the state: of the step before, the voltage after its reset.
+        bias: (C,) float, added to the current where it enters the voltage; None for none.
         threshold: in units of x.
         state_scale: state LSBs per unit.
         graded: whether a spike carries the voltage.
@@ -142,11 +144,13 @@ def recurrent_cuba(
     u, v, s = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(3))
     current, voltage = current.double() * state_scale, voltage.double() * state_scale
     limit = STATE_LIMIT - 1
+    constant = None if bias is None else bias.double() * state_scale
     with full_precision(x):
         for x_t, u_t, v_t, s_t in zip(x.unbind(), u.unbind(), v.unbind(), s.unbind(), strict=True):
             heard = torch.addmm(x_t, spikes, feedback.T)
             current = wrapped(truncate_(current.mul_(keep_current)).add_(truncate_(heard.mul_(state_scale))))
-            voltage = truncate_(voltage.mul_(keep_voltage)).add_(current).clamp_(-limit, limit)
+            drive = current if constant is None else truncate_(current + constant)
+            voltage = truncate_(voltage.mul_(keep_voltage)).add_(drive).clamp_(-limit, limit)
             torch.div(current, state_scale, out=u_t)
             torch.div(voltage, state_scale, out=v_t)
             spikes = s_t.copy_(fired(v_t, threshold, graded))

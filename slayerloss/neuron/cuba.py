@@ -34,6 +34,7 @@ from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron import _decay
 from slayerloss.neuron._state import detached, moved
+from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 __all__ = ["Neuron"]
 
@@ -254,9 +255,16 @@ class Neuron(torch.nn.Module):
         return drive, voltage, CubaState(current.select(-1, -1), after_reset(voltage, threshold))
 
     def run_recurrent(
-        self, x: Tensor, feedback: Tensor, state: tuple[CubaState, Tensor] | None = None
+        self,
+        x: Tensor,
+        feedback: Tensor,
+        state: tuple[CubaState, Tensor] | None = None,
+        lengths: Tensor | None = None,
     ) -> tuple[Tensor, tuple[CubaState, Tensor]]:
-        """The spikes of a population that hears its own through `feedback` (C, C), and the state after them."""
+        """The spikes of a population that hears its own through `feedback` (C, C), and the state after them.
+
+        A norm subtracts the mean of the current that x alone causes, which is known before the run: one bias a neuron.
+        """
         current_decay, voltage_decay = self._ready_decays(x.shape[1])
         current, voltage, spikes = recurrent_cuba(
             x,
@@ -269,9 +277,19 @@ class Neuron(torch.nn.Module):
             graded=self.graded_spike,
             state=state,
             scale=self.scale,
+            bias=self._recurrent_bias(x, current_decay, state, lengths),
         )
         after = CubaState(current.select(-1, -1), after_reset(voltage, self.threshold))
         return (spikes if self.drop is None else self.drop(spikes)), (after, spikes.select(-1, -1))
+
+    def _recurrent_bias(self, x: Tensor, current_decay: Tensor, state: Any, lengths: Tensor | None) -> Tensor | None:
+        if not isinstance(self.norm, MeanOnlyBatchNorm):
+            return None
+        if self.norm.learns:
+            before = None if state is None else check_sequence("Neuron", "state", state, 2, "(CubaState, spikes)")[0]
+            before = None if before is None else check_sequence("Neuron", "state", before, 2, "a CubaState")[0]
+            x = leaky_integrator(x, current_decay, state=before, scale=self.scale)
+        return -self.norm.mean(x, lengths).expand(x.shape[1])
 
     def _ready_decays(self, channels: int) -> tuple[Tensor, Tensor]:
         """The decays, drawn if they still have to be, and inside their range."""

@@ -73,8 +73,18 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         """(C,), the bias of the neurons that stands for this norm, in weight LSBs where quantised."""
         return -self._quantized(self.running_mean, descale=True)
 
+    @property
+    def learns(self) -> bool:
+        """Whether the mean is the batch's, and not the running one."""
+        return self.training and self.update
+
     def forward(self, inp: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Normalise (N, C, ..., T); `lengths` (N,) are the steps of each sample that count."""
+        mean = self.mean(inp, lengths)
+        return promote(inp) - mean.reshape(-1, *[1] * (inp.ndim - 2))
+
+    def mean(self, inp: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What `forward` subtracts from (N, C, ..., T), (C,); where the norm learns, the running mean follows."""
         check_events("MeanOnlyBatchNorm", inp, "inp")
         x = promote(inp)
         if lengths is not None:
@@ -86,14 +96,13 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         if x.shape[1] != self.num_features:
             rule = f"{self.num_features} of them"
             raise ShapeError(message("MeanOnlyBatchNorm", "inp has the wrong number of channels", rule, tuple(x.shape)))
-        if self.training and self.update:
-            mean = self._batch_mean(x, lengths)
-            if self.running_mean.shape != mean.shape:
-                self.running_mean = self.running_mean.repeat(mean.shape)
-            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), self.momentum)
-        else:
-            mean = self.running_mean
-        return x - self._quantized(mean).reshape(-1, *[1] * (x.ndim - 2))
+        if not self.learns:
+            return self._quantized(self.running_mean)
+        mean = self._batch_mean(x, lengths)
+        if self.running_mean.shape != mean.shape:
+            self.running_mean = self.running_mean.repeat(mean.shape)
+        self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), self.momentum)
+        return self._quantized(mean)
 
     def _batch_mean(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """(C,), over all processes; where there is no step, the running mean."""

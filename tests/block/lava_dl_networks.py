@@ -15,6 +15,8 @@ LEARNED = {**NEURON, "requires_grad": True}
 EACH = {**LEARNED, "shared_param": False, "current_decay": (0.1, 0.5)}
 GRADED = {**NEURON, "graded_spike": True}
 NORM = {**LEARNED, "norm": "MeanOnlyBatchNorm"}
+# lava-dl keeps a current with the mean subtracted, and subtracts it again in the next step
+NORM_AT_ONCE = {**NEURON, "current_decay": 1.0, "norm": "MeanOnlyBatchNorm"}
 DROP = {**NEURON, "dropout": 0.4}
 HALF = {**NEURON, "scale": 32}
 FORGETS = {**NEURON, "current_decay": 1.0, "voltage_decay": 1.0}
@@ -79,6 +81,10 @@ NETWORKS = {
         [("Dense", (NORM, 12, 20), {"weight_scale": 2, "delay": True}), ("Dense", (NORM, 20, 7), {"weight_scale": 2})],
     ),
     "image norm": (IMAGE, [("Conv", (NORM, 2, 6, 3), {"weight_scale": 4})]),
+    "recurrent norm": (
+        FLAT,
+        [("Recurrent", (NORM_AT_ONCE, 12, 9), {"weight_scale": 3}), ("Dense", (NEURON, 9, 7), {"weight_scale": 4})],
+    ),
     "recurrent without memory": (
         FLAT,
         [("Recurrent", (FORGETS, 12, 9), {"weight_scale": 3}), ("Recurrent", (FORGETS, 9, 7), {"weight_scale": 4})],
@@ -146,6 +152,7 @@ def main(path: str) -> None:
             result["trained"], result["trained grads"] = outputs(network, spikes(name, seed=4))
             result["state after"] = {key: value.clone() for key, value in network.state_dict().items()}
         network.eval()
+        network(spikes(name)[:1])  # so that lava-dl's Recurrent forgets the training's state
         result["eval"], result["grads"] = outputs(network, spikes(name))
         results[name] = result
     torch.save(results, path)

@@ -156,7 +156,7 @@ def test_readouts_and_shapers_log_none(name):
     assert cuba.Average(2, count_log=True)(events("conv"))[1] is None
 
 
-@pytest.mark.parametrize("name", ["dense", "dense with delay", "conv"])
+@pytest.mark.parametrize("name", ["dense", "dense with delay", "conv", "recurrent"])
 @pytest.mark.parametrize("training", [True, False])
 def test_a_padded_batch_with_norm_is_its_samples(name, training):
     """The mean counts each sample's own steps, so padding changes nothing before it."""
@@ -240,32 +240,6 @@ def test_dropout_works_on_the_spikes():
     assert torch.equal(block.eval()(x), plain)
 
 
-def test_recurrent_hears_itself():
-    block = cuba.Recurrent({**NEURON, "current_decay": 1.0, "voltage_decay": 1.0}, 1, 2)
-    block.input_synapse.weight.data.copy_(torch.tensor([2.0, 0]).reshape(2, 1, 1, 1, 1))
-    block.recurrent_synapse.weight.data.copy_(torch.tensor([[0, 0], [2.0, 0]]).reshape(2, 2, 1, 1, 1))
-    x = torch.zeros(1, 1, 6)
-    x[..., 1] = 1
-    assert block(x)[0].nonzero().tolist() == [[0, 2], [1, 3]]  # W x[t-1], and one later R s[t-1]
-    block = cuba.Recurrent(NEURON, 3, 4, requires_grad=False)
-    assert not block.recurrent_synapse.weight.requires_grad
-    assert block.input_synapse.weight.requires_grad
-
-
-@pytest.mark.parametrize("place", [True, False, "lava-dl"])
-def test_recurrent_neurons_hear_each_other_without_their_delays(place):
-    torch.manual_seed(0)
-    plain = cuba.Recurrent(NEURON, 6, 5, weight_scale=3, delay_shift=place)
-    delayed = cuba.Recurrent(NEURON, 6, 5, weight_scale=3, delay=True, delay_shift=place)
-    delayed.load_state_dict({**plain.state_dict(), "delay.delay": torch.tensor([0.0, 1, 2, 3, 4])})
-    x = events("recurrent")
-    y, late = plain(x), delayed(x)
-    assert y.any()
-    for c in range(5):
-        assert torch.equal(late[:, c, c:], y[:, c, : 24 - c])
-        assert not late[:, c, :c].any()
-
-
 def test_weights_are_quantised_unless_told_otherwise():
     x, weight = torch.ones(1, 6, 1), 0.1234
     for hook, held in (({}, 8 / 64), ({"pre_hook_fx": None}, weight), ({"pre_hook_fx": lambda w: 2 * w}, 2 * weight)):
@@ -345,7 +319,11 @@ IMAGES = torch.zeros(2, 2, 6, 6, 4)
         (lambda: dense(scale=0), ArgumentError, r"scale is out of range"),
         (lambda: dense(norm=MeanOnlyBatchNorm()), DtypeError, r"norm is an instance; expected a class"),
         (lambda: dense(dropout=Dropout), DtypeError, r"dropout is a class; expected an instance"),
-        (lambda: cuba.Recurrent(NORM, 6, 5), ArgumentError, r"norm needs all steps at once"),
+        (
+            lambda: cuba.Recurrent({**NEURON, "norm": torch.nn.Identity}, 6, 5),
+            ArgumentError,
+            r"its norm is no constant of the run; .* got Identity",
+        ),
         (lambda: cuba.Dense(NEURON, 6, 0), ArgumentError, r"number of neurons is out of range"),
         (lambda: cuba.Dense(NEURON, 6.5, 5), DtypeError, r"not an integer"),
         (lambda: cuba.Dense(NEURON, (2, 3, 4, 5), 5), ArgumentError, r"in_neurons is no shape"),

@@ -126,15 +126,28 @@ def test_recurrent_gradients_are_those_of_the_definition(graded, per_channel):
     feedback = on_grid(3, 3, size=0.5, generator=4).mul(32).round().div(32)
     state = on_grid(2, 2, 3, size=0.5, generator=9)
     before = torch.tensor([[1.0, 0, 1], [0, 1, 0]], dtype=torch.float64)
-    inputs = leaves(x, feedback, *decays_of(3, per_channel), *state, before)
+    bias = on_grid(3, size=0.2, generator=7)
+    inputs = leaves(x, feedback, *decays_of(3, per_channel), *state, before, bias)
     surrogate = {"threshold": 1.25, "tau": 0.8}
 
     run = recurrent_cuba(
-        *inputs[:4], **surrogate, grad_scale=0.3, graded=graded, state=(CubaState(*inputs[4:6]), inputs[6])
+        *inputs[:4],
+        **surrogate,
+        grad_scale=0.3,
+        graded=graded,
+        state=(CubaState(*inputs[4:6]), inputs[6]),
+        bias=inputs[7],
     )
     again = leaves(*inputs)
     s, u, v, _ = differentiable_cuba(
-        again[0], *again[2:4], **surrogate, scale=0.3, graded=graded, state=again[4:], feedback=again[1]
+        again[0],
+        *again[2:4],
+        **surrogate,
+        scale=0.3,
+        graded=graded,
+        state=again[4:7],
+        feedback=again[1],
+        bias=again[7],
     )
     assert (s != 0).double().mean() > 0.05
     assert_all_close(run, (u, v, s), rtol=0, atol=0)
@@ -312,6 +325,11 @@ X = torch.zeros(2, 3, 5)
         ),
         (lambda: recurrent_cuba(X[..., None], X[0, :, :3], 0.1, 0.1, 1.0, tau=1.0), ShapeError, r"space dimensions"),
         (lambda: recurrent_cuba(X, X[0], 0.1, 0.1, 1.0, tau=1.0), ShapeError, r"feedback has the wrong shape"),
+        (
+            lambda: recurrent_cuba(X, torch.eye(X.shape[1]), 0.1, 0.1, 1.0, tau=1.0, bias=torch.ones(99)),
+            ShapeError,
+            r"bias has the wrong shape",
+        ),
         (lambda: spike([1.0], 1.0, tau=1.0), DtypeError, r"voltage is not a tensor"),
     ],
 )

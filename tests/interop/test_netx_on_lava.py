@@ -144,7 +144,8 @@ def every_layer() -> tuple[Module, torch.Tensor]:
         cuba.Conv({**NORM, "shared_param": False}, 6, 6, 3, groups=2, weight_scale=2),
         cuba.Flatten(),
         cuba.Dense(NORM, 6 * 4 * 3, 16, weight_norm=True, delay=True),
-        cuba.Recurrent(NEURON_PARAMS, 16, 12),
+        cuba.Recurrent(NEURON_PARAMS, 16, 14),
+        cuba.Recurrent({**NORM, "shared_param": False}, 14, 12, weight_norm=True),
         cuba.Dense(NEURON_PARAMS, 12, 5, delay=True),
     ]
     return Sequential(*blocks), (torch.rand(2, 2, 11, 9, 50) < 0.3).float()

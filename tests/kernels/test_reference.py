@@ -68,7 +68,9 @@ def test_recurrence_equals_lavas(seed, shape, size, dtype):
     drive = 64 * random.integers(-size // 2, size, shape)
     feedback = 2 * random.integers(-128, 127, (shape[2], shape[2]), endpoint=True)
     current_decay, voltage_decay = random.integers(0, 4096, (2, shape[2]), endpoint=True)
-    expected = integer_cuba(drive, current_decay, voltage_decay, 5120, feedback=feedback)
+    bias = random.integers(-254, 256, shape[2], endpoint=True) if random.random() < 0.5 else None
+    constant = 0 if bias is None else 64 * bias
+    expected = integer_cuba(drive, current_decay, voltage_decay, 5120, feedback=feedback, bias=constant)
     silent = torch.zeros(shape[1:], dtype=dtype)
     run = reference.recurrent_cuba(
         torch.tensor(drive).to(dtype) / SCALE,
@@ -78,6 +80,7 @@ def test_recurrence_equals_lavas(seed, shape, size, dtype):
         silent,
         silent,
         silent,
+        None if bias is None else torch.tensor(bias).to(dtype) / 64,
         1.25,
         SCALE,
         False,
@@ -94,7 +97,7 @@ def test_recurrence_equals_lavas(seed, shape, size, dtype):
 def test_current_wraps_just_outside_its_range(sum_, current):
     x = torch.full((1, 1, 1), float(sum_)) / SCALE
     assert whole(reference.leaky_integrator(x, keep_of([0]), torch.zeros(1, 1), SCALE)).item() == current
-    run = reference.recurrent_cuba(x, x[0], keep_of([0]), keep_of([0]), *torch.zeros(3, 1, 1), 1.0, SCALE, False)
+    run = reference.recurrent_cuba(x, x[0], keep_of([0]), keep_of([0]), *torch.zeros(3, 1, 1), None, 1.0, SCALE, False)
     assert whole(run[0]).item() == current
 
 
@@ -174,23 +177,27 @@ def test_inputs_are_left_as_they_are():
     before = [tensor.clone() for tensor in (x, state, keep, feedback)]
     reference.leaky_integrator(x, keep, state, SCALE)
     reference.integrate_and_fire(x, keep, 0.5, state, SCALE)
-    reference.recurrent_cuba(x, feedback, keep, keep, state, state, state, 0.5, SCALE, False)
+    bias = torch.rand(3)
+    before.append(bias.clone())
+    reference.recurrent_cuba(x, feedback, keep, keep, state, state, state, bias, 0.5, SCALE, False)
     reference.leaky_adjoint(x, keep.float())
     reference.recurrent_cuba_adjoint(x, x, x, x, feedback, keep.float(), keep.float())
-    assert all(torch.equal(*pair) for pair in zip(before, (x, state, keep, feedback), strict=True))
+    assert all(torch.equal(*pair) for pair in zip(before, (x, state, keep, feedback, bias), strict=True))
 
 
 @pytest.mark.skipif(not hasattr(torch.library, "register_fake"), reason="torch 2.3 has the kernels unregistered")
 def test_operators_are_what_torch_expects_of_operators():
     x, state, keep = torch.rand(5, 2, 3), torch.rand(2, 3), keep_of([100, 50, 0])
-    calls = {
-        neuron._leaky_integrator: (x, keep, state, SCALE),
-        neuron._integrate_and_fire: (x, keep, 0.5, state, SCALE),
-        neuron._leaky_adjoint: (x, keep.float()),
-        neuron._recurrent_cuba: (x, torch.rand(3, 3), keep, keep, state, state, state, 0.5, SCALE, False),
-        neuron._recurrent_cuba_adjoint: (x, x, x, x, torch.rand(3, 3), keep.float(), keep.float()),
-    }
-    for operator, arguments in calls.items():
+    recurrent = (x, torch.rand(3, 3), keep, keep, state, state, state)
+    calls = [
+        (neuron._leaky_integrator, (x, keep, state, SCALE)),
+        (neuron._integrate_and_fire, (x, keep, 0.5, state, SCALE)),
+        (neuron._leaky_adjoint, (x, keep.float())),
+        (neuron._recurrent_cuba, (*recurrent, None, 0.5, SCALE, False)),
+        (neuron._recurrent_cuba, (*recurrent, torch.rand(3), 0.5, SCALE, False)),
+        (neuron._recurrent_cuba_adjoint, (x, x, x, x, torch.rand(3, 3), keep.float(), keep.float())),
+    ]
+    for operator, arguments in calls:
         torch.library.opcheck(operator, arguments, test_utils=("test_schema", "test_faketensor"))
         on_meta = operator(*(a.to("meta") if isinstance(a, torch.Tensor) else a for a in arguments))
         results = on_meta if isinstance(on_meta, (tuple, list)) else [on_meta]

@@ -34,7 +34,7 @@ def dense_with_delays() -> tuple[Module, torch.Tensor]:
 
 
 def recurrent() -> tuple[Module, torch.Tensor]:
-    return Sequential(cuba.Dense(NEURON, 20, 24), cuba.Recurrent(NEURON, 24, 16)), spikes(4, 20, 40)
+    return Sequential(cuba.Dense(NEURON, 20, 24), cuba.Recurrent(NORM, 24, 16)), spikes(4, 20, 40)
 
 
 def convolutional() -> tuple[Module, torch.Tensor]:
