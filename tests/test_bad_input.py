@@ -173,7 +173,8 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "data.stratified_split": (data.stratified_split, {"labels": [0, 0, 1, 1], "fraction": 0.5, "seed": 0}),
     "data.collate": (data.collate, {"samples": [(X[0], 1), (X[1], 0)]}),
     "data.Digits": (data.Digits, {"train": False, "num_steps": 9, "count": True, "indices": [0], "transform": None}),
-    "netx.Network": (netx.Network, {"net_config": NET, "num_layers": 1, "skip_layers": 0, "reset_offset": 0}),
+    "netx.Network": (netx.Network, {"net_config": NET, "num_layers": 1, "skip_layers": 0, "reset_offset": 0}
+        | {"spike_exp": 6, "sparse_fc_layer": False}),
     "Network.run": (netx.Network(NET).run, {"x": np.ones((2, 1, 5)), "states": True}),
     "Network.encode": (netx.Network(NET).encode, {"x": np.ones((2, 1, 5))}),
 }  # fmt: skip

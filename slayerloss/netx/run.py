@@ -74,6 +74,10 @@ class Network:
         reset_interval: set all states to zero every so many steps; None for never. Layer i does so before the steps t
             with t % reset_interval == (reset_offset + 1 + i) % reset_interval.
         reset_offset: see reset_interval.
+        spike_exp: in [0, 31], the binary places of graded spikes in Lava's other neurons; CUBA neurons have none, so
+            that it changes nothing.
+        sparse_fc_layer: let Lava hold dense weights as sparse matrices; the spikes are the same, so that it
+            changes nothing.
 
     Raises:
         FormatError: Lava cannot load the file, a layer or neuron is not run here, or the file does not match the
@@ -102,6 +106,8 @@ class Network:
         input_shape: tuple[int, int, int] | None = None,
         reset_interval: int | None = None,
         reset_offset: int = 0,
+        spike_exp: int = 6,
+        sparse_fc_layer: bool = False,
     ) -> None:
         whole = net_config if isinstance(net_config, Description) else _intact(read(net_config))
         if num_layers is not None:
@@ -111,6 +117,8 @@ class Network:
         check_integer("Network", "skip_layers", skip_layers, 0)
         reset_offset = check_integer("Network", "reset_offset", reset_offset)
         self.input_message_bits = check_integer("Network", "input_message_bits", input_message_bits, 0, 32)
+        check_integer("Network", "spike_exp", spike_exp, 0, 31)
+        check_flag("Network", "sparse_fc_layer", sparse_fc_layer)
         layers = whole.layers[:num_layers]
         self.description = Description(layers, source=whole.source)
         _refuse(self.description)

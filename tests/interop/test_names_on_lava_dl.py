@@ -22,11 +22,14 @@ NAMES = {
     "utils": "quantize event_rate quantize_hook_fx",
     "utils.filter": "FIR FIRBank conv corr",
     "utils.time": "replicate shift",
+    "block.base": """AbstractInput AbstractFlatten AbstractAffine AbstractDense AbstractConv AbstractPool
+        AbstractAverage AbstractRecurrent""",
     "io": """Event read_1d_spikes encode_1d_spikes read_2d_spikes encode_2d_spikes read_np_spikes encode_np_spikes
         tensor_to_event""",
 }
 
-# Writes {"module.Name.method": [argument, ...]}; lava-dl's blocks take *args and say no names.
+# Writes {"module.Name.method": [argument, ...]}; lava-dl's blocks take *args and leave the names to block.base. Its
+# netx needs Lava, so that its names are read from the text of the file.
 ON_LAVA_DL = """
 import inspect, json, sys
 from lava.lib.dl import slayer
@@ -45,8 +48,17 @@ for module, names in json.loads(sys.argv[1]).items():
         for key, method in methods.items():
             arguments = [a for a in inspect.signature(method).parameters if a != "self"]
             found[f"{module}.{name}.{key}"] = arguments
+import ast, pathlib
+tree = ast.parse(pathlib.Path(slayer.__file__).parents[1].joinpath("netx", "hdf5.py").read_text())
+(network,) = [node for node in tree.body if getattr(node, "name", "") == "Network"]
+(init,) = [node for node in network.body if getattr(node, "name", "") == "__init__"]
+found["netx.hdf5.Network.__init__"] = [a.arg for a in init.args.args if a.arg != "self"]
+names = []
+for module in ("axon", "block", "dendrite", "neuron", "spike", "synapse", "utils"):
+    names += [f"{module}.{name}" for name, value in vars(getattr(slayer, module)).items()
+              if not name.startswith("_") and getattr(value, "__module__", value.__name__).startswith("lava")]
 with open(sys.argv[2], "w") as file:
-    json.dump(found, file)
+    json.dump({"arguments": found, "names": names}, file)
 """
 
 MISSING = {
@@ -56,22 +68,98 @@ MISSING = {
     "io.Event.show": "plot.show_event",
 }
 
+INNER = set(
+    [
+        "axon.delta",
+        "dendrite.sigma",
+        "neuron.dropout",
+        "spike.spike",
+        "synapse.layer",
+        "utils.assistant",
+        "utils.stats",
+        "utils.utils",
+    ]
+)
+"""Files whose names lava-dl exports beside them."""
+
+NOT_HERE = {
+    # name: how the page for lava-dl's users calls it
+    "axon.Delta": "axon.Delta",
+    "block.adrf": "adrf",
+    "block.adrf_iz": "adrf_iz",
+    "block.alif": "alif",
+    "block.base": "block.base",
+    "block.rf": "rf",
+    "block.rf_iz": "rf_iz",
+    "block.sigma_delta": "sigma_delta",
+    "dendrite.Sigma": "dendrite.Sigma",
+    "neuron.adrf": "adrf",
+    "neuron.adrf_iz": "adrf_iz",
+    "neuron.alif": "alif",
+    "neuron.base": "neuron.base",
+    "neuron.dynamics": "neuron.dynamics",
+    "neuron.rf": "rf",
+    "neuron.rf_iz": "rf_iz",
+    "neuron.sigma_delta": "sigma_delta",
+    "spike.complex": "spike.complex",
+    "synapse.ConvTranspose": "ConvT",
+    "synapse.Unpool": "Unpool",
+    "synapse.complex": "synapse.complex",
+    "utils.Assistant": "slayer.utils.Assistant",
+    "utils.LearningStat": "LearningStats",
+    "utils.LearningStats": "LearningStats",
+    "utils.diagonal_mask": "utils.diagonal_mask",
+    "utils.dotdict": "utils.dotdict",
+    "utils.int_utils": "utils.int_utils",
+    "utils.recurrent": "utils.recurrent",
+    "utils.staticproperty": "utils.staticproperty",
+}
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "from-lava-dl.md"
+HERE = {"netx.hdf5.Network": "netx.Network"} | {
+    f"block.base.{name}": f"block.cuba.{name.removeprefix('Abstract')}" for name in NAMES["block.base"].split()
+}
+
 
 def arguments_of(key: str) -> list[str] | None:
     """The names of the arguments of slayerloss's function or method of that name; None if there is none."""
-    module, name, method = key.rsplit(".", 2)
+    place, method = key.rsplit(".", 1)
+    module, name = HERE.get(place, place).rsplit(".", 1)
     value: Any = getattr(importlib.import_module(f"slayerloss.{module}"), name)
     value = getattr(value, method, None) if method else value
     return None if value is None else [name for name in inspect.signature(value).parameters if name != "self"]
 
 
+def is_here(name: str) -> bool:
+    """Whether slayerloss has what lava-dl calls so."""
+    module, _, attribute = name.partition(".")
+    try:
+        return hasattr(importlib.import_module(f"slayerloss.{module}"), attribute)
+    except ModuleNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def found(lava_dl: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The arguments and the names of lava-dl."""
+    path = tmp_path_factory.mktemp("names") / "names.json"
+    lava_dl("-c", ON_LAVA_DL, json.dumps(NAMES), path)
+    return json.loads(path.read_text())
+
+
 @pytest.mark.lava
-def test_arguments_have_lava_dls_names_in_its_order(lava_dl: Callable[..., None], tmp_path: Path) -> None:
-    lava_dl("-c", ON_LAVA_DL, json.dumps(NAMES), tmp_path / "names.json")
-    found = json.loads((tmp_path / "names.json").read_text())
+def test_arguments_have_lava_dls_names_in_its_order(found: dict[str, Any]) -> None:
+    found = found["arguments"]
     assert len(found) > 40
     ours = {key: arguments_of(key) for key in found}
     assert {key for key, names in ours.items() if names is None} == set(MISSING)
     for key, names in ours.items():
         if names is not None:
             assert names[: len(found[key])] == found[key], key
+
+
+@pytest.mark.lava
+def test_a_name_that_is_not_here_stands_in_the_docs(found: dict[str, Any]) -> None:
+    assert {name for name in found["names"] if not is_here(name)} - INNER == set(NOT_HERE)
+    text = DOCS.read_text()
+    for name in NOT_HERE.values():
+        assert f"`{name}`" in text, name

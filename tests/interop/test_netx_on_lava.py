@@ -109,7 +109,21 @@ def some_layers_left_out() -> Case:
     return layers, np.random.default_rng(6).random((12, 40)) < 0.3, {"num_layers": 3, "skip_layers": 1}
 
 
+def sparse_matrices() -> Case:
+    """Two arguments that change nothing where neurons are CUBA."""
+    layers, x, _ = delays_bias_and_recurrence()
+    return (
+        [layers[0], layers[1], dense(weights(np.random.default_rng(8), 7, 9))],
+        x,
+        {
+            "sparse_fc_layer": True,
+            "spike_exp": 4,
+        },
+    )
+
+
 CASES = [
+    sparse_matrices,
     delays_bias_and_recurrence,
     convolutions_of_any_geometry,
     input_layer_with_resets,

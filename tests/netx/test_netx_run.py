@@ -305,6 +305,14 @@ def test_bad_input_is_refused(x: np.ndarray, error: type[Exception], text: str) 
         netx.Network(netx.describe([dense([[2, 4]])])).run(x)
 
 
+def test_arguments_of_lava_dl_without_a_meaning_here_change_nothing(mixed: Any) -> None:
+    description, x = mixed[0], mixed[1]
+    expected = netx.Network(description).run(x).output
+    assert expected.any()
+    network = netx.Network(description, None, 0, 0, None, None, 0, 4, True)
+    np.testing.assert_array_equal(network.run(x).output, expected)
+
+
 def test_bad_arguments_are_refused() -> None:
     description = netx.describe([conv(np.ones((1, 1, 2, 2)), (3, 3))])
     with pytest.raises(ArgumentError, match=r"does not say its input's shape.*input_shape=\(W, H, C\)"):
