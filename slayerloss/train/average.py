@@ -33,9 +33,8 @@ class Average(Callback):
         self.mean: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = _values(pl_module)
-        given = self.mean or {name: value.detach().clone() for name, value in values.items()}
-        self.mean = {name: mean.to(values[name].device) for name, mean in given.items()}
+        values = _values(pl_module)  # a mean that was read from a checkpoint is on the CPU
+        self.mean = {name: self.mean.get(name, x).detach().clone().to(x.device) for name, x in values.items()}
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:

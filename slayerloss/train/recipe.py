@@ -36,7 +36,7 @@ class DataOptions:
         split_seed: chooses which recordings these are
         augment: augmentations of slayerloss.data.augment in their order, for instance [{type: Shift, max_pixels: 2}]
         shuffle: draw a new order for each epoch
-        passes: passes over the training recordings in one epoch
+        passes: passes over the training recordings in one epoch; a batch ends with its pass
         limit: use only so many training recordings, and as many for the test; null takes all
         workers: processes that read ahead; 0 reads in the training process
     """
@@ -120,7 +120,7 @@ class Recipe:
         sparsity: arguments of slayerloss.loss.SparsityEnforcer on the hidden layers; null for none
         optimizer: optimiser of torch.optim and its arguments
         schedule: factor of the learning rate: type constant, linear, cosine or one_cycle; warmup and final as numbers
-        average: validate, test and keep the exponential moving average of the parameters with this decay per step; null
+        average: validate, test and keep the exponential moving average of the network with this decay per step; null
             for the parameters themselves
         monitor: metric that chooses the best checkpoint, such as valid_loss; null takes the first that there is of
             valid_accuracy, valid_loss, train_accuracy, train_loss
