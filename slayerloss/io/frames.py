@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.io.event import MOST_STEPS, Event, as_array, check_event, check_steps, whole
+
+MOST_VALUES = 2**33
+"""Of all frames of a recording together."""
 
 
 def bins(t: NDArray[Any], step_ms: float = 1.0, rounding: str = "floor") -> NDArray[np.int64]:
@@ -73,14 +77,15 @@ def to_frames(
         count: True counts the events in each bin, False marks the bins that hold any. The payloads of graded events are
             always added up.
         rounding: "floor", or "nearest" as lava-dl does.
-        dtype: of the frames.
+        dtype: of the frames; it has to hold every bin's sum.
 
     Returns:
         `(*shape, T)`. In memory time comes first, as blocks prefer it.
 
     Raises:
         ShapeError: `shape` does not fit the events' dimensions.
-        ArgumentError: an event lies outside `shape`, or an option is out of range.
+        ArgumentError: an event lies outside `shape`, an option is out of range, a bin's sum does not fit into `dtype`,
+            or the frames would be too large.
 
     Example:
         >>> event = Event([1, 1, 0], None, [0, 0, 0], [0.2, 0.8, 1.0])
@@ -113,12 +118,53 @@ def to_frames(
     cell = step
     for _, axis, size in _axes("to_frames", event, sizes):
         cell = cell * size + axis
-    frames = np.zeros((num_steps, *sizes), frame_dtype)
+    frames = _silent_frames((num_steps, *sizes), frame_dtype)
     if count or event.graded:
-        np.add.at(frames.reshape(-1), cell, frames.dtype.type(1) if event.p is None else event.p.astype(frame_dtype))
+        filled, index = np.unique(cell, return_inverse=True)
+        frames.reshape(-1)[filled] = _fitting(_sums(event, index.reshape(-1), len(filled)), frame_dtype)
     else:
         frames.reshape(-1)[cell] = 1
     return np.moveaxis(frames, 0, -1)
+
+
+def _silent_frames(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    values = math.prod(shape)
+    way_out = "Give num_steps or a longer step_ms, and look at the unit of the times: they are in ms"
+    if values > MOST_VALUES:
+        expected = f"at most {MOST_VALUES} values"
+        raise ArgumentError(message("to_frames", f"frames {shape} are too large", expected, values, way_out))
+    try:
+        return np.zeros(shape, dtype)
+    except MemoryError:
+        got = f"{values * dtype.itemsize / 2**30:.1f} GiB"
+        raise ArgumentError(
+            message("to_frames", f"frames {shape} do not fit into the memory", "less", got, way_out)
+        ) from None
+
+
+def _sums(event: Event, cell: NDArray[np.int64], cells: int) -> NDArray[Any]:
+    """The number of events in each cell, or the sum of their payloads; in 64 bits."""
+    if event.p is None:
+        return np.bincount(cell, minlength=cells)
+    payload = np.asarray(event.p)
+    sums = np.zeros(cells, np.float64 if payload.dtype.kind == "f" else np.int64)
+    np.add.at(sums, cell, payload)
+    return sums
+
+
+def _fitting(sums: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The sums in the dtype of the frames; ArgumentError if it does not hold them: a float may round a fraction."""
+    with np.errstate(all="ignore"):
+        held = sums.astype(dtype)
+        rounds = sums.dtype.kind == "f" and dtype.kind == "f"
+        lost = ~np.isfinite(held) if rounds else held.astype(sums.dtype) != sums
+    if lost.any():
+        value = sums[lost][0]
+        way_out = "Use a wider dtype, shorter steps, or count=False, which marks the bins"
+        raise ArgumentError(
+            message("to_frames", f"{dtype} does not hold a bin's sum", "a dtype that does", value, way_out)
+        )
+    return held
 
 
 def from_frames(frames: Any, step_ms: float = 1.0) -> Event:

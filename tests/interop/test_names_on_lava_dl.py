@@ -68,18 +68,10 @@ MISSING = {
     "io.Event.show": "plot.show_event",
 }
 
-INNER = set(
-    [
-        "axon.delta",
-        "dendrite.sigma",
-        "neuron.dropout",
-        "spike.spike",
-        "synapse.layer",
-        "utils.assistant",
-        "utils.stats",
-        "utils.utils",
-    ]
-)
+INNER = {
+    *("axon.delta", "dendrite.sigma", "neuron.dropout", "spike.spike", "synapse.layer"),
+    *("utils.assistant", "utils.stats", "utils.utils"),
+}
 """Files whose names lava-dl exports beside them."""
 
 NOT_HERE = {

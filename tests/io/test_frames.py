@@ -97,6 +97,40 @@ def test_crop():
     assert crop(inside, (2, 3, 4)) is inside
 
 
+MANY = Event(np.zeros(2300, int), None, np.zeros(2300, int), np.full(2300, 0.5))
+
+
+@pytest.mark.parametrize(("number", "dtype"), [(255, np.uint8), (300, np.float16), (2300, np.float32), (1, np.bool_)])
+def test_a_count_that_fits_is_right(number, dtype):
+    assert to_frames(MANY[np.arange(2300) < number], (1, 1), count=True, dtype=dtype).tolist() == [[[number]]]
+
+
+@pytest.mark.parametrize(("number", "dtype"), [(300, np.uint8), (128, np.int8), (2049, np.float16), (2, np.bool_)])
+def test_a_count_that_does_not_fit_is_refused(number, dtype):
+    event = MANY[np.arange(2300) < number]
+    with pytest.raises(ArgumentError, match=rf"{np.dtype(dtype)} does not hold a bin's sum; .* got {number}\. .*wider"):
+        to_frames(event, (1, 1), count=True, dtype=dtype)
+    assert to_frames(event, (1, 1), dtype=dtype).tolist() == [[[1]]]
+
+
+def test_payloads_are_added_in_64_bits():
+    event = Event([0, 0], None, [0, 0], [0.1, 0.2], [200, 100])
+    assert to_frames(event, (1, 1)).tolist() == [[[300.0]]]
+    assert to_frames(event, (1, 1), dtype=np.int64).tolist() == [[[300]]]
+    with pytest.raises(ArgumentError, match="uint8 does not hold a bin's sum"):
+        to_frames(event, (1, 1), dtype=np.uint8)
+    half = Event([0], None, [0], [0.1], [0.25])
+    assert to_frames(half, (1, 1)).tolist() == [[[0.25]]]
+    with pytest.raises(ArgumentError, match=r"int32 does not hold a bin's sum; .*got 0.25"):
+        to_frames(half, (1, 1), dtype=np.int32)
+
+
+def test_frames_too_large_are_refused_with_a_word_on_the_unit():
+    late = Event([0], [0], [0], [2e8])
+    with pytest.raises(ArgumentError, match=r"frames \(200000001, 2, 34, 34\) are too large; .* unit of the times"):
+        to_frames(late, (2, 34, 34))
+
+
 def test_wrong_arguments():
     event = Event([0, 5], None, [0, 0], [0, 1])
     with pytest.raises(ArgumentError, match=r"x lies outside of shape \(1, 4\); expected 0 to 3, got 0 to 5. Leave"):
