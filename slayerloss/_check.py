@@ -43,6 +43,14 @@ class FormatError(SlayerError, ValueError):
     """A file that does not hold what its format demands."""
 
 
+class FileError(ArgumentError, OSError):
+    """A path that cannot be read or written."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
 class DivergedError(SlayerError, ArithmeticError):
     """A training whose numbers are no longer finite."""
 
@@ -108,28 +116,39 @@ def check_installed(function: str, package: str, extra: str) -> None:
 
 
 def check_folder_to_write(function: str, path: str | os.PathLike[str]) -> None:
-    """Raise ArgumentError unless the folder `path` can be made where it is missing, and files be written into it."""
+    """Raise FileError unless the folder `path` can be made where it is missing, and files be written into it."""
     place = Path(path).absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
     if not place.is_dir():
         problem, got = f"'{path}' cannot be a folder", f"the file '{place}'"
-        raise ArgumentError(message(function, problem, "folders, or nothing yet, all along the path", got))
+        raise FileError(message(function, problem, "folders, or nothing yet, all along the path", got))
     if not os.access(place, os.W_OK | os.X_OK):
         way_out = "Choose another folder, or change its permissions"
-        raise ArgumentError(message(function, f"'{path}' cannot be written to", "permission to", "none", way_out))
+        raise FileError(message(function, f"'{path}' cannot be written to", "permission to", "none", way_out))
 
 
 def check_file_to_write(function: str, path: str | os.PathLike[str]) -> None:
-    """Raise ArgumentError unless the file `path` can be made or replaced: its folder is there and it is none itself."""
-    folder = Path(path).parent
+    """Raise FileError unless the file `path` can be made or replaced: its folder is there and it is none itself."""
+    folder, problem = Path(path).parent, f"'{path}' cannot be written"
+    if folder.exists() and not folder.is_dir():
+        raise FileError(message(function, problem, f"the folder '{folder}'", "a file"))
     if not folder.is_dir():
-        got = "a file" if folder.exists() else "no such folder"
-        way_out = "" if folder.exists() else f"Make it first: mkdir -p {folder}"
-        raise ArgumentError(message(function, f"'{path}' cannot be written", f"the folder '{folder}'", got, way_out))
+        way_out = f"Make it first: mkdir -p {folder}"
+        raise MissingFileError(message(function, problem, f"the folder '{folder}'", "no such folder", way_out))
     check_folder_to_write(function, folder)
     if Path(path).is_dir() or os.fspath(path).endswith(os.sep):
-        raise ArgumentError(message(function, f"'{path}' is a folder", "a file", "a folder", "Name a file in it"))
+        raise FileError(message(function, f"'{path}' is a folder", "a file", "a folder", "Name a file in it"))
+
+
+def check_file_to_read(function: str, path: str | os.PathLike[str]) -> None:
+    """Raise FileError unless the file `path` can be read, MissingFileError if it is not there."""
+    if not Path(path).exists():
+        raise MissingFileError(message(function, f"there is no file '{path}'", "a file", "no such file"))
+    if Path(path).is_dir():
+        raise FileError(message(function, f"'{path}' is a folder", "a file", "a folder"))
+    if not os.access(path, os.R_OK):
+        raise FileError(message(function, f"'{path}' cannot be read", "permission to", "none"))
 
 
 def check_choice(function: str, argument: str, value: object, choices: Collection[str]) -> None:

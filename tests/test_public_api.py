@@ -13,9 +13,9 @@ import pytest
 import slayerloss
 
 PUBLIC = {
-    "": """ArgumentError BackendError DivergedError DtypeError FormatError MissingPackageError ShapeError SlayerError
-        __version__ axon block classifier data debug_checks filter functional io kernels loss netx neuron plot spike
-        synapse train utils""",
+    "": """ArgumentError BackendError DivergedError DtypeError FileError FormatError MissingFileError
+        MissingPackageError ShapeError SlayerError __version__ axon block classifier data debug_checks filter functional
+        io kernels loss netx neuron plot spike synapse train utils""",
     "axon": "Delay delay",
     "block": "BlockState SpikingBlock cuba reset_state",
     "block.cuba": "Affine Average Conv Dense Flatten Input Pool Recurrent",

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import ArgumentError, FormatError, SlayerError, check_choice, check_path, check_range, message
+from slayerloss._check import (
+    ArgumentError,
+    FormatError,
+    SlayerError,
+    check_choice,
+    check_file_to_read,
+    check_file_to_write,
+    check_path,
+    check_range,
+    message,
+)
 from slayerloss.io.atomic import replacing
 from slayerloss.io.event import Event, check_event
 
@@ -91,7 +101,7 @@ def read_np_spikes(filename: str | os.PathLike[str], fmt: str = "xypt", time_uni
 
     Raises:
         FormatError: the file is truncated or holds something else.
-        OSError: the file cannot be read.
+        FileError: the file cannot be read.
 
     Example:
         >>> import tempfile
@@ -120,7 +130,7 @@ def encode_np_spikes(
 
     Raises:
         FormatError: the events are graded.
-        OSError: the file cannot be written.
+        FileError: the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -145,6 +155,7 @@ def encode_np_spikes(
     space = [td_event.x] if td_event.y is None else [td_event.x, td_event.y]
     columns = np.column_stack([*space, td_event.c, td_event.t * _units_per_ms(time_unit)]).astype(np.float64)
     target = check_path("encode_np_spikes", "filename", filename)
+    check_file_to_write("encode_np_spikes", target)
     with (
         replacing(target if target.endswith(".npy") else target + ".npy") as temporary,
         open(temporary, "wb") as handle,
@@ -165,7 +176,7 @@ def read_array_file(filename: str | os.PathLike[str], time_unit: float | None = 
 
     Raises:
         FormatError: the file is truncated or holds something else.
-        OSError: the file cannot be read.
+        FileError: the file cannot be read.
     """
     held = _load("read", filename)
     if isinstance(held, np.ndarray) and held.dtype.names is None:
@@ -184,9 +195,10 @@ def write_npz(filename: str | os.PathLike[str], event: Event) -> None:
         event: the events.
 
     Raises:
-        OSError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     check_event("write", "event", event)
+    check_file_to_write("write", check_path("write", "filename", filename))
     fields: dict[str, Any] = {"t": event.t, "x": event.x, "y": event.y, "p": event.c, "payload": event.p}
     fields = {name: values for name, values in fields.items() if values is not None}
     with replacing(filename) as temporary, open(temporary, "wb") as handle:
@@ -195,7 +207,9 @@ def write_npz(filename: str | os.PathLike[str], event: Event) -> None:
 
 def _load(function: str, filename: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """The array of a `.npy` file or the arrays of a `.npz` file; nothing is unpickled."""
-    with open(check_path(function, "filename", filename), "rb") as handle:
+    check_path(function, "filename", filename)
+    check_file_to_read(function, filename)
+    with open(filename, "rb") as handle:
         try:
             held = np.load(handle, allow_pickle=False)
             return held if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}

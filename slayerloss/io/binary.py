@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import FormatError, check_path, message
+from slayerloss._check import FormatError, check_file_to_read, check_file_to_write, check_path, message
 from slayerloss.io.atomic import replacing
 from slayerloss.io.event import Event, check_event, whole
 
@@ -37,7 +37,7 @@ def read_1d_spikes(filename: str | os.PathLike[str], *, unwrap: bool | None = No
 
     Raises:
         FormatError: the size is not a multiple of 5 bytes.
-        OSError: the file cannot be read.
+        FileError: the file cannot be read.
 
     Example:
         >>> import tempfile
@@ -65,7 +65,7 @@ def read_2d_spikes(filename: str | os.PathLike[str], *, unwrap: bool | None = No
 
     Raises:
         FormatError: the size is not a multiple of 5 bytes.
-        OSError: the file cannot be read.
+        FileError: the file cannot be read.
 
     Example:
         >>> import tempfile
@@ -92,7 +92,7 @@ def encode_1d_spikes(filename: str | os.PathLike[str], td_event: Event) -> None:
     Raises:
         FormatError: the format cannot hold the events, or reading would give other times: a recording over 8.388608 s
             must begin before that time, be in order, and have no pause of over half of it.
-        OSError: the file cannot be written.
+        FileError: the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -117,7 +117,7 @@ def encode_2d_spikes(filename: str | os.PathLike[str], td_event: Event) -> None:
 
     Raises:
         FormatError: as `encode_1d_spikes`.
-        OSError: the file cannot be written.
+        FileError: the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -134,7 +134,9 @@ def encode_2d_spikes(filename: str | os.PathLike[str], td_event: Event) -> None:
 def _read(
     function: str, filename: str | os.PathLike[str], word: np.dtype[Any], unwrap: bool | None
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    content = Path(check_path(function, "filename", filename)).read_bytes()
+    check_path(function, "filename", filename)
+    check_file_to_read(function, filename)
+    content = Path(filename).read_bytes()
     if len(content) % word.itemsize:
         raise FormatError(
             message(function, f"'{filename}' is truncated", "5 bytes for each event", f"{len(content)} bytes")
@@ -165,6 +167,7 @@ def _write(function: str, filename: str | os.PathLike[str], event: Event, word: 
 
     check_event(function, "td_event", event)
     check_path(function, "filename", filename)
+    check_file_to_write(function, filename)
     names = "xyc" if "y" in (word.names or ()) else "xc"
     if event.dim != len(names) - 1:
         refuse("the events do not fit the format", f"{len(names) - 1} spatial dimension(s)", event.dim)

@@ -28,7 +28,7 @@ def read(path: str | os.PathLike[str], *, time_unit: float | None = None, unwrap
 
     Raises:
         FormatError: the suffix is unknown, or the file does not hold what it demands.
-        OSError: the file cannot be read.
+        FileError: the file cannot be read.
 
     Example:
         >>> import tempfile
@@ -53,7 +53,7 @@ def write(path: str | os.PathLike[str], event: Event) -> None:
 
     Raises:
         FormatError: the suffix is unknown, or the format cannot hold the events.
-        OSError: the file cannot be written.
+        FileError: the file cannot be written.
 
     Example:
         >>> write("a.txt", Event([3], [1], [1], [0.25]))

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slayerloss._check import ArgumentError, check_integer, check_path, check_sequence, check_type, message
+from slayerloss._check import (
+    ArgumentError,
+    check_file_to_write,
+    check_integer,
+    check_path,
+    check_sequence,
+    check_type,
+    message,
+)
 from slayerloss._finding import Finding
 from slayerloss.netx.check import check
 from slayerloss.netx.description import Description
@@ -39,7 +47,7 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
     Raises:
         ArgumentError: Lava cannot load a layer, or would compute something else than the model. The message names the
             layers and the way out, and no file is written.
-        OSError: the folder cannot be written to.
+        FileError: the folder is missing, or cannot be written to.
 
     Example:
         >>> import tempfile
@@ -52,7 +60,7 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
         lava-dl's `export_hdf5` writes what Lava drops, ignores or reads as zeros. A Dense block that reads an image
         gets a flatten layer before it, which Lava needs.
     """
-    check_path("export", "path", path)
+    check_file_to_write("export", check_path("export", "path", path))
     description, names = describe_model(model, input_shape)
     findings = check(description)
     errors = [finding for finding in findings if finding.severity == "error"]

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slayerloss._check import check_path, check_sequence, check_type
+from slayerloss._check import check_file_to_write, check_path, check_sequence, check_type
 from slayerloss.io.atomic import replacing
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION, LAYERS, NEURONS
@@ -64,7 +64,7 @@ def write(path: str | os.PathLike[str], description: Description) -> None:
 
     Raises:
         FormatError: a field is missing or does not fit.
-        OSError: the folder cannot be written to.
+        FileError: the folder is missing, or cannot be written to.
 
     Note:
         Layer types are stored as `S10`, other texts as variable-length UTF-8, as lava-dl's netx expects them. The root
@@ -72,6 +72,7 @@ def write(path: str | os.PathLike[str], description: Description) -> None:
     """
     source = check_path("write", "path", path)
     check_type("write", "description", description, Description, "a Description, from read or describe")
+    check_file_to_write("write", source)
     for i, layer in enumerate(description.layers):
         validate(layer, source, f"layer/{i}")
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from slayerloss._check import ArgumentError, FormatError, check_choice, message
+from slayerloss._check import ArgumentError, FormatError, check_choice, check_file_to_read, message
 from slayerloss.plot.style import MUTED, PALETTE, RIVAL, TRUE, WIDTH, label_ends, label_size, new_axes, title
 
 Metrics: TypeAlias = "str | PathLike[str] | Mapping[str, Sequence[float]]"
@@ -31,8 +31,9 @@ def read_metrics(path: str | PathLike[str]) -> dict[str, np.ndarray]:
 
     Raises:
         FormatError: the file has no header, no column `epoch`, or a field that is no number.
-        OSError: it cannot be opened.
+        FileError: it cannot be read.
     """
+    check_file_to_read("read_metrics", path)
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         rows = list(reader)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_event import assert_same_events
 
-from slayerloss import ArgumentError, FormatError, io
+from slayerloss import ArgumentError, FileError, FormatError, MissingFileError, io
 from slayerloss.io import Event
 
 PERIOD_MS = 2**23 / 1000
@@ -207,12 +207,25 @@ def test_wrong_arguments(tmp_path):
         io.read(tmp_path / "missing.bin")
 
 
-def test_missing_or_closed_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*no/a.bin'"):
-        io.write(tmp_path / "no" / "a.bin", Event([], [], [], []))
+SUFFIXES = [".npz", ".npy", ".bin", ".bs2", ".bs1"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_missing_or_wrong_path_is_named(suffix, tmp_path):
+    event = Event([], None if suffix == ".bs1" else [], [], [])
+    with pytest.raises(MissingFileError, match=r"'.*no/a\..*' cannot be written; .* mkdir -p .*no\.$") as caught:
+        io.write(tmp_path / "no" / f"a{suffix}", event)
+    assert isinstance(caught.value, FileNotFoundError)
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match=r"file/a.npz'"):
-        io.write(tmp_path / "file" / "a.npz", Event([], [], [], []))
+    with pytest.raises(FileError, match=r"expected the folder '.*file', got a file"):
+        io.write(tmp_path / "file" / f"a{suffix}", event)
+    (tmp_path / f"folder{suffix}").mkdir()
+    with pytest.raises(FileError, match="is a folder; expected a file"):
+        io.write(tmp_path / f"folder{suffix}", event)
+    with pytest.raises(FileError, match="is a folder; expected a file"):
+        io.read(tmp_path / f"folder{suffix}")
+    with pytest.raises(MissingFileError, match=r"there is no file '.*missing\..*'; expected a file, got no such file"):
+        io.read(tmp_path / f"missing{suffix}")
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):

@@ -15,7 +15,7 @@ import torch
 from torch.nn import Module, ModuleList, Sequential
 
 from slayerloss import netx
-from slayerloss._check import ArgumentError, ShapeError
+from slayerloss._check import ArgumentError, FileError, MissingFileError, ShapeError
 from slayerloss.block import cuba
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
@@ -247,6 +247,17 @@ def test_what_lava_would_change_is_refused_with_the_way_out(make: Any, shape: An
     with pytest.raises(ArgumentError, match=text):
         netx.export(Sequential(make()), tmp_path / "network.net", input_shape=shape)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    model, path = cuba.Dense(NEURON, 4, 2), tmp_path / "no" / "network.net"
+    with pytest.raises(MissingFileError, match=r"export: '.*network.net' cannot be written; .*mkdir -p .*no"):
+        netx.export(model, path)
+    netx.export(model, tmp_path / "network.net")
+    with pytest.raises(MissingFileError, match=r"write: '.*network.net' cannot be written"):
+        netx.write(path, netx.read(tmp_path / "network.net"))
+    with pytest.raises(FileError, match="is a folder"):
+        netx.write(tmp_path, netx.read(tmp_path / "network.net"))
 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
