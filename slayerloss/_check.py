@@ -104,15 +104,8 @@ def values_are_checked(tensor: Any) -> bool:
 def check_installed(function: str, package: str, extra: str) -> None:
     """Raise MissingPackageError unless `package`, which the extra `extra` brings, can be imported."""
     if importlib.util.find_spec(package) is None:
-        raise MissingPackageError(
-            message(
-                function,
-                f"{package} is missing",
-                f"{package} to be installed",
-                "no such package",
-                f'pip install "slayerloss[{extra}]"',
-            )
-        )
+        expected, way_out = f"{package} to be installed", f'pip install "slayerloss[{extra}]"'
+        raise MissingPackageError(message(function, f"{package} is missing", expected, "no such package", way_out))
 
 
 def check_folder_to_write(function: str, path: str | os.PathLike[str]) -> None:
@@ -281,9 +274,17 @@ def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0,
         )
     if value.dtype.is_complex:
         raise DtypeError(message(function, f"{argument} is complex", "a real tensor", value.dtype))
-    if str(value.layout) != "torch.strided":
-        problem = f"{argument} is not dense"
-        raise DtypeError(message(function, problem, "a dense tensor", value.layout, "Use to_dense()"))
+    if value.is_nested or value.is_quantized or str(value.layout) != "torch.strided":
+        way_out = (
+            "Use to_padded_tensor()"
+            if value.is_nested
+            else f"Use {'dequantize' if value.is_quantized else 'to_dense'}()"
+        )
+        got = "a nested tensor" if value.is_nested else value.dtype if value.is_quantized else value.layout
+        raise DtypeError(message(function, f"{argument} is not dense", "a dense tensor", got, way_out))
+    if value.dtype.itemsize == 1 and value.dtype not in (torch.bool, torch.uint8, torch.int8):
+        rule = "bool, an integer, or a float of at least 16 bits"
+        raise DtypeError(message(function, f"{argument} is of a dtype too narrow to compute in", rule, value.dtype))
     if value.ndim < min_ndim:
         raise ShapeError(
             message(
@@ -356,13 +357,11 @@ def check_lengths(function: str, lengths: Any, num_samples: int, num_steps: int)
     check_tensor(function, "lengths", lengths)
     if lengths.is_floating_point() or str(lengths.dtype) == "torch.bool":
         raise DtypeError(message(function, "lengths is not of an integer type", "an integer tensor", lengths.dtype))
+    if str(lengths.dtype) in ("torch.uint16", "torch.uint32", "torch.uint64"):  # torch cannot compare them
+        problem, rule = "lengths is of an unsigned type", "a signed integer tensor or uint8"
+        raise DtypeError(message(function, problem, rule, lengths.dtype, "Use lengths.long()"))
     check_shape(function, "lengths", lengths, (num_samples,))
-    if values_are_checked(lengths) and lengths.numel():
-        low, high = int(lengths.min()), int(lengths.max())
-        if low < 1 or high > num_steps:
-            raise ArgumentError(
-                message(function, "lengths is out of range", f"values in [1, {num_steps}]", f"{low} to {high}")
-            )
+    check_values(function, "lengths", lengths, 1, num_steps)
 
 
 def check_labels(function: str, labels: Any, spikes: Any, *, windowed: bool) -> None:
@@ -391,7 +390,8 @@ def check_values(function: str, argument: str, value: Any, low: float, high: flo
     """Raise ArgumentError unless every value lies in [low, high] (only where `values_are_checked`)."""
     if not value.numel() or not values_are_checked(value):
         return
-    smallest, largest = (bound.item() for bound in value.detach().aminmax())
+    wide = value.detach().double() if str(value.dtype).startswith("torch.uint") else value.detach()  # no aminmax there
+    smallest, largest = (bound.item() for bound in wide.aminmax())
     if not (low <= smallest and largest <= high):
         rule = f"values of at least {low:g}" if high == math.inf else f"values in [{low:g}, {high:g}]"
         got = f"{smallest:g} to {largest:g}"

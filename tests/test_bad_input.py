@@ -7,6 +7,7 @@ of slayerloss's own errors, and never in the words of Python, numpy or torch. WR
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -179,11 +180,18 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "Network.encode": (netx.Network(NET).encode, {"x": np.ones((2, 1, 5))}),
 }  # fmt: skip
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # torch means to change them
+    NESTED = torch.nested.nested_tensor([X[0], X[1]])
+    QUANTIZED = torch.quantize_per_tensor(X, 1.0, 0, torch.quint8)
+
 JUNK: list[Any] = [
     None, "a", ["a", "b"], object(), torch.nn.BatchNorm1d, 1j, -1.5, math.nan, math.inf, 10**30,
     np.ones((2, 3, 5)), np.array("a"), torch.ones(7), torch.ones(2, 3, 5, dtype=torch.complex64), torch.zeros(0, 3, 5),
     torch.zeros(2, 0, 5), torch.zeros(2, 3, 0), torch.full((2, 3, 5), math.nan), torch.tensor([-3, 9]), (5, 5),
-    torch.ones(2, 3, 5).to_sparse(), f.CubaState(torch.full((2, 3), math.nan), torch.zeros(2, 3)),
+    torch.ones(2, 3, 5).to_sparse(), NESTED, X.to(torch.float8_e4m3fn),
+    QUANTIZED, X.to(torch.uint16), torch.tensor([4, 2], dtype=torch.uint16),
+    f.CubaState(torch.full((2, 3), math.nan), torch.zeros(2, 3)),
 ]  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def _array(function: str, argument: str, values: ArrayLike) -> NDArray[Any]:
     """The values as an array of numbers or texts."""
     try:
         array = np.asarray(values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         got = type(values).__name__
         raise DtypeError(message(function, f"{argument} is no list", "one number each", got)) from None
     if array.dtype.kind not in "biufUS":

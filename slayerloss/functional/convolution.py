@@ -77,7 +77,7 @@ def causal_corr(x: Tensor, kernel: Tensor) -> Tensor:
     _check_kernel("causal_corr", kernel, x)
     values = promote(x).to(accumulation_dtype(x))
     padded = torch.nn.functional.pad(values, (0, kernel.shape[-1] - 1))
-    return _convolve(padded, kernel.flip(-1), x)
+    return _convolve(padded, promote(kernel).flip(-1), x)
 
 
 def to_rows(x: Tensor, per_channel: bool) -> Tensor:

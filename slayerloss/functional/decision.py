@@ -163,9 +163,10 @@ def latency_to_decision(
     prediction = predict(rate, per_step=True)
     if labels is None:
         labels = prediction.gather(1, lengths.long()[:, None] - 1)
-    elif labels.ndim == 1:
-        labels = labels[:, None]
-    flat = rate.flatten(1, -2)
+    else:
+        labels = labels.long()
+        labels = labels[:, None] if labels.ndim == 1 else labels
+    flat = promote(rate).flatten(1, -2)
     highest = flat.amax(dim=1)
     decided = (prediction == labels) & ((flat == highest[:, None]).sum(dim=1) == 1)
     if threshold is not None:

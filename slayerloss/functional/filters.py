@@ -185,6 +185,7 @@ def filter_bank(
             for tau in check_sequence("filter_bank", "time_constants", time_constants, rule="a sequence of numbers")
         ]
         time_constants = torch.stack(each) if each else torch.empty(0)
+    check_tensor("filter_bank", "time_constants", time_constants)
     if time_constants.ndim != 1 or time_constants.numel() == 0:
         shape = tuple(time_constants.shape)
         raise ShapeError(message("filter_bank", "time_constants has the wrong shape", "(F,), F of at least 1", shape))

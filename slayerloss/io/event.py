@@ -267,7 +267,11 @@ def as_array(function: str, argument: str, tensor: Any) -> NDArray[Any]:
         if str(tensor.layout) != "torch.strided":
             raise DtypeError(message(function, f"{argument} is not dense", "a dense tensor", tensor.layout))
         host = tensor.detach().cpu()
-        array = np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)
+        try:
+            array = np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)
+        except (TypeError, RuntimeError):  # nested, quantised, or of a dtype of 8 bits
+            problem, rule = f"{argument} is no array", "a dense tensor of a dtype that numpy has"
+            raise DtypeError(message(function, problem, rule, host.dtype)) from None
     if array.dtype.kind not in "biuf":
         raise DtypeError(message(function, f"{argument} does not hold numbers", "real numbers", array.dtype))
     return array
@@ -308,7 +312,7 @@ def _numbers(argument: str, values: ArrayLike) -> NDArray[Any]:
         array = np.asarray(values)
     except ValueError as error:  # lists of different lengths
         raise ShapeError(message("Event", f"{argument} is not one-dimensional", "(E,)", "a ragged list")) from error
-    except TypeError as error:  # a sparse tensor, or one on another device
+    except (TypeError, RuntimeError) as error:  # a tensor that is sparse, nested or on another device
         raise DtypeError(message("Event", f"{argument} is no array", "numbers (E,)", type(values).__name__)) from error
     if array.size == 0:
         array = array.reshape(-1).astype(np.float64, copy=False)

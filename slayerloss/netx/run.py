@@ -311,7 +311,7 @@ def _numpy(x: Any) -> Array:
         values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     except ValueError as error:  # lists of different lengths
         raise ShapeError(message("Network", "x is ragged", "rows of one length", type(x).__name__)) from error
-    except TypeError as error:  # a sparse tensor
+    except (TypeError, RuntimeError) as error:  # a sparse, nested or quantised tensor
         raise DtypeError(message("Network", "x is no array", "integers or floats", type(x).__name__)) from error
     if values.dtype.kind not in "biuf":
         raise DtypeError(message("Network", "x is not of real numbers", "integers or floats", values.dtype))

@@ -12,6 +12,8 @@ __all__ = ["replicate", "shift"]
 
 LARGEST_TIME = 1e15
 """Far beyond any run, and a whole number in float64."""
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+"""Types of the same bits for those that torch cannot gather."""
 
 
 def replicate(input: Tensor, num_steps: int) -> Tensor:
@@ -88,5 +90,7 @@ def shift(input: Tensor, shift_val: float | Tensor, sampling_time: float = 1) ->
     )
     num_steps = input.shape[-1]
     source = torch.arange(num_steps, device=input.device) - steps.unsqueeze(-1)
+    if input.dtype in SIGNED:
+        return shift(input.view(SIGNED[input.dtype]), shift_val, sampling_time).view(input.dtype)
     moved = input.gather(-1, source.clamp(0, num_steps - 1).expand(input.shape))
     return moved.where((source >= 0) & (source < num_steps), torch.zeros((), dtype=input.dtype, device=input.device))
