@@ -83,7 +83,8 @@ def _tensorboard(folder: Path) -> Any:
         return False
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    return TensorBoardLogger(folder, name="", version="tensorboard")
+    # An interrupt can make its thread sleep until the next flush, 120 s by default, and the training waits for it.
+    return TensorBoardLogger(folder, name="", version="tensorboard", flush_secs=2)
 
 
 _MEANT = (
