@@ -12,7 +12,6 @@ from torch import Tensor
 from slayerloss._check import (
     ShapeError,
     check_choice,
-    check_events,
     check_finite,
     check_integer,
     check_labels,
@@ -26,7 +25,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional._reduce import REDUCTIONS
-from slayerloss.functional.events import accumulation_dtype, time_mask
+from slayerloss.functional.events import accumulation_dtype, check_spikes, time_mask
 from slayerloss.functional.rate import rate
 from slayerloss.functional.window import moving_window as window_mean
 
@@ -76,7 +75,7 @@ def class_rates(
     class_weights: Tensor | Sequence[float] | None,
 ) -> ClassRates:
     """Check the arguments, flatten space into the classes, and take the rates."""
-    check_events(function, spikes)
+    check_spikes(function, spikes)
     if 0 in spikes.shape[1:]:
         raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
     if lengths is not None:

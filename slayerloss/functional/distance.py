@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_events, check_flag, check_lengths, check_same_shape, check_tensor
-from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
+from slayerloss._check import check_flag, check_lengths, check_same_shape, check_tensor
+from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps, promote
 from slayerloss.functional.filters import as_time_constant, exponential_filter
 
 
@@ -26,7 +26,7 @@ def van_rossum_distance(
     many costs exactly D^2 = 1/2, wherever it lies, and two spikes that are far apart cost 1.
 
     Args:
-        spikes: (N, C, ..., T), any real dtype.
+        spikes: (N, C, ..., T), any real dtype, at most 1e9 in magnitude.
         targets: the same shape.
         time_constant: steps, above 0; a number, or a tensor () or (C,), one for each channel. Short ones count spikes
             that do not coincide; long ones compare spike counts.
@@ -55,10 +55,10 @@ def van_rossum_distance(
         M. C. W. van Rossum, A Novel Spike Distance, Neural Computation 13 (2001), 751-763.
     """
     check_flag("van_rossum_distance", "squared", squared)
-    check_events("van_rossum_distance", spikes)
+    check_spikes("van_rossum_distance", spikes)
     check_tensor("van_rossum_distance", "targets", targets)
     check_same_shape("van_rossum_distance", "spikes", spikes, "targets", targets)
-    check_events("van_rossum_distance", targets, "targets")
+    check_spikes("van_rossum_distance", targets, "targets")
     if lengths is not None:
         check_lengths("van_rossum_distance", lengths, spikes.shape[0], spikes.shape[-1])
     result = torch.promote_types(promote(spikes).dtype, promote(targets).dtype)

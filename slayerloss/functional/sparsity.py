@@ -10,14 +10,13 @@ from torch import Tensor
 from slayerloss._check import (
     ShapeError,
     check_choice,
-    check_events,
     check_lengths,
     check_range,
     check_same_device,
     message,
 )
 from slayerloss.functional._reduce import REDUCTIONS, mean_over_processes
-from slayerloss.functional.events import accumulation_dtype, mask_steps
+from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps
 
 
 def sparsity(spikes: Tensor, max_rate: float = 0.01, lam: float = 1.0, *, lengths: Tensor | None = None) -> Tensor:
@@ -27,7 +26,7 @@ def sparsity(spikes: Tensor, max_rate: float = 0.01, lam: float = 1.0, *, length
         L = \lambda \max(0, r - r_\text{max})^2, \qquad r = \frac{1}{NCT} \sum_{n, c, t} |s_{nc}[t]|
 
     Args:
-        spikes: (N, C, ..., T), any dtype, signs allowed. Half precision is summed in float32.
+        spikes: (N, C, ..., T), any dtype, signs allowed, at most 1e9 in magnitude. Half precision is summed in float32.
         max_rate: events per neuron and step, at least 0.
         lam: weight of the penalty.
         lengths: (N,) integer, the steps of each sample in a padded batch. Later steps are not counted.
@@ -70,8 +69,8 @@ def rate_band(
         r_c = \frac{1}{NT} \sum_{n, t} |s_{nc}[t]|
 
     Args:
-        spikes: (N, C, ..., T), any dtype, signs allowed; rates are means over space, too. For a band per neuron pass
-            ``spikes.flatten(1, -2)``. Half precision is summed in float32.
+        spikes: (N, C, ..., T), any dtype, signs allowed, at most 1e9 in magnitude; rates are means over space, too. For
+            a band per neuron pass ``spikes.flatten(1, -2)``. Half precision is summed in float32.
         min_rate: events per neuron and step, at least 0.
         max_rate: events per neuron and step, at least `min_rate`.
         lam: weight of the penalty.
@@ -113,7 +112,7 @@ def _mean_rate(
     function: str, spikes: Tensor, lengths: Tensor | None, *, per_channel: bool, raises_silent: bool = False
 ) -> Tensor:
     """The mean of |s| over all processes, () or (C,); `raises_silent`: the slope of |s| at 0 is 1, not 0."""
-    check_events(function, spikes)
+    check_spikes(function, spikes)
     if per_channel and spikes.shape[1] == 0:
         raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
     if lengths is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_choice, check_range, message
 from slayerloss.functional._classes import check_window_options, class_rates, label_terms
 from slayerloss.functional._reduce import reduce_loss
+from slayerloss.functional.events import SMALLEST_TEMPERATURE
 
 MODES = ("probability", "softmax")
 EPSILON = 1e-6  # keeps the logarithm of the summed rates finite, as in lava-dl
@@ -46,7 +48,8 @@ def spike_max(
         L = -\log \frac{\exp(r_y / \tau)}{\sum_c \exp(r_c / \tau)}
 
     Args:
-        spikes: (N, C, ..., T), any dtype; space is flattened into the classes. Half precision is summed in float32.
+        spikes: (N, C, ..., T), any dtype, at most 1e9 in magnitude; space is flattened into the classes. Half precision
+            is summed in float32.
         labels: (N,) int64 or int32 in [0, C), or (N, T) with a window; (N,) then holds for every step.
         moving_window: the rates are means over the last `moving_window` steps, and every step has a loss. None: one
             rate over all steps.
@@ -56,7 +59,7 @@ def spike_max(
         ignore_index: samples (or steps) with this label are not counted. None: a negative label is an error.
         class_weights: (C,), the weight of a sample (or step) by its label.
         label_smoothing: in [0, 1]; this share of the label is spread evenly over all C classes.
-        temperature: above 0, of the softmax. Rates lie in [0, 1]: at 1 the softmax hardly tells them apart.
+        temperature: at least 1e-6, of the softmax. Rates lie in [0, 1]: at 1 the softmax hardly tells them apart.
         start: the first steps of a window: "zero" divides by `moving_window`, as if zeros came before; "seen" divides
             by the steps there are.
 
@@ -117,7 +120,7 @@ def check_options(
     check_window_options("spike_max", moving_window, reduction, start, ignore_index)
     check_choice("spike_max", "mode", mode, MODES)
     check_range("spike_max", "label_smoothing", label_smoothing, 0.0, 1.0)
-    check_range("spike_max", "temperature", temperature, 0.0, low_open=True)
+    check_range("spike_max", "temperature", temperature, SMALLEST_TEMPERATURE)
     if mode != "softmax" and temperature != 1.0:
         raise ArgumentError(
             message("spike_max", "temperature has no effect", "1 for mode 'probability'", temperature, "mode='softmax'")
@@ -126,15 +129,17 @@ def check_options(
 
 def _surprise_probability(rates: Tensor, asked: Tensor, num_steps: Tensor) -> Tensor:
     """The equation of `spike_max` for each rate in `asked`, a part of `rates`, as that of the true class."""
-    missing = (1 / num_steps - asked).clamp_min(0)
+    spike = 1 / num_steps
+    missing = (spike - asked).clamp_min(0)
     total = rates.sum(1, keepdim=True) + rates.shape[1] * num_steps * missing.square() + EPSILON
-    return _log(total / (asked + missing)) + num_steps * missing
+    at_least_one = torch.where(asked > spike, asked, spike)  # r + g, also where the sum would round to 0
+    return _log(total / at_least_one) + num_steps * missing
 
 
 def _log(ratio: Tensor, floor: float = 0.5) -> Tensor:
     """The logarithm, continued linearly below `floor`, where only negative rates lead: the ratio is 3/4 otherwise."""
     below = (floor - ratio).clamp_min(0)
-    return (ratio + below).log() - below / floor
+    return torch.where(ratio > floor, ratio, floor).log() - below / floor
 
 
 def _surprise_softmax(rates: Tensor, asked: Tensor, temperature: float) -> Tensor:

@@ -18,6 +18,7 @@ from slayerloss._check import (
 )
 from slayerloss.functional._classes import ClassRates, check_window_options, class_rates, label_terms
 from slayerloss.functional._reduce import reduce_loss
+from slayerloss.functional.events import SMALLEST_TEMPERATURE
 
 
 def spike_moid(
@@ -40,14 +41,15 @@ def spike_moid(
         p_c = \frac{1}{1 + \exp(-(r_c - \theta) / \alpha)}
 
     Args:
-        spikes: (N, C, ..., T), any dtype; space is flattened into the classes. Half precision is summed in float32.
+        spikes: (N, C, ..., T), any dtype, at most 1e9 in magnitude; space is flattened into the classes. Half precision
+            is summed in float32.
         targets: in [0, 1], any real dtype: (N, C, ...), and with a window (N, C, ..., T) for a target for every step;
             space may be flattened. Or class labels of an integer type: (N,), and with a window (N, T).
         moving_window: the rates are means over the last `moving_window` steps, and every step has a loss. None: one
             rate over all steps.
         reduction: "sum"; "mean", over the targets that are counted (C per sample or step), each with its class weight;
             or "none".
-        alpha: spikes per step, above 0; the temperature of the sigmoid.
+        alpha: spikes per step, at least 1e-6; the temperature of the sigmoid.
         theta: spikes per step; the rate at which p is 1/2.
         lengths: (N,) integer, the steps of each sample in a padded batch. Later steps are not counted.
         ignore_index: targets of this value, or samples (or steps) with this label, are not counted. None: a negative
@@ -92,7 +94,7 @@ def check_options(
 ) -> None:
     """Check the options of `spike_moid`."""
     check_window_options("spike_moid", moving_window, reduction, start, ignore_index)
-    check_range("spike_moid", "alpha", alpha, 0.0, low_open=True)
+    check_range("spike_moid", "alpha", alpha, SMALLEST_TEMPERATURE)
     check_range("spike_moid", "theta", theta)
 
 

@@ -32,7 +32,8 @@ def spike_rate(
         \hat r_c = r_\text{true} \text{ for } c = y, \; r_\text{false} \text{ otherwise}
 
     Args:
-        spikes: (N, C, ..., T), any dtype; space is flattened into the classes. Half precision is summed in float32.
+        spikes: (N, C, ..., T), any dtype, at most 1e9 in magnitude; space is flattened into the classes. Half precision
+            is summed in float32.
         labels: (N,) int64 or int32 in [0, C), or (N, T) with a window; (N,) then holds for every step.
         true_rate: spikes per step of the true class, in [0, 1].
         false_rate: spikes per step of the other classes, in [0, 1].

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from slayerloss._check import (
     check_choice,
-    check_events,
     check_integer,
     check_lengths,
     check_range,
@@ -17,7 +16,7 @@ from slayerloss._check import (
     check_same_shape,
 )
 from slayerloss.functional._reduce import REDUCTIONS, reduce_loss
-from slayerloss.functional.events import accumulation_dtype, mask_steps
+from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps
 from slayerloss.functional.filters import HIGHEST_ORDER, LONGEST_TIME_CONSTANT, exponential_filter
 
 
@@ -40,7 +39,7 @@ def spike_time(
     where h is the exponential filter of `exponential_filter`.
 
     Args:
-        spikes: (N, C, ..., T), any dtype. Half precision is filtered in float32.
+        spikes: (N, C, ..., T), any dtype, at most 1e9 in magnitude. Half precision is filtered in float32.
         targets: the same shape, any dtype.
         time_constant: steps, above 0.
         length: steps after which h is cut, as lava-dl does; None: never.
@@ -70,8 +69,8 @@ def spike_time(
         ``lava.lib.dl.slayer.loss.SpikeTime``.
     """
     check_options(time_constant, length, filter_order, reduction, normalize)
-    check_events("spike_time", spikes)
-    check_events("spike_time", targets, "targets")
+    check_spikes("spike_time", spikes)
+    check_spikes("spike_time", targets, "targets")
     check_same_shape("spike_time", "spikes", spikes, "targets", targets)
     check_same_device("spike_time", "targets", targets, "spikes", spikes)
     dtype = accumulation_dtype(spikes)

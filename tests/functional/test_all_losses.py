@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
-from slayerloss.functional import spike_max, spike_moid, spike_rate, spike_time
+from slayerloss.functional import (
+    rate_band,
+    sparsity,
+    spike_max,
+    spike_moid,
+    spike_rate,
+    spike_time,
+    van_rossum_distance,
+)
 
 CLASSES = 4
 
@@ -338,3 +346,26 @@ def test_bad_class_options(
 ) -> None:
     with pytest.raises(error, match=text):
         loss(SPIKES, LABELS, **options)
+
+
+OTHERS: dict[str, Callable[..., Tensor]] = {
+    **LOSSES,
+    "max-cold": lambda s, y: spike_max(s, y, mode="softmax", temperature=1e-6),
+    "moid-cold": lambda s, y: spike_moid(s, y, alpha=1e-6),
+    "sparsity": lambda s, y: sparsity(s),
+    "rate_band": lambda s, y: rate_band(s, 0.1, 0.2),
+    "van_rossum_distance": lambda s, y: van_rossum_distance(s, time_targets(s, y), 2.0).sum(),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_spikes_give_finite_values_and_larger_ones_are_refused(name: str, sign: int) -> None:
+    spikes, labels = sign * 1e9 * random_spikes(3, CLASSES, 8), random_labels(3)
+    leaf = spikes.requires_grad_()
+    value = OTHERS[name](leaf, labels)
+    value.backward()
+    assert value.isfinite()
+    assert leaf.grad.isfinite().all()
+    with pytest.raises(ArgumentError, match=r"spikes is out of range; expected values in \[-1e\+09, 1e\+09\]"):
+        OTHERS[name](spikes.detach() * 1e29, labels)

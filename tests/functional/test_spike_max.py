@@ -225,7 +225,11 @@ def test_class_weights_weigh_samples_by_their_label() -> None:
             ArgumentError,
             "mode is unknown; expected one of 'probability', 'softmax', got 'softmx'. Did",
         ),
-        ({"temperature": 0.0, "mode": "softmax"}, ArgumentError, "temperature is out of range; .* above 0, got 0"),
+        (
+            {"temperature": 0.0, "mode": "softmax"},
+            ArgumentError,
+            "temperature is out of range; .* at least 1e-06, got 0",
+        ),
         ({"temperature": 0.1}, ArgumentError, "temperature has no effect; .* mode='softmax'"),
         ({"label_smoothing": 1.5}, ArgumentError, r"label_smoothing is out of range; .* \[0, 1\], got 1.5"),
         ({"label_smoothing": "0.1"}, DtypeError, "label_smoothing is not a number"),

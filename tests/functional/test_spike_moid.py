@@ -126,7 +126,10 @@ def test_integers_that_may_be_targets_or_labels_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({"alpha": 0.0}, "alpha is out of range; .* above 0, got 0"), ({"theta": float("nan")}, "theta is out of range")],
+    [
+        ({"alpha": 0.0}, "alpha is out of range; .* at least 1e-06, got 0"),
+        ({"theta": float("nan")}, "theta is out of range"),
+    ],
 )
 def test_bad_options(options: dict[str, float], text: str) -> None:
     with pytest.raises(ArgumentError, match=text):
