@@ -11,6 +11,9 @@ from torch import Tensor
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """A context in which autocast does not round products on the device of `x` to half precision.
 
+    It leaves TF32 alone, whose switches are of the whole process and would break a compiled graph. Products of
+    quantised weights and binary spikes fit into its 11 bits; docs/numbers.md says what does not.
+
     Example:
         >>> x = torch.ones(2, 2)
         >>> with torch.autocast("cpu", torch.bfloat16), full_precision(x):
