@@ -23,6 +23,7 @@ from slayerloss._check import (
     check_sequence,
     check_shape,
     check_tensor,
+    check_type,
     message,
 )
 from slayerloss.axon import Delay
@@ -255,6 +256,7 @@ def reset_state(model: torch.nn.Module) -> None:
     Example:
         >>> reset_state(torch.nn.Sequential())
     """
+    check_type("reset_state", "model", model, torch.nn.Module, "a torch.nn.Module")
     for module in model.modules():
         if isinstance(module, (SpikingBlock, Neuron)):
             module.reset_state()

@@ -109,6 +109,9 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     network = None
     if not isinstance(inputs, torch.Tensor):
         check_type("compare", "inputs", inputs, Iterable, "events, or an iterable of batches")
+        if getattr(inputs, "ndim", 1) == 0:  # an array of numpy that cannot be iterated over
+            got = type(inputs).__name__
+            raise ShapeError(message("compare", "inputs has no dimension", "events, or an iterable of batches", got))
     for batch in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
         x: Any = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
         check_events("compare", x, "inputs")
