@@ -349,7 +349,7 @@ MODULES = """axon block block.cuba classifier data filter functional io loss net
     synapse utils utils.filter utils.time"""
 
 ELSEWHERE = {
-    # plot: tests/plot/test_plot_errors.py; train and cli: tests/train/test_wrong_recipes.py, tests/cli/test_cli.py
+    # plot: a test of errors in each of tests/plot; train: train/test_wrong_recipes.py; cli: cli/test_cli.py
     "block.SpikingBlock": "what block.cuba is made of",
     "data.EventDataset": "tests/data/test_datasets.py",
     "data.NMNIST": "tests/data/test_datasets.py",
