@@ -67,7 +67,7 @@ def message(function: str, problem: str, expected: str, got: object, way_out: st
         'rate: spikes has too few dimensions; expected (N, C, ..., T), got (3,). Add a batch dimension.'
     """
     text = f"{function}: {problem}; expected {expected}, got {got}."
-    return f"{text} {way_out.rstrip('.')}." if way_out else text
+    return f"{text} {way_out}{'' if way_out.endswith(('.', '?')) else '.'}" if way_out else text
 
 
 _debug = False
@@ -148,10 +148,10 @@ def check_choice(function: str, argument: str, value: object, choices: Collectio
     """Raise ArgumentError unless `value` is one of the texts `choices`, naming the nearest one."""
     if isinstance(value, str) and value in choices:
         return
-    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.55)
     expected = "one of " + ", ".join(repr(choice) for choice in choices)
     raise ArgumentError(
-        message(function, f"{argument} is unknown", expected, repr(value), f"Did you mean {near[0]!r}" if near else "")
+        message(function, f"{argument} is unknown", expected, repr(value), f"Did you mean {near[0]!r}?" if near else "")
     )
 
 

@@ -78,7 +78,8 @@ class NMNIST(EventDataset):
         found = [path for digit in CLASSES for path in (folder / digit).glob("*.bin")]
         if not found:
             way_out = "See datasets/nmnist/README.md, and try `slayerloss data check` on the folder"
-            raise FormatError(message("NMNIST", f"'{folder}' holds no recordings", "<digit>/<id>.bin", "none", way_out))
+            got = "none" if folder.is_dir() else "no such folder"
+            raise FormatError(message("NMNIST", f"'{folder}' holds no recordings", "<digit>/<id>.bin", got, way_out))
         self.paths = sorted(found, key=lambda path: (path.stem, path.parent.name))
         super().__init__(
             np.array([int(path.parent.name) for path in self.paths]),

@@ -55,7 +55,7 @@ def decision_figure(
         >>> import numpy as np
         >>> figure = decision_figure(np.eye(3), window=2, hidden={"hidden": np.ones((5, 3))}, label=0)
         >>> [ax.get_title(loc="left") for ax in figure.axes]
-        ['hidden: 15 spikes of 5 neurons', 'output: 3 spikes of 3 neurons', 'not right at the end']
+        ['hidden: 15 spikes of 5 neurons', 'output: 3 spikes of 3 neurons', 'not right in the last 2 steps']
     """
     function = "decision_figure"
     stages = [("input", events)] * (events is not None) + [*(hidden or {}).items(), ("output", output)]

@@ -134,7 +134,7 @@ def confidence_traces(
         low, high = ax.get_ylim()
         ends.append((low - 0.022 * (high - low), "decision", MUTED))
         _strip(ax, rates, truth, unit)
-        _latency(ax, rates, truth, step_ms)
+        _latency(ax, rates, truth, window, step_ms)
     label_ends(ax, ends)
     return ax
 
@@ -146,7 +146,8 @@ def _rates(function: str, spikes: Any, window: int, start: str, sample: int, len
 
 
 def _last(window: int, step_ms: float | None) -> str:
-    return f"last {window} steps" if step_ms is None else f"last {window * step_ms:g} ms"
+    steps = "last step" if window == 1 else f"last {window} steps"
+    return steps if step_ms is None else f"last {window * step_ms:g} ms"
 
 
 def _truth(function: str, label: Any, spikes: Any, rates: Tensor, sample: int) -> Tensor | None:
@@ -175,7 +176,8 @@ def _draw_classes(
     runs = _runs(np.full(num_steps, -1) if truth is None else truth.numpy())
     for first, end, true in runs:
         span = slice(first, end)
-        ranked = [c for c in np.argsort(-values[:, span].mean(1), kind="stable").tolist() if c != true]
+        strength = np.lexsort((-values[:, span].mean(1), -values[:, end - 1]))  # at the end, and before it
+        ranked = [c for c in strength.tolist() if c != true]
         drawn = [(ranked[0], INK if true < 0 else RIVAL, 1.1)] if ranked else []
         drawn += [(true, TRUE, 1.8)] if true >= 0 else []
         for c, color, width in drawn:
@@ -196,7 +198,7 @@ def _draw_classes(
     last, rest = values[:, -1], ranked[1:]
     ends = [(last[c], names[c] + " (true)" * (c == true), color) for c, color, _ in drawn]
     if rest:
-        ends.append((last[rest].mean(), names[rest[0]] if len(rest) == 1 else f"{len(rest)} others", MUTED))
+        ends.append((last[rest].mean(), names[rest[0]] if len(rest) == 1 else "the others", MUTED))
     return ends
 
 
@@ -219,12 +221,12 @@ def _strip(ax: Axes, rates: Tensor, truth: Tensor, unit: float) -> None:
     ax.spines["left"].set_bounds(*ax.get_ylim())
 
 
-def _latency(ax: Axes, rates: Tensor, truth: Tensor, step_ms: float | None) -> None:
+def _latency(ax: Axes, rates: Tensor, truth: Tensor, window: int, step_ms: float | None) -> None:
     if int(truth.min()) < 0:
         return
     step, num_steps = int(latency_to_decision(rates, truth[None])), rates.shape[-1]
     if step == num_steps:
-        title(ax, "not right at the end", RIVAL)
+        title(ax, f"not right in the {_last(window, step_ms)}", RIVAL)
         return
     title(ax, f"right from {f'step {step}' if step_ms is None else f'{step * step_ms:g} ms'} on", TRUE)
     ax.axvline(step * (step_ms or 1), color=TRUE, linewidth=0.7)

@@ -84,7 +84,7 @@ class Checkpoints(Callback):
 
 
 class MetricsFile(Callback):
-    """Writes `metrics.csv`, a row for each epoch; the rows are part of the checkpoint, so that a resumed run has them.
+    """Writes `metrics.csv`, a row for each epoch from 1 on; checkpoints hold the rows, so that a resumed run has them.
 
     Args:
         path: the file; it is replaced, complete, after each epoch.
@@ -95,7 +95,7 @@ class MetricsFile(Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        where = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        where = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}
         rate = {"learning_rate": trainer.optimizers[0].param_groups[0]["lr"]}
         self.rows.append({**where, **epoch_metrics(trainer), **rate})
         if trainer.is_global_zero:

@@ -47,14 +47,16 @@ def test_true_class_and_rival_stand_out() -> None:
     np.testing.assert_array_equal(true.get_ydata(), rates[2])
     np.testing.assert_array_equal(rival.get_ydata(), rates[1])
     assert len(coloured(ax, FAINT)) == 4
-    assert set(texts(ax)) == {"2 (true)", "1", "2 others"}
+    assert set(texts(ax)) == {"2 (true)", "1", "the others"}
 
 
-def test_without_a_label_the_strongest_class_is_dark() -> None:
-    ax = rate_traces(spikes(), 7, names=["a", "b", "c", "d"])
+def test_without_a_label_the_class_that_ends_strongest_is_dark() -> None:
+    x = spikes()
+    strongest = int(F.moving_window(x[None], 7)[0, :, -1].argmax())
+    ax = rate_traces(x, 7, names=["a", "b", "c", "d"])
     assert len(coloured(ax, INK)) == 1
     assert not coloured(ax, TRUE)
-    assert set(texts(ax)) == {"b", "3 others"}
+    assert set(texts(ax)) == {"abcd"[strongest], "the others"}
 
 
 def test_labels_per_step_colour_each_stretch() -> None:
@@ -99,13 +101,13 @@ def test_bar_and_title_say_when_the_decision_is_right() -> None:
     spans = {color: [tuple(path.vertices[[0, 2], 0]) for path in bar.get_paths()] for color, bar in bars.items()}
     assert spans == {TRUE.lower(): [(45.0, 75.0)], RIVAL.lower(): [(15.0, 35.0)]}
     assert ax.get_title(loc="left") == "right from 50 ms on"
-    assert confidence_traces(x, 1, label=1).get_title(loc="left") == "not right at the end"
+    assert confidence_traces(x, 1, label=1).get_title(loc="left") == "not right in the last step"
 
 
 def test_one_class_and_silence_are_drawn() -> None:
     assert texts(rate_traces(torch.ones(1, 5), 2, label=0)) == ["0 (true)"]
     ax = confidence_traces(torch.zeros(3, 5), 2, label=0)
-    assert ax.get_title(loc="left") == "not right at the end"
+    assert ax.get_title(loc="left") == "not right in the last 2 steps"
     assert all((line.get_ydata() == 0).all() for line in ax.lines[:3])
 
 

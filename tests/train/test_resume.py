@@ -179,7 +179,7 @@ def test_only_a_run_resumes(recipe_file: Path, tmp_path: Path) -> None:
 def test_every_epoch_has_a_row(uninterrupted: train.Run) -> None:
     with open(uninterrupted.folder / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(EPOCHS)]
+    assert [row["epoch"] for row in rows] == [str(epoch + 1) for epoch in range(EPOCHS)]
     assert {"train_loss", "valid_accuracy", "events_conv1", "events_dense2"} <= rows[0].keys()
     assert all(float(row[name]) > 0 for row in rows for name in ("events_conv1", "events_dense2"))
     assert all(len({row[name] for row in rows}) > EPOCHS // 2 for name in ("train_loss", "valid_loss"))
