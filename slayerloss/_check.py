@@ -148,7 +148,7 @@ def check_choice(function: str, argument: str, value: object, choices: Collectio
     """Raise ArgumentError unless `value` is one of the texts `choices`, naming the nearest one."""
     if isinstance(value, str) and value in choices:
         return
-    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.55)
+    near = difflib.get_close_matches(str(value), list(choices), n=1, cutoff=0.5)
     expected = "one of " + ", ".join(repr(choice) for choice in choices)
     raise ArgumentError(
         message(function, f"{argument} is unknown", expected, repr(value), f"Did you mean {near[0]!r}?" if near else "")

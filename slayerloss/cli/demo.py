@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     """Demonstrate; see `slayerloss demo --help`."""
     parser = Parser("slayerloss demo", _DESCRIPTION)
     parser.add_argument("--quick", action="store_true", help="the same path in half a minute")
-    parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/demo, with a free number)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the run; without it runs/demo, with a free number")
     options = parser.parse_args(arguments)
     for package, extra in (("lightning", "train"), ("matplotlib", "plot")):
         check_installed("slayerloss demo", package, extra)

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     from slayerloss.train.options import parse_recipe, recipe_parser
 
     parser = recipe_parser("slayerloss fit", usage=_USAGE, description=_DESCRIPTION)
-    parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/NAME, with a free number)")
+    parser.add_argument("--out", metavar="DIR", help="folder of the run; without it runs/NAME, with a free number")
     parser.add_argument("--resume", metavar="RUN", help="go on from the last complete checkpoint of a run")
     parser.add_argument("--test", action="store_true", help="then measure the best checkpoint on the test recordings")
     recipe, options = parse_recipe(parser, arguments)
@@ -56,7 +56,8 @@ def _train(recipe: Recipe, out: Path, resume: bool, test: bool) -> int:
         if test:
             print_results(run.results())
         print_files(run=run.folder, best=run.checkpoint("best"), metrics=run.folder / "metrics.csv")
-        print(f"Next: slayerloss {'plot' if test else 'test'} {out}, slayerloss export {out}")
+        commands = ["plot", "export"] if test else ["test", "plot", "export"]
+        print("Next: " + ", ".join(f"slayerloss {command} {out}" for command in commands))
     return 0
 
 

@@ -48,6 +48,10 @@ class Recording:
     spikes: list[Array]
     states: list[dict[str, Array]] | None = None
 
+    def __repr__(self) -> str:
+        sent = ", ".join(f"{int(np.count_nonzero(layer)):,}" for layer in self.spikes)
+        return f"Recording(output {self.output.shape}, spikes of each layer: {sent})"
+
 
 @dataclass(frozen=True)
 class _Stage:

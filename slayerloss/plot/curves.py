@@ -173,14 +173,14 @@ def _bars(ax: Axes, counts: Mapping[str, float]) -> None:
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.tick_params(length=0)
     ax.set_xticks([])
-    ax.set_xlabel("events per sample", loc="left")
+    ax.set_xlabel("events per recording", loc="left")
 
 
 def _lines(ax: Axes, series: Mapping[str, np.ndarray]) -> None:
     colors = [PALETTE[i % len(PALETTE)] for i in range(len(series))]
     for (name, values), color in zip(series.items(), colors, strict=True):
         ax.plot(values, color=color, marker="o" if values.size == 1 else None, markersize=4, label=name)
-    ax.set(xlabel="epoch", ylabel="events per sample")
+    ax.set(xlabel="epoch", ylabel="events per recording")
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_ends(ax, [(v[-1], name, color) for (name, v), color in zip(series.items(), colors, strict=True) if v.size])

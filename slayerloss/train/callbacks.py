@@ -131,7 +131,7 @@ class Progress(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             print(_summary(trainer, pl_module))
-            print(f"* best {self.checkpoints.monitor} so far: {BEST} written", flush=True)
+            print(f"(* the best {self.checkpoints.monitor} so far, kept in {BEST})", flush=True)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.began = time.monotonic()

@@ -74,7 +74,9 @@ def _trainer(recipe: Recipe, **changes: Any) -> pl.Trainer:
         return pl.Trainer(**{**vars(recipe.trainer), **deterministic, **_OURS, **changes})
     except (MisconfigurationException, TypeError, ValueError) as error:
         got = str(error).rstrip(".! ")
-        raise ArgumentError(message("recipe", "trainer does not fit", "what lightning takes", got)) from None
+        raise ArgumentError(
+            message("recipe", "trainer does not fit", "what can be done on this machine", got)
+        ) from None
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -360,7 +360,7 @@ def test_the_star_of_the_epochs_is_explained(recipe_file: Path, tmp_path: Path, 
     options = ["--trainer.max_epochs=1", "--trainer.enable_progress_bar=true"]
     assert cli.main(["fit", "--config", str(recipe_file), "--out", str(tmp_path / "run"), *options]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines.count("* best valid_accuracy so far: best.ckpt written") == 1
+    assert lines.count("(* the best valid_accuracy so far, kept in best.ckpt)") == 1
     (epoch,) = [line for line in lines if line.startswith("epoch")]
     assert epoch.endswith(" s *")
 

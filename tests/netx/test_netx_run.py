@@ -91,6 +91,11 @@ def test_delays_move_each_synapse(kind: str) -> None:
     np.testing.assert_array_equal(inputs_of(layer, x), expected)
 
 
+def test_a_recording_prints_as_one_line() -> None:
+    spikes = [np.ones((1, 2, 3), np.int8), np.zeros((1, 4, 3), np.int8)]
+    assert repr(netx.Recording(spikes[-1], spikes)) == "Recording(output (1, 4, 3), spikes of each layer: 6, 0)"
+
+
 def test_delay_of_a_square_layer_belongs_to_the_neurons() -> None:
     layer = silent(np.array([[2, 4], [6, 8]]), delay=np.array([0, 2]))
     x = np.array([[1, 0, 0, 0], [0, 0, 0, 0]])
