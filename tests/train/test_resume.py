@@ -51,10 +51,15 @@ def rows_of(folder: Path) -> int:
     return path.read_text().count("\n") - 1 if path.exists() else 0
 
 
+def environment() -> dict[str, str]:
+    """As many threads as here: how a sum is divided among them shows in its last bits."""
+    return {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+
+
 def start(recipe_file: Path, folder: Path, *options: str) -> subprocess.Popen:
     return subprocess.Popen(
         [*FIT, "--config", recipe_file, "--out", folder, *options],
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -118,8 +123,7 @@ def test_two_killed_processes_resume_to_the_same_bits(recipe_file: Path, tmp_pat
         os.killpg(process.pid, signal.SIGKILL)  # both of them
         process.communicate()
     assert 3 <= rows_of(folder) < EPOCHS
-    options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "check": True, "timeout": 120}
-    subprocess.run([*FIT, "--resume", folder], **options)
+    subprocess.run([*FIT, "--resume", folder], env=environment(), check=True, timeout=120)
     run = train.Run.open(folder)
     assert run.recipe.trainer.devices == 2
     assert rows_of(folder) == EPOCHS
