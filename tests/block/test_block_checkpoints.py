@@ -167,10 +167,11 @@ def test_shapes_that_do_not_fit_are_named():
 
 
 def test_lava_dls_recurrent_state_dict_loads_whatever_its_spike_state():
-    block = make("recurrent")
-    state = block.state_dict()
-    state["spike_state"] = torch.zeros(32, 5)
-    block.load_state_dict(state)
+    saved, block = make_fresh("recurrent", seed=3), make_fresh("recurrent", seed=4)
+    x = events("recurrent")
+    assert not torch.equal(block(x), saved(x))
+    block.load_state_dict({**saved.state_dict(), "spike_state": torch.ones(32, 5)})
+    torch.testing.assert_close(block(x), saved(x), rtol=0, atol=0)
 
 
 @ALL
