@@ -46,9 +46,9 @@ class Comparison:
 
     @property
     def identical(self) -> bool:
-        """Whether something ran, and no spike, no prediction and no field differs."""
+        """Whether something ran and spiked, and no spike, no prediction and no field differs."""
         return (
-            bool(self.samples)
+            any(self.events)
             and self.intact
             and not (self.predictions_differ or any(self.spikes_differ) or self.fields_differ)
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from slayerloss._check import (
     ArgumentError,
+    ShapeError,
     check_file_to_write,
     check_integer,
     check_path,
@@ -47,6 +48,7 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
     Raises:
         ArgumentError: Lava cannot load a layer, or would compute something else than the model. The message names the
             layers and the way out, and no file is written.
+        ShapeError: a layer does not fit `input_shape`.
         FileError: the folder is missing, or cannot be written to.
 
     Example:
@@ -120,9 +122,16 @@ def _shaped(model: Module, input_shape: Sequence[int]) -> Module:
     from slayerloss.block import reset_state
 
     model = copy.deepcopy(model).eval()
+    reached = ["the first"]
+    for named in find_blocks(model):
+        named[1].register_forward_pre_hook(lambda *_, named=named: reached.append(label_of(*named)))
     reset_state(model)
-    with torch.no_grad():
-        model(torch.zeros(1, *input_shape, 1, device=device_of(model)))
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, *input_shape, 1, device=device_of(model)))
+    except ShapeError as error:
+        problem, got = f"input_shape does not fit layer {reached[-1]}", tuple(input_shape)
+        raise ShapeError(message("export", problem, "a shape that every layer fits", got, str(error))) from error
     return model
 
 

@@ -144,6 +144,15 @@ def test_the_input_shape_stands_in_for_a_first_run(tmp_path: Path) -> None:
     assert_identical(model, tmp_path / "network.net", x)
 
 
+def test_the_layer_that_the_input_shape_does_not_fit_is_named(tmp_path: Path) -> None:
+    model = Sequential(cuba.Conv(NEURON, 2, 4, 3), cuba.Flatten(), cuba.Dense(NEURON, 100, 4))
+    with pytest.raises(ShapeError, match=r"does not fit layer 2 \(Dense\).*\(2, 10, 10\).*100 of them.*256"):
+        netx.export(model, tmp_path / "network.net", input_shape=(2, 10, 10))
+    with pytest.raises(ShapeError, match=r"does not fit layer 0 \(Conv\)"):
+        netx.export(model, tmp_path / "network.net", input_shape=(3, 10, 10))
+    assert not any(tmp_path.iterdir())
+
+
 class Tutorial(Module):
     def __init__(self, *blocks: Module) -> None:
         super().__init__()
@@ -332,10 +341,11 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     assert (nothing.samples, nothing.identical) == (0, False)
 
 
-def test_silent_layers_are_named(tmp_path: Path) -> None:
+def test_silence_proves_nothing(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Sequential(cuba.Dense({**NEURON, "threshold": 100}, 20, 10), cuba.Dense(NEURON, 10, 4))
     netx.export(model, tmp_path / "network.net")
     comparison = netx.compare(model, tmp_path / "network.net", spikes(2, 20, 10))
     assert comparison.silent == ["0 (Dense)", "1 (Dense)"]
+    assert not comparison.identical
     assert "SILENT" in str(comparison)
