@@ -23,7 +23,7 @@ import torch
 from slayerloss import (
     ArgumentError,
     DtypeError,
-    FormatError,
+    MissingFileError,
     ShapeError,
     SlayerError,
     axon,
@@ -330,7 +330,7 @@ WRONG: list[tuple[str, dict[str, Any], type[SlayerError]]] = [
     ("data.Digits", {"transform": data.augment.Shift}, DtypeError),
     ("data.stratified_split", {"labels": [[0], [1]]}, ShapeError),
     ("netx.Network", {"net_config": 5}, DtypeError),
-    ("netx.Network", {"net_config": "none.net"}, FormatError),
+    ("netx.Network", {"net_config": "none.net"}, MissingFileError),
     ("Network.encode", {"x": [math.nan]}, ArgumentError),
 ]
 

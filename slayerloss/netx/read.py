@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slayerloss._check import FormatError, check_path, message
+from slayerloss._check import FormatError, check_file_to_read, check_path, message
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION
 from slayerloss.netx.validate import fail, validate
@@ -32,14 +32,15 @@ def read(path: str | os.PathLike[str]) -> Description:
         Its layers with every field as the file has it; what the schema does not know is kept.
 
     Raises:
-        FormatError: the file cannot be opened, is damaged or of a newer format, or a field is missing or of a type or
-            shape that does not fit. The message names the file and the HDF5 path.
+        FileError: there is no such file, or it may not be read.
+        FormatError: the file is not HDF5, is damaged or of a newer format, or a field is missing or of a type or shape
+            that does not fit. The message names the file and the HDF5 path.
 
     Example:
         >>> read("missing.net")
         Traceback (most recent call last):
         ...
-        slayerloss._check.FormatError: netx: there is no file 'missing.net'; expected an HDF5 network file, got ...
+        slayerloss._check.MissingFileError: netx: there is no file 'missing.net'; expected a file, got no such file.
 
     Note:
         A wrong checksum is no reason to refuse here: `check` reports it, and `Network` refuses the file. Attributes are
@@ -47,21 +48,16 @@ def read(path: str | os.PathLike[str]) -> Description:
         damaged file may crash the HDF5 library itself. That ends the process, and nothing here can catch it.
     """
     source = check_path("netx", "path", path)
-    expected = "an HDF5 network file"
+    check_file_to_read("netx", source)
     try:
-        with open(source, "rb"):
-            pass
         with h5py.File(source, "r") as file:
             return _Reader(source).description(file)
     except FormatError:
         raise
-    except FileNotFoundError as error:
-        raise FormatError(message("netx", f"there is no file '{source}'", expected, "no such file")) from error
-    except IsADirectoryError as error:
-        raise FormatError(message("netx", f"'{source}' is a folder", expected, "a folder")) from error
     except Exception as error:  # whatever h5py raises on a damaged file: it has no class of its own for that
-        problem, got = f"'{source}' is not HDF5, or is damaged", f"{type(error).__name__}: {error}"
-        raise FormatError(message("netx", problem, expected, got)) from error
+        problem = f"'{source}' is not HDF5, or is damaged"
+        got = f"{os.path.getsize(source):,} bytes that the HDF5 library cannot read"
+        raise FormatError(message("netx", problem, "an HDF5 network file", got)) from error
 
 
 class _Reader:

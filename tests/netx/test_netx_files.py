@@ -15,7 +15,7 @@ import pytest
 from netx_layers import conv, dense, entrance, flatten, weights
 
 from slayerloss import netx
-from slayerloss._check import FormatError
+from slayerloss._check import FileError, FormatError, MissingFileError
 
 
 def example() -> netx.Description:
@@ -232,9 +232,9 @@ def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(FormatError, match=r"text\.net' is not HDF5, or is damaged"):
             netx.read(path)
-    with pytest.raises(FormatError, match=r"^netx: there is no file '.*nothing\.net'; .*no such file"):
+    with pytest.raises(MissingFileError, match=r"^netx: there is no file '.*nothing\.net'; .*no such file"):
         netx.read(tmp_path / "nothing.net")
-    with pytest.raises(FormatError, match="is a folder"):
+    with pytest.raises(FileError, match="is a folder"):
         netx.read(tmp_path)
 
 
