@@ -61,7 +61,8 @@ def initial(name: str, decay: float | Sequence[float], channels: int | None) -> 
         (1,) or (channels,) decays.
     """
     if channels is None:
-        check_range("Neuron", name, decay, 0, 1, way_out="shared_param=False takes (lowest, highest)")
+        way_out = "shared_param=False takes (lowest, highest)" if isinstance(decay, (list, tuple)) else ""
+        check_range("Neuron", name, decay, 0, 1, way_out=way_out)
         return torch.tensor([float(decay)])  # type: ignore[arg-type]
     if isinstance(decay, Sequence) and not isinstance(decay, str):
         if len(decay) != 2:

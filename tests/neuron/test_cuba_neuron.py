@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from slayerloss import ArgumentError
+from slayerloss import SlayerError
 from slayerloss.functional import cuba
 from slayerloss.neuron import Dropout
 from slayerloss.neuron.cuba import Neuron
@@ -176,11 +176,12 @@ def test_repr_names_the_decays():
     [
         ({"threshold": 0}, r"Neuron: threshold is zero once cut to the chip's grid; expected at least 1/64, got 0"),
         ({"threshold": -1}, r"threshold is out of range"),
-        ({"current_decay": 2}, r"current_decay is out of range; expected a number in \[0, 1\], got 2"),
+        ({"current_decay": 2}, r"current_decay is out of range; expected a number in \[0, 1\], got 2\.$"),
+        ({"current_decay": [0.1, 0.2]}, r"expected a number, got list\. shared_param=False takes \(lowest, highest\)"),
         ({"current_decay": (0.5, 1.5), "shared_param": False}, r"current_decay is out of range"),
         ({"tau_grad": -1}, r"tau_grad is out of range"),
     ],
 )
 def test_errors(changes, text):
-    with pytest.raises(ArgumentError, match=text):
+    with pytest.raises(SlayerError, match=text):
         Neuron(**{**PARAMS, **changes})
