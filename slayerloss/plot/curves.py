@@ -1,4 +1,4 @@
-"""What a training run logged: learning curves and events per layer."""
+"""What a training run logged: learning curves, and how much each layer sends."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Metrics: TypeAlias = "str | PathLike[str] | Mapping[str, Sequence[float]]"
 
 # Stage of a run -> its colour.
 STAGES = {"train": MUTED, "valid": TRUE, "test": RIVAL}
+INPUT = "input"  # the name of what a network gets, among those of its layers
 
 
 def read_metrics(path: str | PathLike[str]) -> dict[str, np.ndarray]:
@@ -92,24 +93,29 @@ def learning_curve(metrics: Metrics, quantity: str = "loss", ax: Axes | None = N
         _mark_best(ax, *curves["valid"], is_accuracy)
     if is_accuracy:
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    ax.margins(x=0.02)
     ax.set(xlabel="epoch", ylabel=quantity.replace("_", " "))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_ends(ax, ends)
     return ax
 
 
-def events_per_layer(events: Mapping[str, Any], ax: Axes | None = None) -> Axes:
-    """Draw how many events each layer sends: bars of one evaluation, or a line per layer over the epochs.
+def events_per_layer(events: Mapping[str, Any], ax: Axes | None = None, *, epochs: Any = None) -> Axes:
+    """Draw how many spikes each layer sends: bars of one evaluation, or a line per layer over the epochs.
+
+    What is named "input" is not a layer but the events that the network gets; its bar is grey.
 
     Args:
-        events: layer name -> events per sample, in the order of the layers; or name -> one value per epoch.
+        events: layer name -> spikes per recording, in the order of the layers; or name -> one value per epoch.
         ax: where to draw; None makes a figure.
+        epochs: of the values, one per value; None: 1, 2, and so on.
 
     Returns:
         The Axes.
 
     Raises:
-        ArgumentError: `events` is empty, or mixes single values and series, or a value is negative or not finite.
+        ArgumentError: `events` is empty, or mixes single values and series; a value is negative or not finite; a series
+            and `epochs` differ in length.
 
     Example:
         >>> ax = events_per_layer({"input": 4000.0, "hidden": 900.0})
@@ -128,7 +134,7 @@ def events_per_layer(events: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     if dimensions == [0]:
         _bars(ax, {name: float(values) for name, values in series.items()})
     else:
-        _lines(ax, series)
+        _lines(ax, series, epochs)
     return ax
 
 
@@ -166,21 +172,27 @@ def _mark_best(ax: Axes, epochs: np.ndarray, values: np.ndarray, is_accuracy: bo
 
 
 def _bars(ax: Axes, counts: Mapping[str, float]) -> None:
-    bars = ax.barh(list(counts), list(counts.values()), color=PALETTE[0], height=0.6)
+    colors = [MUTED if name == INPUT else PALETTE[0] for name in counts]
+    bars = ax.barh(list(counts), list(counts.values()), color=colors, height=0.6)
     texts = [f"{count:,.0f}" if count >= 10 else f"{count:.3g}" for count in counts.values()]
     ax.bar_label(bars, texts, padding=3, fontsize=label_size(ax))
     ax.invert_yaxis()
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.tick_params(length=0)
     ax.set_xticks([])
-    ax.set_xlabel("events per recording", loc="left")
+    ax.set_xlabel("spikes per recording" + f" (of the {INPUT}: events)" * (INPUT in counts), loc="left")
 
 
-def _lines(ax: Axes, series: Mapping[str, np.ndarray]) -> None:
+def _lines(ax: Axes, series: Mapping[str, np.ndarray], epochs: Any) -> None:
     colors = [PALETTE[i % len(PALETTE)] for i in range(len(series))]
     for (name, values), color in zip(series.items(), colors, strict=True):
-        ax.plot(values, color=color, marker="o" if values.size == 1 else None, markersize=4, label=name)
-    ax.set(xlabel="epoch", ylabel="events per recording")
+        at = np.arange(1, values.size + 1) if epochs is None else np.asarray(epochs)
+        if at.shape != values.shape:
+            rule = f"{values.size} epochs, as {name!r} has values"
+            raise ArgumentError(message("events_per_layer", "epochs has the wrong length", rule, at.size))
+        ax.plot(at, values, color=color, marker="o" if values.size == 1 else None, markersize=4, label=name)
+    ax.margins(x=0.02)
+    ax.set(xlabel="epoch", ylabel="spikes per recording")
     ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     label_ends(ax, [(v[-1], name, color) for (name, v), color in zip(series.items(), colors, strict=True) if v.size])

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from slayerloss._check import ArgumentError, DtypeError, ShapeError, check_integer, check_range, message
 from slayerloss.io import Event
 from slayerloss.plot._arrays import one_sample, step_unit
-from slayerloss.plot.spikes import dot_size
+from slayerloss.plot.spikes import SMALLEST_DOT, dot_size
 from slayerloss.plot.style import (
     FAINT,
     INK,
@@ -199,7 +199,7 @@ def _check_event(function: str, event: Event) -> None:
 
 
 def _colors(num_channels: int) -> list[str]:
-    return [INK] if num_channels == 1 else [OFF, ON, *PALETTE[2:]]
+    return [INK] if num_channels == 1 else [OFF, ON, *(color for color in PALETTE if color != ON)]
 
 
 def _polarity_key(ax: Axes, num_channels: int, *, below: bool = True) -> None:
@@ -262,13 +262,13 @@ def _scatter(ax: Axes, event: Event) -> list[tuple[PathCollection, np.ndarray]]:
     x, c, t = (np.asarray(axis) for axis in (event.x, event.c, event.t))
     weight = np.ones(len(t)) if event.p is None else np.abs(np.asarray(event.p, dtype=float))
     alpha = 0.25 + 0.75 * weight / max(weight.max(), 1e-12)
-    size = max(0.5, dot_size(ax, t)) ** 2
+    ax.set(xlabel="time (ms)", ylabel="neuron", xlim=(t.min(), t.max() + 1), ylim=(-0.6, x.max() + 0.6))
+    size = max(dot_size(ax, t, x), SMALLEST_DOT) ** 2
     drawn = []
     for channel, color in zip(range(int(c.max()) + 1), itertools.cycle(_colors(int(c.max()) + 1))):
         at = c == channel
         style = {"color": color, "alpha": alpha[at], "marker": "s", "linewidths": 0, "rasterized": True}
         drawn.append((ax.scatter(t[at], x[at], s=size, **style), np.column_stack([t[at], x[at]])))
-    ax.set(xlabel="time (ms)", ylabel="neuron", ylim=(-0.6, x.max() + 0.6))
     _polarity_key(ax, int(c.max()) + 1, below=False)
     return drawn
 

@@ -10,12 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slayerloss.plot._arrays import to_tensor
 from slayerloss.plot.curves import STAGES, Metrics, events_per_layer, learning_curve, per_epoch, read_columns
-from slayerloss.plot.decision import decision_figure
+from slayerloss.plot.decision import decision_figure, draw_stage
 from slayerloss.plot.errors import error_figure
 from slayerloss.plot.filters import filter_responses
-from slayerloss.plot.spikes import raster, raster_pair
-from slayerloss.plot.style import WIDTH, add_axes, new_figure, set_caption, title, without_pyplot
+from slayerloss.plot.spikes import raster_pair
+from slayerloss.plot.style import WIDTH, add_axes, heading, new_figure, set_caption, title, without_pyplot
 from slayerloss.plot.tables import confusion_matrix, weight_histogram
 
 _FILTER = ("time_constant", "length", "filter_order", "normalize")
@@ -26,17 +27,18 @@ class Sample:
     """One recording and what a network did with it; spikes are (C, T) or (C, H, W, T) with one T."""
 
     events: Any
+    """The input, like spikes."""
     output: Any
     hidden: Mapping[str, Any] = field(default_factory=dict)
     """Layer name -> spikes."""
     label: int | None = None
     """The true class of a classification."""
     prediction: int | None = None
-    """The class it was taken for."""
+    """The class that the whole recording was taken for."""
     target: Any = None
     """The target spikes of a regression, like `output`."""
     name: str = ""
-    """Which recording it is, for the caption."""
+    """Which recording it is, for the heading."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +46,37 @@ class Evaluation:
     """What a trained network did on its test set."""
 
     samples: Sequence[Sample]
+    name: str = ""
+    """Of the run, for the headings."""
     class_names: Sequence[str] | None = None
     confusion: Any = None
     """(C, C) counts, rows the true class."""
+    silent: int = 0
+    """Recordings in `confusion` that had no output spike and count as class 0."""
     events: Mapping[str, float] = field(default_factory=dict)
-    """Layer name -> events per sample."""
+    """Layer name -> spikes per recording; "input" -> events per recording."""
     weights: Mapping[str, Any] = field(default_factory=dict)
     """Layer name -> weights as integers of the chip."""
     step_ms: float | None = None
     window: int | None = None
     """Steps of the moving window in the figures of decisions; None: a third of the recording."""
+    harder: Sequence[str] = ()
+    """What makes the training harder than the validation, such as "augmentation" or "dropout"."""
     spike_time: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `loss.SpikeTime` for the figures of errors; those that say nothing of its filter are left out."""
 
 
 def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[str, Figure]:
-    """Draw all that a run's arrays allow, each figure with a caption, ready for `report`.
+    """Draw all that a run's arrays allow, each figure with a heading and a caption, ready for `report`.
 
     Args:
         evaluation: what the network did.
         metrics: the run's `metrics.csv`, or its columns; None leaves the learning curves out. Columns named
-            `events_<layer>` become events over the epochs.
+            `events_<layer>` become spikes over the epochs.
 
     Returns:
-        File name without ending -> figure, in the order of a reader: `learning`, `events_over_epochs`, `confusion`; for
-        each classified sample `decision_<i>`, for each regressed one `output_<i>`, `error_<i>`, `layers_<i>`; `events`,
+        File name without ending -> figure, in the order of a reader: `learning`, `spikes_over_epochs`, `confusion`; for
+        each classified sample `decision_<i>`, for each regressed one `output_<i>`, `error_<i>`, `layers_<i>`; `spikes`,
         `weights`, `filter`. What lacks its arrays is left out.
 
     Raises:
@@ -78,37 +86,48 @@ def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[
     Example:
         >>> sample = Sample(events=np.ones((2, 8)), output=np.eye(3, 8), label=1, prediction=0)
         >>> list(run_figures(Evaluation([sample], events={"input": 16.0})))
-        ['decision_0', 'events']
+        ['decision_0', 'spikes']
     """
     columns = {} if metrics is None else read_columns(metrics)
     with without_pyplot():
-        figures = {**_logged(columns), **_confusion(evaluation)}
+        figures = {**_logged(columns, evaluation), **_confusion(evaluation)}
         for i, sample in enumerate(evaluation.samples):
             drawn = _classified(sample, evaluation) if sample.target is None else _regressed(sample, evaluation)
             figures.update({f"{name}_{i}": figure for name, figure in drawn.items()})
         return {**figures, **_network(evaluation)}
 
 
-def _logged(columns: Mapping[str, Any]) -> dict[str, Figure]:
+def _explain(figure: Figure, evaluation: Evaluation, text: str, caption: str) -> None:
+    """Write what a figure shows, and of which run, above it; attach its caption."""
+    heading(figure, f"{evaluation.name}: {text}" if evaluation.name else text)
+    set_caption(figure, caption)
+
+
+def _logged(columns: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Figure]:
     """What the run logged over its epochs."""
     figures = {}
     quantities = [q for q in ("loss", "accuracy") if any(_has(columns, f"{stage}_{q}") for stage in STAGES)]
     if quantities:
         figure = figures["learning"] = new_figure(None, (WIDTH, 2.3 * len(quantities)))
         for i, quantity in enumerate(quantities):
-            learning_curve(columns, quantity, add_axes(figure, len(quantities), 1, i + 1))
+            learning_curve(columns, quantity, add_axes(figure, len(quantities), 1, i + 1)).label_outer()
         figure.align_ylabels()
+        drawn = " and ".join(quantities)
         validated = any(_has(columns, f"valid_{quantity}") for quantity in quantities)
-        dot = " The dot on the curve of the validation marks its best epoch." if validated else ""
-        set_caption(figure, f"{' and '.join(quantities).capitalize()} over the epochs.{dot}")
+        if evaluation.harder:
+            without = ", valid without" * validated
+            figure.axes[-1].set_xlabel(f"epoch\n(train is measured with {' and '.join(evaluation.harder)}{without})")
+        dot = " The dot on the valid curve marks its best epoch." if validated else ""
+        _explain(figure, evaluation, f"{drawn} while training", f"{drawn.capitalize()} over the epochs.{dot}")
     tests = [values for name, values in columns.items() if name.startswith("test_")]
     while_training = ~np.isfinite(tests).any(0) if tests else slice(None)
     columns = {name: values[while_training] for name, values in columns.items()}
     logged = [name for name in columns if name.startswith("events_") and _has(columns, name)]
     series = {name.removeprefix("events_"): per_epoch(columns, name)[1] for name in logged}
     if series:
-        figure = figures["events_over_epochs"] = _figure(events_per_layer(series))
-        set_caption(figure, "Events that each layer sends per recording, over the epochs.")
+        epochs = per_epoch(columns, logged[0])[0]
+        figure = figures["spikes_over_epochs"] = _figure(events_per_layer(series, epochs=epochs))
+        _explain(figure, evaluation, "spikes while training", "Spikes that each layer sends per recording.")
     return figures
 
 
@@ -119,12 +138,13 @@ def _has(columns: Mapping[str, Any], name: str) -> bool:
 def _confusion(evaluation: Evaluation) -> dict[str, Figure]:
     if evaluation.confusion is None:
         return {}
-    figure = _figure(confusion_matrix(evaluation.confusion, names=evaluation.class_names))
-    set_caption(
-        figure,
+    names, silent = evaluation.class_names, evaluation.silent
+    figure = _figure(confusion_matrix(evaluation.confusion, names=names, silent=silent))
+    caption = (
         "How many test recordings of each class (row) were taken for each class (column). Blue is right, orange is "
-        "wrong; mistakes are shaded four times as strongly.",
+        "wrong; the shade is the share of the row."
     )
+    _explain(figure, evaluation, "test recordings by class", caption)
     return {"confusion": figure}
 
 
@@ -132,11 +152,15 @@ def _network(evaluation: Evaluation) -> dict[str, Figure]:
     """What holds for the network and its loss, whatever the recording."""
     figures = {}
     if evaluation.events:
-        figure = figures["events"] = _figure(events_per_layer(evaluation.events))
-        set_caption(figure, "Events that each layer sends per test recording. Fewer events cost less on the chip.")
+        figure = figures["spikes"] = _figure(events_per_layer(evaluation.events))
+        caption = (
+            "Spikes that each layer sends per test recording; of the input, its events, as the network gets them: all "
+            "that a pixel sends in one step are one. Fewer cost less on the chip."
+        )
+        _explain(figure, evaluation, "spikes per test recording", caption)
     if evaluation.weights:
         rows = len(evaluation.weights)
-        figure = figures["weights"] = new_figure(None, (WIDTH, 1.7 * rows))
+        figure = figures["weights"] = new_figure(None, (WIDTH, 0.5 + 1.7 * rows))
         for i, (name, weights) in enumerate(evaluation.weights.items()):
             ax = weight_histogram(weights, add_axes(figure, rows, 1, i + 1))
             title(ax, f"{name}: {ax.get_title(loc='left')}")
@@ -144,7 +168,8 @@ def _network(evaluation: Evaluation) -> dict[str, Figure]:
         for ax in figure.axes:
             ax.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
             ax.label_outer()
-        set_caption(figure, "How often each weight occurs, as the integers of the chip: even, from -256 to 254.")
+        caption = "How often each weight occurs, as the integers of the chip: even, from -256 to 254."
+        _explain(figure, evaluation, "weights", caption)
     if evaluation.spike_time:
         figure = figures["filter"] = _figure(
             filter_responses(
@@ -154,7 +179,8 @@ def _network(evaluation: Evaluation) -> dict[str, Figure]:
                 step_ms=evaluation.step_ms,
             )
         )
-        set_caption(figure, "What the loss makes of one spike: the impulse response of its filter.")
+        caption = "What the loss makes of one spike: the impulse response of its filter."
+        _explain(figure, evaluation, "filter of the loss", caption)
     return figures
 
 
@@ -168,15 +194,17 @@ def _classified(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
         names=evaluation.class_names,
         step_ms=evaluation.step_ms,
     )
-    said = {"of class": sample.label, "taken for": sample.prediction}
     names = evaluation.class_names
+    said = {"class": sample.label, "as a whole taken for": sample.prediction}
     parts = [f"{words} {names[c] if names else c}" for words, c in said.items() if c is not None]
-    set_caption(
-        figure,
-        f"{', '.join([_which(sample), *parts])}. From above: the events, the spikes of the layers, and the confidence "
-        "in each class over the last steps. The true class is blue, its strongest rival orange; the bar at the bottom "
-        "shows where the decision is right and where it is wrong.",
+    caption = (
+        "From above: the input; the spikes of the layers, or in grey the share of neurons that spike in a step; how "
+        "many output spikes the last steps hold; and the confidence in each class by these spikes. With few of them it "
+        "says little: of a single one it is 1. The true class is blue, its strongest rival orange; the bar at the "
+        "bottom is thick where the decision by these spikes is right and thin where it is wrong. The heading names the "
+        "decision on the whole recording, which may be another."
     )
+    _explain(figure, evaluation, ", ".join([_which(sample), *parts]), caption)
     return {"decision": figure}
 
 
@@ -185,28 +213,31 @@ def _regressed(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
     middle = (num_steps // 2 - 150, num_steps // 2 + 150) if num_steps > 600 else None
     filter_options = {name: evaluation.spike_time[name] for name in _FILTER if name in evaluation.spike_time}
     error = error_figure(sample.output, sample.target, steps=middle, step_ms=step_ms, **filter_options)
-    set_caption(
-        error,
-        f"{_which(sample)}: output and target after the filter of the loss, and their difference. Above summed over "
-        "the channels; below single channels, from the largest error to the smallest, with the spikes under the traces"
-        + (", in the stretch shaded above." if middle else "."),
+    caption = (
+        "Output and target after the filter of the loss, and their difference. Above summed over the channels; below "
+        "single channels, from the largest error to the smallest, with the spikes under the traces"
     )
+    stretch = ", in the stretch shaded above." if middle else "."
+    _explain(error, evaluation, f"{_which(sample)}, errors", caption + stretch)
     output = _figure(raster_pair(sample.output, sample.target, step_ms=step_ms))
-    set_caption(
-        output,
-        f"{_which(sample)}: output spikes over target spikes. A blue mark in an orange one is a spike in its place; an "
-        "orange one alone is missing, a blue one alone is too many.",
+    caption = (
+        "Output spikes over target spikes. A blue mark in an orange one is a spike in its place; an orange one alone "
+        "is missing, a blue one alone is too many."
     )
+    _explain(output, evaluation, f"{_which(sample)}, output over target", caption)
     stages = [("input", sample.events), *sample.hidden.items()]
-    layers = new_figure(None, (WIDTH, 1.7 * len(stages)))
+    layers = new_figure(None, (WIDTH, 0.3 + 1.9 * len(stages)))
     for i, (name, spikes) in enumerate(stages):
-        title(raster(spikes, add_axes(layers, len(stages), 1, i + 1), step_ms=step_ms), name)
-    set_caption(layers, f"{_which(sample)}: the spikes of its input and of the hidden layers.")
+        ax = add_axes(layers, len(stages), 1, i + 1)
+        draw_stage(ax, name, to_tensor("run_figures", name, spikes), step_ms, is_input=i == 0)
+        ax.label_outer()
+    caption = "The events of the input and the spikes of the hidden layers."
+    _explain(layers, evaluation, f"{_which(sample)}, input and hidden layers", caption)
     return {"output": output, "error": error, "layers": layers}
 
 
 def _which(sample: Sample) -> str:
-    return f"Recording {sample.name}" if sample.name else "A recording"
+    return f"recording {sample.name}" if sample.name else "a recording"
 
 
 def _figure(ax: Axes) -> Figure:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from matplotlib.offsetbox import DrawingArea, HPacker, TextArea
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Affine2D
 
 from slayerloss._check import check_integer, check_same_shape
 from slayerloss.plot._arrays import check_names, one_sample, step_unit
@@ -29,11 +32,17 @@ from slayerloss.plot.style import (
     label_size,
     new_axes,
     points_high,
+    points_wide,
     time_axis,
 )
 
 _LEAST_TICK = 3.5  # points of the y axis per neuron; with less, spikes are dots
-_SMALLEST_DOT = 0.5  # points; where dots would have to be smaller, the share of spikes is drawn
+_DOTS = (2.0, 1.4, 1.0, 0.7)  # points
+_OWN_PLACE = 0.9  # of the dots must have a place of their own; where they have not, the share of spikes is drawn
+SMALLEST_DOT = 1.2  # points, where nothing else can be drawn
+_DASH = 6.0  # how much wider than high dots may be, where steps are wide
+_LEAST_BLOCK = 1.0  # points, the side of the smallest block of a share
+_CHANNEL_BLOCKS = 32  # blocks of neurons in which the share of a layer with space is drawn, if its channels are fewer
 MOST_NAMES = 24  # neurons whose names stand at the y axis
 
 _TARGET_MARK, _OUTPUT_MARK = (TARGET_HALO, 4.0), (OUTPUT, 1.0)
@@ -46,7 +55,7 @@ def raster(
     spikes: Any,
     ax: Axes | None = None,
     *,
-    highlight: int | Collection[int] | None = None,
+    highlight: int | Collection[int] | Mapping[int, str] | None = None,
     names: Sequence[str] | None = None,
     sample: int = 0,
     lengths: Any = None,
@@ -54,13 +63,15 @@ def raster(
 ) -> Axes:
     """Draw a mark for every spike, time to the right and neurons upwards.
 
-    Few neurons get ticks, many get dots whose size falls with their number; where dots would hide each other, the share
-    of spikes is drawn as grey. A graded spike is the paler the smaller it is, a negative one has another colour.
+    Few neurons get ticks, many get dots, the smaller the denser they lie; where dots would hide each other, the share
+    of neurons that spike is drawn as grey, in blocks of neurons and steps. A graded spike is the paler the smaller it
+    is, a negative one has another colour.
 
     Args:
-        spikes: (C, T) or (C, H, W, T), or a batch of them; channels and space become one axis.
+        spikes: (C, T) or (C, H, W, T), or a batch of them. With space, the neurons of a channel lie side by side and
+            the axis counts the channels.
         ax: where to draw; None makes a figure.
-        highlight: a neuron, or several, in colour; the others recede.
+        highlight: a neuron, or several, in blue, or neuron -> colour; the others recede.
         names: of the C neurons, at the axis if there are at most 24.
         sample: which of a batch.
         lengths: steps of the sample, or (N,) of a batch.
@@ -78,22 +89,25 @@ def raster(
         >>> len(ax.collections[0].get_segments())
         3
     """
-    values = one_sample("raster", spikes, sample=sample, lengths=lengths).numpy()
+    volume = one_sample("raster", spikes, sample=sample, lengths=lengths, flatten=False).numpy()
+    per_channel = math.prod(volume.shape[1:-1])
+    values = volume.reshape(-1, volume.shape[-1])
     unit = step_unit("raster", step_ms)
     num_neurons, num_steps = values.shape
     names = check_names("raster", names, num_neurons)
-    chosen = _indices("raster", highlight, num_neurons)
+    chosen = _colors_of("raster", highlight, num_neurons)
 
     ax = new_axes(ax)
     rows, steps = np.nonzero(values)
-    _neuron_axis(ax, num_neurons, names)
+    _neuron_axis(ax, num_neurons, names, per_channel)
     time_axis(ax, num_steps, step_ms)
-    if dot_size(ax, steps) < _SMALLEST_DOT and points_high(ax) / num_neurons < _LEAST_TICK:
-        _density(ax, values, unit)
+    if not _room_for_ticks(ax) and not dot_size(ax, steps * unit, rows):
+        _density(ax, values, unit, per_channel)
     else:
         colors = _graded(values[rows, steps], FAINT if chosen else INK)
-        colors[np.isin(rows, chosen), :3] = to_rgba(TRUE)[:3]
-        _marks(ax, rows, steps * unit, colors)
+        for neuron, color in chosen.items():
+            colors[rows == neuron, :3] = to_rgba(color)[:3]
+        _marks(ax, rows, steps * unit, num_steps, colors)
     return ax
 
 
@@ -141,7 +155,8 @@ def raster_pair(
     time_axis(ax, num_steps, step_ms)
     for values, (color, width), label in ((wanted, _TARGET_MARK, "target"), (sent, _OUTPUT_MARK, "output")):
         rows, steps = np.nonzero(values)
-        _marks(ax, rows, steps * unit, to_rgba(color), width=width, label=label)
+        sizes = {"width": width, "least": SMALLEST_DOT}
+        _marks(ax, rows, steps * unit, num_steps, to_rgba(color), label=label, **sizes)
     _pair_key(ax)
     return ax
 
@@ -169,11 +184,13 @@ def _pair_key(ax: Axes) -> None:
     add_key(ax, parts)
 
 
-def _indices(function: str, highlight: int | Collection[int] | None, num_neurons: int) -> list[int]:
+def _colors_of(function: str, highlight: Any, num_neurons: int) -> dict[int, str]:
+    """Neuron -> colour."""
     if highlight is None:
-        return []
+        return {}
     several = highlight if isinstance(highlight, Collection) else [highlight]
-    return [check_integer(function, "highlight", index, 0, num_neurons - 1) for index in several]
+    colors = highlight if isinstance(highlight, Mapping) else dict.fromkeys(several, TRUE)
+    return {check_integer(function, "highlight", i, 0, num_neurons - 1): color for i, color in colors.items()}
 
 
 def _graded(values: np.ndarray, color: str) -> np.ndarray:
@@ -190,40 +207,82 @@ def _room_for_ticks(ax: Axes) -> bool:
     return bool(points_high(ax) / (high - low) >= _LEAST_TICK)
 
 
-def _marks(ax: Axes, rows: np.ndarray, times: np.ndarray, colors: Any, *, width: float = 1.0, label: str = "") -> None:
-    """Draw ticks where the y axis gives each neuron room for one, else dots. The limits of the y axis must stand."""
+def _marks(
+    ax: Axes,
+    rows: np.ndarray,
+    times: np.ndarray,
+    num_steps: int,
+    colors: Any,
+    *,
+    width: float = 1.0,
+    least: float = 0.0,
+    label: str = "",
+) -> None:
+    """Draw ticks where the y axis gives each neuron room for one, else dots. The limits of both axes must stand."""
     if _room_for_ticks(ax):
         # Without snapping to pixels, or a thin mark would not lie in the middle of a thick one.
         ax.vlines(times, rows - 0.4, rows + 0.4, colors=colors, linewidths=width, label=label, snap=False)
         return
-    size = width**_DOT_POWER * max(_SMALLEST_DOT, dot_size(ax, times)) ** 2
-    ax.scatter(times, rows, s=size, color=colors, marker="s", linewidths=0, label=label, rasterized=True)
+    height = max(dot_size(ax, times, rows), least)
+    wide = min(max(0.6 * points_wide(ax) / num_steps, height), _DASH * height)
+    mark = MarkerStyle("s", transform=Affine2D().scale(1, height / wide))
+    size = width**_DOT_POWER * wide**2
+    ax.scatter(times, rows, s=size, color=colors, marker=mark, linewidths=0, label=label, rasterized=True)
 
 
-def dot_size(ax: Axes, times: np.ndarray) -> float:
-    """How wide dots may be, up to 2 points, so that all fill a quarter of the Axes and those of one time half of it."""
-    num_spikes = max(times.size, 1)
-    at_one_time = num_spikes / max(np.unique(times).size, 1)
-    area = float(np.prod(ax.get_window_extent().size) * (72 / ax.figure.dpi) ** 2)
-    return min(2.0, (0.25 * area / num_spikes) ** 0.5, 0.5 * points_high(ax) / at_one_time)
+def dot_size(ax: Axes, times: np.ndarray, rows: np.ndarray) -> float:
+    """How wide dots may be, in points, so that nearly all have a place of their own; 0 if no size will do.
+
+    The limits of both axes must stand.
+    """
+    points = ax.transData.transform(np.column_stack([times, rows])) * (72 / ax.figure.dpi)
+    for size in _DOTS:
+        places = np.unique((points // size).astype(int), axis=0)
+        if len(places) >= _OWN_PLACE * len(points):
+            return size
+    return 0.0
 
 
-def _density(ax: Axes, values: np.ndarray, unit: float) -> None:
-    """Where dots would hide each other: the share of spikes in blocks of neurons and steps, as grey."""
+def _density(ax: Axes, values: np.ndarray, unit: float, per_channel: int) -> None:
+    """Where dots would hide each other: the share of neurons that spike in blocks of neurons and steps, as grey."""
     num_neurons, num_steps = values.shape
-    row_edges = np.unique(np.linspace(0, num_neurons, min(num_neurons, 200) + 1).astype(int))
-    step_edges = np.unique(np.linspace(0, num_steps, min(num_steps, 400) + 1).astype(int))
+    num_channels = num_neurons // per_channel
+    num_rows, num_columns = (int(side / _LEAST_BLOCK) for side in (points_high(ax), points_wide(ax)))
+    if per_channel > 1:  # every channel has blocks of its own
+        num_rows = num_channels * min(per_channel, max(1, _CHANNEL_BLOCKS // num_channels))
+    row_edges, step_edges = _edges(num_neurons, num_rows), _edges(num_steps, num_columns)
     sums = np.add.reduceat(np.add.reduceat(values != 0, row_edges[:-1], axis=0, dtype=int), step_edges[:-1], axis=1)
     share = sums / np.outer(np.diff(row_edges), np.diff(step_edges))
-    ax.pcolormesh((step_edges - 0.5) * unit, row_edges - 0.5, share, cmap="Greys", vmin=0, rasterized=True)
-    color_key(ax, [(f"black: {share.max():.2g} per step", MUTED)])
+    full = float(np.quantile(share[share > 0], 0.95))
+    grey: dict[str, Any] = {"cmap": "Greys", "vmin": 0, "vmax": full, "rasterized": True}
+    ax.pcolormesh((step_edges - 0.5) * unit, row_edges - 0.5, share, **grey)
+    color_key(ax, [(f"black: \u2265 {100 * full:.2g} %", MUTED)])
 
 
-def _neuron_axis(ax: Axes, num_neurons: int, names: list[str] | None) -> None:
+def _edges(count: int, blocks: int) -> np.ndarray:
+    """The bounds of at most `blocks` blocks of nearly one size."""
+    return np.linspace(0, count, min(count, blocks) + 1).round().astype(int)
+
+
+def _neuron_axis(ax: Axes, num_neurons: int, names: list[str] | None, per_channel: int = 1) -> None:
     ax.set_ylim(-0.6, num_neurons - 0.4)
     if names is not None and num_neurons <= MOST_NAMES:
         ax.set_yticks(range(num_neurons), names)
         ax.tick_params(axis="y", length=0)
+    elif per_channel > 1:
+        _channel_axis(ax, num_neurons // per_channel, per_channel)
     else:
         ax.set_ylabel("neuron")
         ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def _channel_axis(ax: Axes, num_channels: int, per_channel: int) -> None:
+    """Number the channels at their middles; lines part them where there is room."""
+    numbers = np.asarray(MaxNLocator(5, integer=True).tick_values(0, num_channels - 1)).astype(int)
+    numbers = numbers[(numbers >= 0) & (numbers < num_channels)]
+    ax.set_yticks((numbers + 0.5) * per_channel - 0.5, numbers)
+    ax.set_ylabel("channel")
+    if points_high(ax) / num_channels >= _LEAST_TICK:
+        ax.set_yticks(np.arange(1, num_channels) * per_channel - 0.5, minor=True)
+        ax.tick_params(axis="y", which="minor", length=0)
+        ax.grid(axis="y", which="minor", color=FAINT, linewidth=0.5)

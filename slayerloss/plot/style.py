@@ -23,7 +23,7 @@ FAINT = "#BDBDBD"
 TRUE, RIVAL = PALETTE[0], PALETTE[1]  # the true class; the strongest of the others
 OUTPUT, TARGET, ERROR = PALETTE[0], INK, PALETTE[1]
 TARGET_HALO = "#F5C26B"  # the target where marks of the output lie on it
-OFF, ON = PALETTE[0], PALETTE[1]
+OFF, ON = "#40207C", PALETTE[2]  # not the colours of the classes
 
 WIDTH = 5.6  # inches: a printed column, and still readable when a phone shows the figure in its full width
 
@@ -113,9 +113,19 @@ def points_high(ax: Axes) -> float:
     return float(ax.get_window_extent().height / ax.figure.dpi * 72)
 
 
+def points_wide(ax: Axes) -> float:
+    """The width of the Axes in points, as far as it is known before the layout."""
+    return float(ax.get_window_extent().width / ax.figure.dpi * 72)
+
+
 def title(ax: Axes, text: str, color: str = INK) -> None:
     """Write a title at the left, in the size of the labels."""
     ax.set_title(text, loc="left", fontsize=label_size(ax), color=color)
+
+
+def heading(figure: Figure, text: str) -> None:
+    """Write what the figure shows above all of its Axes, at the left."""
+    figure.suptitle(text, x=0.005, ha="left", fontsize=1.1 * label_size(figure.axes[0]), fontweight="bold")
 
 
 def time_axis(ax: Axes, num_steps: int, step_ms: float | None) -> None:
@@ -126,7 +136,7 @@ def time_axis(ax: Axes, num_steps: int, step_ms: float | None) -> None:
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    """Write (y, text, colour) right of the Axes at the heights y, moved apart where they would overlap.
+    """Write (y, text, colour) right of the Axes, moved apart where they would overlap, with lines to their heights y.
 
     Call it when the limits of the y axis stand.
     """
@@ -136,8 +146,19 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     size = label_size(ax)
     to_axes = ax.transData + ax.transAxes.inverted()
     heights = [float(to_axes.transform((ax.get_xlim()[0], y))[1]) for y, _, _ in ends]
-    for place, (_, text, color) in zip(spread(heights, 1.2 * size / points_high(ax)), ends, strict=True):
-        ax.text(1.015, place, text, color=color, fontsize=size, va="center", transform=ax.transAxes)
+    places = spread(heights, 1.2 * size / points_high(ax))
+    line: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+    for height, place, (_, text, color) in zip(heights, places, ends, strict=True):
+        ax.annotate(
+            text,
+            (1.0, height),
+            (1.03, place),
+            "axes fraction",
+            color=color,
+            fontsize=size,
+            va="center",
+            arrowprops={**line, "color": color},
+        )
 
 
 def color_key(ax: Axes, texts: Sequence[tuple[str, str]], *, below: bool = False) -> None:
@@ -162,11 +183,13 @@ def add_key(ax: Axes, parts: Sequence[Artist], *, below: bool = False) -> None:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Move increasing heights apart to at least `gap`, each group that must part about its middle.
+    """Move increasing heights apart to at least `gap`, each group that must part about its middle, none below zero.
 
     Example:
         >>> [round(height, 2) for height in spread([0.1, 0.5, 0.5], 0.1)]
         [0.1, 0.45, 0.55]
+        >>> spread([0.0, 0.0], 0.1)
+        [0.0, 0.1]
     """
     groups: list[list[float]] = []
     for height in heights:
@@ -177,8 +200,8 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _lowest(group: Sequence[float], gap: float) -> float:
-    """Where the lowest of a group stands if the group lies `gap` apart about its mean."""
-    return sum(group) / len(group) - (len(group) - 1) * gap / 2
+    """Where the lowest of a group stands if the group lies `gap` apart about its mean, and not below zero."""
+    return max(0.0, sum(group) / len(group) - (len(group) - 1) * gap / 2)
 
 
 def set_caption(figure: Figure, text: str) -> None:

@@ -8,34 +8,40 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
 
-from slayerloss._check import ArgumentError, ShapeError, message
+from slayerloss._check import ArgumentError, ShapeError, check_integer, message
 from slayerloss.plot._arrays import check_names, to_tensor
-from slayerloss.plot.style import ERROR, INK, WIDTH, label_size, new_axes, title
+from slayerloss.plot.style import ERROR, INK, MUTED, TRUE, WIDTH, label_size, new_axes, title
 
 _MOST_NUMBERS = 25  # classes whose counts are written into the cells
 
-_RIGHT = LinearSegmentedColormap.from_list("right", ["white", "#8FC1DE"])
+_LOWEST, _HIGHEST = -256, 254  # weights of the chip
+
+_RIGHT = LinearSegmentedColormap.from_list("right", ["white", TRUE])
 _WRONG = LinearSegmentedColormap.from_list("wrong", ["white", ERROR])
 
 
-def confusion_matrix(matrix: Any, ax: Axes | None = None, *, names: Sequence[str] | None = None) -> Axes:
+def confusion_matrix(
+    matrix: Any, ax: Axes | None = None, *, names: Sequence[str] | None = None, silent: int = 0
+) -> Axes:
     """Draw how often each class (row) was taken for each class (column).
 
-    The shade is the share of the row: right decisions in one colour, mistakes in another, and mistakes four times as
-    strong, since they are the rare ones. Empty cells stay empty.
+    The shade is the share of the row, from none to all: right decisions in one colour, mistakes in another. Empty cells
+    stay empty.
 
     Args:
         matrix: (C, C) counts, rows the true class, columns the predicted one.
         ax: where to draw; None makes a figure.
         names: of the C classes.
+        silent: how many recordings were taken for class 0 because no output neuron spiked; if any, the figure says so.
 
     Returns:
         The Axes, its title the number of right decisions.
 
     Raises:
         ShapeError: `matrix` is not square.
-        ArgumentError: a count is negative, or the number of `names` is not C.
+        ArgumentError: a count or `silent` is negative, or the number of `names` is not C.
 
     Example:
         >>> confusion_matrix([[9, 1], [0, 10]], names=["cat", "dog"]).get_title(loc="left")
@@ -46,6 +52,7 @@ def confusion_matrix(matrix: Any, ax: Axes | None = None, *, names: Sequence[str
         raise ShapeError(message("confusion_matrix", "matrix is not square", "(C, C)", counts.shape))
     if counts.min() < 0:
         raise ArgumentError(message("confusion_matrix", "matrix holds a negative count", "counts", counts.min()))
+    check_integer("confusion_matrix", "silent", silent, 0)
     num_classes = counts.shape[0]
     names = check_names("confusion_matrix", names, num_classes) or [str(i) for i in range(num_classes)]
 
@@ -53,11 +60,11 @@ def confusion_matrix(matrix: Any, ax: Axes | None = None, *, names: Sequence[str
     ax = new_axes(ax, (side, side))
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     diagonal = np.eye(num_classes, dtype=bool)
-    colors = np.where(diagonal[..., None], _RIGHT(share), _WRONG(np.minimum(4 * share, 1)))
+    colors = np.where(diagonal[..., None], _RIGHT(share), _WRONG(share))
     ax.imshow(colors)
     if num_classes <= _MOST_NUMBERS:
         for row, column in np.argwhere(counts > 0):
-            dark = colors[row, column, :3].mean() < 0.55
+            dark = colors[row, column, :3].mean() < 0.6
             ax.text(
                 column,
                 row,
@@ -71,16 +78,24 @@ def confusion_matrix(matrix: Any, ax: Axes | None = None, *, names: Sequence[str
         ax.set_yticks(range(num_classes), names)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set(xlabel="predicted", ylabel="true")
+    ax.set(xlabel="predicted" + _silent(silent, names[0]), ylabel="true")
     right, total = float(np.trace(counts)), float(counts.sum())
     title(ax, f"{right:.0f} of {total:.0f} right ({100 * right / max(total, 1):.1f} %)")
     return ax
 
 
-def weight_histogram(weights: Any, ax: Axes | None = None) -> Axes:
-    """Draw how often each chip weight, an even integer in [-256, 254], occurs in a layer.
+def _silent(count: int, name: str) -> str:
+    """What is said below the matrix about recordings without an output spike."""
+    if count == 0:
+        return ""
+    return f"\n{count} recording{'s' * (count > 1)} had no output spike and count{'s' * (count == 1)} as class {name}"
 
-    Weights at the two ends of the range, which may have been cut there, are counted in the title.
+
+def weight_histogram(weights: Any, ax: Axes | None = None) -> Axes:
+    """Draw how often each chip weight, an even integer in [-256, 254], occurs in a layer, on a logarithmic scale.
+
+    The axis spans the weights that occur. Dotted lines mark the two ends of the chip's range, where they are near; the
+    weights there, which may have been cut, are counted in the title.
 
     Args:
         weights: any shape, integers of the chip (64 times the float weight).
@@ -95,21 +110,24 @@ def weight_histogram(weights: Any, ax: Axes | None = None) -> Axes:
     Example:
         >>> ax = weight_histogram([0, 0, 2, -256])
         >>> ax.get_title(loc="left")
-        '4 weights, 50.0 % zero, 1 at the limits'
+        '4 weights from -256 to 2, 50.0 % zero, 1 at the limits'
     """
     values = to_tensor("weight_histogram", "weights", weights).numpy().ravel()
-    wrong = (values % 2 != 0) | (values < -256) | (values > 254)
+    wrong = (values % 2 != 0) | (values < _LOWEST) | (values > _HIGHEST)
     if values.size == 0 or wrong.any():
         got = f"{values[wrong][0]:g}" if wrong.any() else "no weight"
         rule, way_out = "even integers in [-256, 254]", "Multiply float weights with 64 after quantising them"
         raise ArgumentError(message("weight_histogram", "weights are not those of the chip", rule, got, way_out))
     ax = new_axes(ax, (WIDTH, 2.0))
-    counts = np.bincount((values.astype(int) + 256) // 2, minlength=256)
-    ax.bar(np.arange(-256, 255, 2), counts, width=2, color=INK)
-    ax.set(xlabel="weight (integers of the chip)", ylabel="weights")
-    at_limits = counts[0] + counts[-1]
-    zero = 100 * counts[128] / values.size
-    title(ax, f"{values.size:,} weights, {zero:.1f} % zero, {at_limits:,} at the limits")
-    used = np.nonzero(counts)[0] * 2 - 256
-    ax.set_xlim(used[0] - 3, used[-1] + 3)
+    range_of_chip = np.arange(_LOWEST, _HIGHEST + 1, 2)
+    counts = np.bincount((values.astype(int) - _LOWEST) // 2, minlength=range_of_chip.size)
+    ax.bar(range_of_chip, counts, width=1.6, color=INK)
+    for limit in (_LOWEST - 1, _HIGHEST + 1):
+        ax.axvline(limit, color=MUTED, linewidth=0.9, linestyle=":")
+    low, high = int(values.min()), int(values.max())
+    ax.set(yscale="log", ylim=(0.7, 1.5 * counts.max()), xlim=(min(low, -4) - 3, max(high, 4) + 3))
+    ax.set(xlabel=f"weight (integer of the chip; its limits are {_LOWEST} and {_HIGHEST})", ylabel="number of weights")
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 4, 10]))
+    zero, at_limits = 100 * counts[range_of_chip == 0][0] / values.size, counts[0] + counts[-1]
+    title(ax, f"{values.size:,} weights from {low} to {high}, {zero:.1f} % zero, {at_limits:,} at the limits")
     return ax

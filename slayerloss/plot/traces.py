@@ -5,16 +5,32 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 from torch import Tensor
 
 from slayerloss.functional import confidence, latency_to_decision, moving_window, predict
 from slayerloss.plot._arrays import batch_size, check_names, label_per_step, one_sample, step_unit
 from slayerloss.plot.style import FAINT, INK, MUTED, RIVAL, TRUE, label_ends, label_size, new_axes, time_axis, title
+
+_STRIP, _STRIP_ROOM = 9.0, 16.0  # points below the Axes: the middle of the bar of decisions, and the time axis
+
+
+class Stretch(NamedTuple):
+    """Steps [first, end) with one true class, and how the classes are drawn there."""
+
+    first: int
+    end: int
+    true: int
+    """Negative where there is none."""
+    drawn: dict[int, str]
+    """Class -> colour, of the strongest rival and the true class, or of the strongest class if none is true."""
+    others: list[int]
+    """The classes that recede, from the strongest."""
 
 
 def rate_traces(
@@ -64,7 +80,7 @@ def rate_traces(
     ends = _draw_classes(ax, rates[0].numpy(), truth, names, unit)
     time_axis(ax, rates.shape[-1], step_ms)
     ax.set_ylim(bottom=0)
-    ax.set_ylabel(f"spikes per step\n({_last(window, step_ms)})")
+    ax.set_ylabel(f"spikes per step\n({last_steps(window, step_ms)})")
     label_ends(ax, ends)
     return ax
 
@@ -85,7 +101,8 @@ def confidence_traces(
 ) -> Axes:
     """Draw the moving-window confidence in every class, and below it where the decision is right and where wrong.
 
-    The title says from when on the decision stands (`functional.latency_to_decision`).
+    The title says from when on the decision stands (`functional.latency_to_decision`). The bar below is thick where the
+    decision is right, thin where it is wrong, and missing where classes share the highest rate.
 
     Args:
         spikes: output spikes (C, T) or (C, H, W, T), or a batch of them; space is flattened into the classes.
@@ -110,7 +127,7 @@ def confidence_traces(
     Example:
         >>> ax = confidence_traces([[0, 1, 1, 1], [1, 1, 0, 0]], window=1, label=0)
         >>> ax.get_title(loc="left")
-        'right from step 2 on'
+        'decided by the last step: right from step 2 on'
     """
     rates = _rates("confidence_traces", spikes, window, start, sample, lengths)
     truth = _truth("confidence_traces", label, spikes, rates, sample)
@@ -122,17 +139,13 @@ def confidence_traces(
     ax = new_axes(ax)
     is_log = mode == "logsoftmax"
     ends = _draw_classes(ax, values, truth, names, unit)
-    chance = -math.log(num_classes) if is_log else 1 / num_classes
-    ax.axhline(chance, color=MUTED, linewidth=0.7, linestyle=(0, (1, 3)))
     time_axis(ax, num_steps, step_ms)
-    ax.set_ylabel(f"{'log ' * is_log}confidence\n({_last(window, step_ms)})")
+    ax.set_ylabel(f"{'log ' * is_log}confidence\n({last_steps(window, step_ms)})")
     if not is_log:
         ax.set_ylim(0, 1.02)
         ax.set_yticks([0, 0.5, 1])
-    ends.append((chance, "chance", MUTED))
+    _chance(ax, -math.log(num_classes) if is_log else 1 / num_classes)
     if truth is not None:
-        low, high = ax.get_ylim()
-        ends.append((low - 0.022 * (high - low), "decision", MUTED))
         _strip(ax, rates, truth, unit)
         _latency(ax, rates, truth, window, step_ms)
     label_ends(ax, ends)
@@ -145,7 +158,8 @@ def _rates(function: str, spikes: Any, window: int, start: str, sample: int, len
     return moving_window(values[None], window, start=start)
 
 
-def _last(window: int, step_ms: float | None) -> str:
+def last_steps(window: int, step_ms: float | None) -> str:
+    """The steps that a moving window counts, in words."""
     steps = "last step" if window == 1 else f"last {window} steps"
     return steps if step_ms is None else f"last {window * step_ms:g} ms"
 
@@ -163,6 +177,25 @@ def _truth(function: str, label: Any, spikes: Any, rates: Tensor, sample: int) -
     )
 
 
+def stretches(values: np.ndarray, truth: Tensor | None) -> list[Stretch]:
+    """The stretches of one true class in (C, T) rates or confidences, and what is drawn in colour there."""
+    num_steps = values.shape[1]
+    runs = _runs(np.full(num_steps, -1) if truth is None else truth.numpy())
+    return [_stretch(values, *run) for run in runs]
+
+
+def _stretch(values: np.ndarray, first: int, end: int, true: int) -> Stretch:
+    span = values[:, first:end]
+    strength = np.lexsort((-span.mean(1), -span[:, -1]))  # at the end, and before it
+    others = [c for c in strength.tolist() if c != true]
+    drawn = {}
+    if others and (span[others[0]] > span.min(0)).any():  # a class that never leads another is no rival
+        drawn[others.pop(0)] = INK if true < 0 else RIVAL
+    if true >= 0:
+        drawn[true] = TRUE
+    return Stretch(first, end, true, drawn, others)
+
+
 def _draw_classes(
     ax: Axes, values: np.ndarray, truth: Tensor | None, names: list[str] | None, unit: float
 ) -> list[tuple[float, str, str]]:
@@ -172,34 +205,31 @@ def _draw_classes(
     times = np.arange(num_steps) * unit
     for c in range(num_classes):
         ax.plot(times, values[c], color=FAINT, linewidth=0.8, zorder=1.5, label=names[c])
-
-    runs = _runs(np.full(num_steps, -1) if truth is None else truth.numpy())
-    for first, end, true in runs:
-        span = slice(first, end)
-        strength = np.lexsort((-values[:, span].mean(1), -values[:, end - 1]))  # at the end, and before it
-        ranked = [c for c in strength.tolist() if c != true]
-        drawn = [(ranked[0], INK if true < 0 else RIVAL, 1.1)] if ranked else []
-        drawn += [(true, TRUE, 1.8)] if true >= 0 else []
-        for c, color, width in drawn:
+    parts = stretches(values, truth)
+    for part in parts:
+        span = slice(part.first, part.end)
+        for c, color in part.drawn.items():
+            width = 1.8 if color == TRUE else 1.1
             ax.plot(times[span], values[c, span], color=color, linewidth=width, zorder=1.5 + width)
-        if len(runs) > 1 and true >= 0:
-            ax.text(
-                (first + end - 1) / 2 * unit,
-                0.98,
-                f"{names[true]} (true)",
-                color=TRUE,
-                fontsize=label_size(ax),
-                ha="center",
-                va="top",
-                transform=ax.get_xaxis_transform(),
-            )
+        if len(parts) > 1 and part.true >= 0:
+            _name_above(ax, times[span].mean(), name_of(part.true, names, [part.true]))
 
-    # `drawn` and `ranked` are now those of the last run, which reaches the right end.
-    last, rest = values[:, -1], ranked[1:]
-    ends = [(last[c], names[c] + " (true)" * (c == true), color) for c, color, _ in drawn]
-    if rest:
-        ends.append((last[rest].mean(), names[rest[0]] if len(rest) == 1 else "the others", MUTED))
+    last = parts[-1]
+    ends = [(values[c, -1], name_of(c, names, [last.true]), color) for c, color in last.drawn.items()]
+    if last.others:
+        text = names[last.others[0]] if len(last.others) == 1 else "the others"
+        ends.append((values[last.others, -1].mean(), text, MUTED))
     return ends
+
+
+def name_of(index: int, names: Sequence[str], true: Sequence[int]) -> str:
+    """The name of a class, which says so where it is a true one."""
+    return f"{names[index]} (true)" if index in true else names[index]
+
+
+def _name_above(ax: Axes, time: float, text: str) -> None:
+    place: dict[str, Any] = {"ha": "center", "va": "top", "transform": ax.get_xaxis_transform()}
+    ax.text(time, 0.98, text, color=TRUE, fontsize=label_size(ax), **place)
 
 
 def _runs(values: np.ndarray) -> list[tuple[int, int, int]]:
@@ -208,16 +238,30 @@ def _runs(values: np.ndarray) -> list[tuple[int, int, int]]:
     return [(first, end, int(values[first])) for first, end in itertools.pairwise(edges)]
 
 
+def _chance(ax: Axes, value: float) -> None:
+    """Draw the confidence of a guess, and name it at the y axis in the place of a number that is near."""
+    ax.axhline(value, color=MUTED, linewidth=0.7, linestyle=(0, (1, 3)))
+    low, high = ax.get_ylim()
+    ticks = [t for t in ax.get_yticks() if low <= t <= high and abs(t - value) > 0.09 * (high - low)]
+    ax.set_yticks([*ticks, value], [*(f"{tick:g}" for tick in ticks), "chance"])
+    ax.set_ylim(low, high)
+
+
 def _strip(ax: Axes, rates: Tensor, truth: Tensor, unit: float) -> None:
-    """Draw a bar under the traces: where the one class of the highest rate is the true one, and where it is not."""
+    """Draw a bar under the traces where one class has the highest rate: thick if it is the true one, thin if not."""
     highest = rates[0].amax(0)
     decided = ((rates[0] == highest).sum(0) == 1) & (truth >= 0)
     right = predict(rates, per_step=True)[0] == truth
     state = torch.where(decided, right.long(), -1).numpy()
-    for value, color in ((1, TRUE), (0, RIVAL)):
-        spans = [((first - 0.5) * unit, (end - first) * unit) for first, end, run in _runs(state) if run == value]
-        ax.broken_barh(spans, (-0.035, 0.025), color=color, transform=ax.get_xaxis_transform(), clip_on=False)
-    ax.spines["bottom"].set_position(("axes", -0.05))
+    down = ScaledTranslation(0, -_STRIP / 72, ax.figure.dpi_scale_trans)
+    place: dict[str, Any] = {"transform": ax.get_xaxis_transform() + down, "clip_on": False}
+    for value, color, width in ((1, TRUE, 5.0), (0, RIVAL, 2.0)):
+        spans = [(first - 0.5, end - 0.5) for first, end, run in _runs(state) if run == value]
+        starts, ends = np.array(spans).reshape(-1, 2).T * unit
+        ax.hlines(np.zeros(len(spans)), starts, ends, colors=color, linewidths=width, capstyle="butt", **place)
+    below: dict[str, Any] = {"xytext": (-6, -_STRIP), "textcoords": "offset points", "ha": "right", "va": "center"}
+    ax.annotate("decision", (0, 0), xycoords="axes fraction", fontsize=0.9 * label_size(ax), color=MUTED, **below)
+    ax.spines["bottom"].set_position(("outward", _STRIP_ROOM))
     ax.spines["left"].set_bounds(*ax.get_ylim())
 
 
@@ -225,8 +269,9 @@ def _latency(ax: Axes, rates: Tensor, truth: Tensor, window: int, step_ms: float
     if int(truth.min()) < 0:
         return
     step, num_steps = int(latency_to_decision(rates, truth[None])), rates.shape[-1]
+    by = f"decided by the {last_steps(window, step_ms)}"
     if step == num_steps:
-        title(ax, f"not right in the {_last(window, step_ms)}", RIVAL)
+        title(ax, f"{by}: not right at the end", RIVAL)
         return
-    title(ax, f"right from {f'step {step}' if step_ms is None else f'{step * step_ms:g} ms'} on", TRUE)
+    title(ax, f"{by}: right from {f'step {step}' if step_ms is None else f'{step * step_ms:g} ms'} on", TRUE)
     ax.axvline(step * (step_ms or 1), color=TRUE, linewidth=0.7)

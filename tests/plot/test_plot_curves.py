@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 
 from slayerloss import ArgumentError, DtypeError, FormatError, ShapeError
 from slayerloss.plot import confusion_matrix, events_per_layer, learning_curve, read_metrics, weight_histogram
+from slayerloss.plot.style import ERROR, MUTED, PALETTE
 
 # As Lightning's CSVLogger writes it: one row per stage, empty where the stage logged nothing.
 METRICS = """epoch,step,train_loss,train_accuracy,valid_loss,valid_accuracy,test_loss,test_accuracy
@@ -106,6 +108,10 @@ def test_bars_have_their_counts() -> None:
     assert [bar.get_width() for bar in ax.patches] == [4123.4, 12.0, 0.5]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["input", "hidden", "output"]
     assert texts(ax) == {"4,123", "12", "0.5"}
+    assert ax.get_xlabel() == "spikes per recording (of the input: events)"
+    grey, *blue = [to_hex(bar.get_facecolor()) for bar in ax.patches]
+    assert [grey, *blue] == [MUTED, PALETTE[0].lower(), PALETTE[0].lower()]
+    assert events_per_layer({"hidden": 12.0}).get_xlabel() == "spikes per recording"
     assert ax.yaxis_inverted()  # the first layer on top
 
 
@@ -113,6 +119,14 @@ def test_series_become_lines() -> None:
     ax = events_per_layer({"input": [5.0, 5.0], "hidden": np.array([3.0, 2.0])})
     assert [line.get_ydata().tolist() for line in ax.lines] == [[5, 5], [3, 2]]
     assert texts(ax) == {"input", "hidden"}
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[1, 2], [1, 2]]  # epochs count from 1
+    ax = events_per_layer({"hidden": [3.0, 2.0]}, epochs=[5, 10])
+    assert ax.lines[0].get_xdata().tolist() == [5, 10]
+
+
+def test_epochs_fit_the_series() -> None:
+    with pytest.raises(ArgumentError, match="epochs has the wrong length; expected 2 epochs, as 'a' has values, got 3"):
+        events_per_layer({"a": [1.0, 2.0]}, epochs=[1, 2, 3])
 
 
 @pytest.mark.parametrize(
@@ -136,8 +150,17 @@ def test_confusion_matrix_shows_counts_and_shares() -> None:
     assert (colors[2, 2] == 1).all()
     assert colors[0, 0, 2] > colors[0, 0, 0]  # right: blue
     assert colors[2, 0, 0] > colors[2, 0, 2]  # wrong: orange
-    assert colors[0, 1].sum() > colors[2, 0].sum()  # 80 % of full shade against all of it
+    full = np.array(to_rgb(ERROR))
+    for row, column, share in ((0, 1, 0.2), (2, 0, 1.0)):
+        np.testing.assert_allclose(colors[row, column], 1 - share * (1 - full), atol=0.01)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+
+
+def test_silent_recordings_are_named_below_the_matrix() -> None:
+    assert confusion_matrix(np.eye(2)).get_xlabel() == "predicted"
+    said = {silent: confusion_matrix(np.eye(2), names=["a", "b"], silent=silent).get_xlabel() for silent in (1, 2)}
+    assert said[1] == "predicted\n1 recording had no output spike and counts as class a"
+    assert said[2] == "predicted\n2 recordings had no output spike and count as class a"
 
 
 def test_many_classes_get_no_numbers_and_an_empty_matrix_no_error() -> None:
@@ -152,6 +175,7 @@ def test_many_classes_get_no_numbers_and_an_empty_matrix_no_error() -> None:
         ([[1, -1], [0, 1]], {}, ArgumentError, "negative count"),
         ([["a"]], {}, DtypeError, "does not hold real numbers"),
         (np.eye(2), {"names": ["a", "b", "c"]}, ArgumentError, "expected 2 names, got 3"),
+        (np.eye(2), {"silent": -1}, ArgumentError, "silent is out of range"),
     ],
 )
 def test_confusion_matrix_refuses(matrix: Any, options: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -167,6 +191,19 @@ def test_histogram_counts_every_weight() -> None:
     assert heights == dict(zip(values.tolist(), counts.tolist(), strict=True))
     at_limits = int(np.isin(weights, (-256, 254)).sum())
     assert ax.get_title(loc="left").endswith(f"{at_limits} at the limits")
+    assert ax.get_ylabel() == "number of weights"
+    assert ax.get_yscale() == "log"
+    assert [line.get_xdata()[0] for line in ax.lines] == [-257, 255]  # the limits
+    assert ax.get_xlim() == (-259, 257)
+
+
+@pytest.mark.parametrize("widest", [0, 2, 6, 8, 16, 20, 36, 100, 254])
+def test_ticks_are_weights_that_the_chip_has(widest: int) -> None:
+    ax = weight_histogram([-widest, 0, widest])
+    low, high = ax.get_xlim()
+    ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+    assert 0 in ticks
+    assert all(tick % 2 == 0 for tick in ticks)
 
 
 @pytest.mark.parametrize(

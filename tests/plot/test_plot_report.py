@@ -134,21 +134,26 @@ def test_classification_run() -> None:
     )
     evaluation = Evaluation(
         [sample, sample],
+        name="owls",
         class_names=["cat", "dog", "<owl>"],
         confusion=np.eye(3),
+        silent=1,
         events={"input": 9.0, "first": 5.0},
         weights={"first": [[0, 2]], "output": [[-40, 2]]},
         step_ms=1.0,
     )
     figures = run_figures(evaluation, {**COLUMNS, "events_first": [4.0, 5.0]})
     assert list(figures) == [
-        "learning", "events_over_epochs", "confusion", "decision_0", "decision_1", "events", "weights",
+        "learning", "spikes_over_epochs", "confusion", "decision_0", "decision_1", "spikes", "weights",
     ]  # fmt: skip
-    assert [len(figure.axes) for figure in figures.values()] == [2, 1, 1, 4, 4, 1, 2]
-    assert figures["decision_0"].get_label().startswith("Recording 00807.bin, of class <owl>, taken for dog.")
+    assert [len(figure.axes) for figure in figures.values()] == [2, 1, 1, 5, 5, 1, 2]
     assert all(figure.get_label() for figure in figures.values())
+    headings = {name: figure.get_suptitle() for name, figure in figures.items()}
+    assert headings["decision_0"] == "owls: recording 00807.bin, class <owl>, as a whole taken for dog"
+    assert all(text.startswith("owls: ") for text in headings.values())
     assert len({ax.get_xlim() for ax in figures["weights"].axes}) == 1
     assert "last 13 ms" in figures["decision_0"].axes[-1].get_ylabel()
+    assert "1 recording had no output spike" in figures["confusion"].axes[0].get_xlabel()
 
 
 def test_regression_run(tmp_path: Path) -> None:
@@ -164,9 +169,25 @@ def test_regression_run(tmp_path: Path) -> None:
 
 
 def test_events_of_the_test_are_no_epoch() -> None:
-    columns = {"epoch": [0, 1, 1], "events_a": [4.0, 3.0, 9.0], "test_loss": [np.nan, np.nan, 1.0]}
-    (line,) = run_figures(Evaluation([]), columns)["events_over_epochs"].axes[0].lines
+    columns = {"epoch": [1, 3, 3], "events_a": [4.0, 3.0, 9.0], "test_loss": [np.nan, np.nan, 1.0]}
+    (line,) = run_figures(Evaluation([]), columns)["spikes_over_epochs"].axes[0].lines
     assert line.get_ydata().tolist() == [4.0, 3.0]
+    assert line.get_xdata().tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("harder", "validated", "said"),
+    [
+        ([], True, "epoch"),
+        (["augmentation"], False, "epoch\n(train is measured with augmentation)"),
+        (["augmentation", "dropout"], True, "epoch\n(train is measured with augmentation and dropout, valid without)"),
+    ],
+)
+def test_the_curves_say_how_they_were_measured(harder: list[str], validated: bool, said: str) -> None:
+    columns = {"epoch": [1, 2], "train_loss": [2.0, 1.0], "train_accuracy": [0.5, 0.6]}
+    columns |= {"valid_loss": [2.0, 1.5]} if validated else {}
+    above, below = run_figures(Evaluation([], harder=harder), columns)["learning"].axes
+    assert (above.get_xlabel(), below.get_xlabel()) == ("", said)
 
 
 def test_run_figures_are_not_kept_by_pyplot() -> None:

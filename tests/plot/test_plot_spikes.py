@@ -15,7 +15,7 @@ from matplotlib.text import Text
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.plot import raster, raster_pair
-from slayerloss.plot.style import ERROR, FAINT, TRUE
+from slayerloss.plot.style import ERROR, FAINT, TRUE, points_wide
 
 
 def drawn(collection: Any) -> set[tuple[float, float]]:
@@ -86,6 +86,11 @@ def test_highlight_and_sign_have_colours_and_magnitude_fades() -> None:
     assert graded[:, 3].tolist() == [1.0, 0.625]
 
 
+def test_each_highlighted_neuron_may_have_its_own_colour() -> None:
+    colors = raster(np.eye(3), highlight={0: TRUE, 2: ERROR}).collections[0].get_colors()
+    assert [tuple(color) for color in colors] == [to_rgba(TRUE), to_rgba(FAINT), to_rgba(ERROR)]
+
+
 def test_names_stand_at_their_neurons() -> None:
     ax = raster(np.eye(3), names=["a", "b", "c"])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
@@ -95,11 +100,43 @@ def test_where_dots_would_hide_each_other_the_share_is_drawn() -> None:
     spikes = np.zeros((2000, 400), dtype=bool)
     spikes[:1000] = random_spikes(1000, 400, rate=0.5)
     ax = raster(spikes)
-    mesh = ax.collections[0]
-    share = np.asarray(mesh.get_array()).reshape(200, 400)
-    np.testing.assert_allclose(share.mean(), spikes.mean(), rtol=1e-6)
-    assert share[100:].max() == 0
-    np.testing.assert_allclose(share[7, 11], spikes[70:80, 11].mean())
+    (mesh,) = ax.collections
+    edges = mesh.get_coordinates()
+    rows, steps = edges[:, 0, 1] + 0.5, edges[0, :, 0] + 0.5
+    share = np.asarray(mesh.get_array()).reshape(len(rows) - 1, len(steps) - 1)
+    assert (rows[0], rows[-1], steps[0], steps[-1]) == (0, 2000, 0, 400)
+    for row, step in ((7, 11), (len(rows) - 2, 0)):
+        block = spikes[int(rows[row]) : int(rows[row + 1]), int(steps[step]) : int(steps[step + 1])]
+        np.testing.assert_allclose(share[row, step], block.mean())
+
+
+def test_the_share_of_a_layer_with_space_has_a_row_for_each_channel() -> None:
+    spikes = random_spikes(40, 9, 9, 30, rate=0.5)
+    ax = raster(spikes)
+    share = np.asarray(ax.collections[0].get_array()).reshape(40, 30)
+    np.testing.assert_allclose(share, spikes.mean((1, 2)), rtol=1e-6)
+    assert ax.get_ylabel() == "channel"
+    for label, place in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True):
+        assert place == int(label.get_text()) * 81 + 40  # its middle
+
+
+def test_lines_part_the_channels_where_there_is_room() -> None:
+    ax = raster(random_spikes(3, 4, 4, 20))
+    assert ax.get_yticks(minor=True).tolist() == [15.5, 31.5]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "2"]
+    assert raster(random_spikes(3, 1, 1, 20)).get_ylabel() == "neuron"
+
+
+@pytest.mark.parametrize(("steps", "most"), [(30, 4.0), (3000, 12.0)])
+def test_dots_are_the_smaller_the_denser_they_lie_and_never_wider_than_a_step(steps: int, most: float) -> None:
+    few, many = (raster(random_spikes(300, steps, rate=rate / steps)) for rate in (0.5, most))
+    sizes = []
+    for ax in (few, many):
+        (dots,) = ax.collections
+        size = dots.get_paths()[0].get_extents().size * dots.get_sizes()[0] ** 0.5
+        assert size[0] <= max(size[1], points_wide(ax) / steps)
+        sizes.append(size[1])
+    assert 0 < sizes[1] < sizes[0]
 
 
 def test_dots_of_one_step_do_not_merge_into_a_bar() -> None:

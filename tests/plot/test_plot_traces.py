@@ -97,17 +97,20 @@ def test_bar_and_title_say_when_the_decision_is_right() -> None:
     x[1, 2:4] = 1  # wrong in steps 2 and 3, right from 5 on
     x[0, 5:] = 1
     ax = confidence_traces(x, 1, label=0, step_ms=10)
-    bars = {to_hex(bar.get_facecolor()[0]): bar for bar in ax.collections}
-    spans = {color: [tuple(path.vertices[[0, 2], 0]) for path in bar.get_paths()] for color, bar in bars.items()}
-    assert spans == {TRUE.lower(): [(45.0, 75.0)], RIVAL.lower(): [(15.0, 35.0)]}
-    assert ax.get_title(loc="left") == "right from 50 ms on"
-    assert confidence_traces(x, 1, label=1).get_title(loc="left") == "not right in the last step"
+    right, wrong = ax.collections
+    assert [to_hex(bar.get_color()[0]) for bar in (right, wrong)] == [TRUE.lower(), RIVAL.lower()]
+    spans = [[tuple(segment[:, 0]) for segment in bar.get_segments()] for bar in (right, wrong)]
+    assert spans == [[(45.0, 75.0)], [(15.0, 35.0)]]
+    assert right.get_linewidth()[0] > 2 * wrong.get_linewidth()[0]  # also where a print has no colours
+    assert ax.get_title(loc="left") == "decided by the last 10 ms: right from 50 ms on"
+    assert confidence_traces(x, 1, label=1).get_title(loc="left") == "decided by the last step: not right at the end"
 
 
 def test_one_class_and_silence_are_drawn() -> None:
     assert texts(rate_traces(torch.ones(1, 5), 2, label=0)) == ["0 (true)"]
     ax = confidence_traces(torch.zeros(3, 5), 2, label=0)
-    assert ax.get_title(loc="left") == "not right in the last 2 steps"
+    assert ax.get_title(loc="left") == "decided by the last 2 steps: not right at the end"
+    assert set(texts(ax)) == {"0 (true)", "the others", "decision"}
     assert all((line.get_ydata() == 0).all() for line in ax.lines[:3])
 
 
@@ -136,23 +139,62 @@ def test_decision_figure_has_a_row_per_stage() -> None:
     events, hidden = np.ones((2, 6, 6, 60)), np.ones((8, 60))
     figure = decision_figure(spikes(), 7, events=events, hidden={"input": hidden, "second": hidden}, label=1)
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles[:4] == [
-        "input: 4,320 spikes of 72 neurons",
-        "input: 480 spikes of 8 neurons",
-        "second: 480 spikes of 8 neurons",
-        f"output: {int(spikes().sum())} spikes of 4 neurons",
+    assert titles[:5] == [
+        "input: 4,320 events, 2 x 6 x 6 pixels",
+        "input: 480 spikes, 8 neurons",
+        "second: 480 spikes, 8 neurons",
+        f"output: {int(spikes().sum())} spikes, 4 neurons",
+        "output spikes counted in the last 7 steps",
     ]
     assert len(figure.axes[0].images) > 1  # with space: a strip of pictures
     assert len({ax.get_xlim() for ax in figure.axes}) == 1
-    colors = {to_hex(color) for color in figure.axes[3].collections[0].get_colors()}
-    assert colors == {TRUE.lower(), FAINT.lower()}
+
+
+def test_a_class_has_one_colour_in_its_spikes_and_in_its_line() -> None:
+    x = spikes()
+    *_, output, _, lowest = decision_figure(x, 7, label=2).axes
+    (marks,) = output.collections
+    drawn = {(round(s[:, 1].mean()), to_hex(c)) for s, c in zip(marks.get_segments(), marks.get_colors(), strict=True)}
+    rival = next(row for row, color in drawn if color == RIVAL.lower())
+    assert drawn == {
+        (2, TRUE.lower()),
+        (rival, RIVAL.lower()),
+        *((c, FAINT.lower()) for c in {0, 1, 3} - {rival} if x[c].any()),
+    }
+    (line,) = coloured(lowest, RIVAL)
+    want = F.confidence(F.moving_window(x[None], 7))[0, rival].numpy()
+    np.testing.assert_array_equal(line.get_ydata(), want)
+    assert set(texts(output)) == {"2 (true)", str(rival)}
+
+
+def test_the_figure_counts_the_spikes_that_a_confidence_rests_on() -> None:
+    x = spikes()
+    counted = decision_figure(x, 7, label=2).axes[-2]
+    want = F.moving_window(x[None], 7, "sum")[0].sum(0).numpy()
+    (steps,) = counted.patches
+    np.testing.assert_allclose(steps.get_data().values, want)
+    assert counted.get_yticks().tolist() == [0, want.max()]
+
+
+def test_chance_stands_at_its_line() -> None:
+    ax = confidence_traces(spikes(), 7)
+    labels = {label.get_text(): place for label, place in zip(ax.get_yticklabels(), ax.get_yticks(), strict=True)}
+    assert labels == {"0": 0, "0.5": 0.5, "1": 1, "chance": 0.25}
+    assert [tick.get_text() for tick in confidence_traces(torch.eye(2), 1).get_yticklabels()] == ["0", "1", "chance"]
+
+
+def test_a_class_that_never_leads_another_is_no_rival() -> None:
+    x = torch.zeros(3, 5)
+    x[1] = 1
+    assert set(texts(rate_traces(x, 2, label=1))) == {"1 (true)", "the others"}
 
 
 def test_decision_figure_of_a_batch_takes_the_label_of_its_sample() -> None:
     batch = torch.stack([spikes(0), spikes(1)])
     figure = decision_figure(batch, 7, events=batch, label=torch.tensor([0, 2]), sample=1)
     assert "2 (true)" in texts(figure.axes[-1])
-    assert len(figure.axes) == 3
+    assert figure.axes[0].get_ylabel() == "input"
+    assert len(figure.axes) == 4
 
 
 def test_decision_figure_refuses_layers_of_another_duration() -> None:
