@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slayerloss._check import check_folder_to_write, check_installed
+from slayerloss._check import SlayerError, check_folder_to_write, check_installed
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files
 
 if TYPE_CHECKING:
@@ -39,12 +40,21 @@ def draw(run: Run, folder: Path, checkpoint: str = "best") -> Path:
     from slayerloss import plot
 
     figures = plot.run_figures(evaluate(run, checkpoint), run.folder / "metrics.csv")
-    facts = {"run": run.folder, "checkpoint": checkpoint, **_facts(run)}
+    facts = {"run": run.folder, "checkpoint": checkpoint, **_facts(run, checkpoint)}
     return plot.report(figures, folder, title=f"Run {run.folder.name}", facts=facts)
 
 
-def _facts(run: Run) -> dict[str, Any]:
-    return {"recipe": (run.folder / "recipe.yaml").read_text(encoding="utf-8")}
+def _facts(run: Run, checkpoint: str) -> dict[str, Any]:
+    """What the page says of a run: which row of the network file each layer becomes, if Lava can run it; the recipe."""
+    from slayerloss.netx.export import describe_model
+
+    facts = {}
+    with suppress(SlayerError):
+        description, names = describe_model(run.network(checkpoint), run.recipe.network.input_shape)
+        types = [layer.type for layer in description.layers]
+        short = [kind if kind == "flatten" else name.split()[0] for kind, name in zip(types, names, strict=True)]
+        facts["layers of the network file"] = ", ".join(f"{i} {name}" for i, name in enumerate(short))
+    return {**facts, "recipe": (run.folder / "recipe.yaml").read_text(encoding="utf-8")}
 
 
 def evaluate(run: Run, checkpoint: str = "best") -> Evaluation:
@@ -55,15 +65,33 @@ def evaluate(run: Run, checkpoint: str = "best") -> Evaluation:
     results = run.test(checkpoint)
     network, loss, decision = run.network(checkpoint), run.recipe.loss, build_decision(run.recipe)
     filter_options = ("time_constant", "length", "filter_order", "normalize")
+    recordings = run.data().test
+    sent = {name.removeprefix("events_"): v for name, v in results.items() if name.startswith("events_")}
     return plot.Evaluation(
-        samples=list(samples(network, run.data().test, decision)),
+        samples=list(samples(network, recordings, decision)),
+        name=run.folder.resolve().name,
         confusion=results.get("confusion"),
-        events={name.removeprefix("events_"): v for name, v in results.items() if name.startswith("events_")},
+        silent=int(results.get("test_silent", 0)),
+        events={"input": _input_events(recordings), **sent},
         weights={name: fields["weight"] for name, fields in _fields(network) if "weight" in fields},
         step_ms=run.recipe.data.step_ms,
         window=getattr(decision, "time_window", None),
+        harder=_harder(run, network),
         spike_time={k: v for k, v in loss.items() if k in filter_options} if loss["type"] == "SpikeTime" else {},
     )
+
+
+def _input_events(recordings: Any) -> float:
+    """Events per recording, as the network gets them."""
+    return sum(int((recordings[i][0] != 0).sum()) for i in range(len(recordings))) / len(recordings)
+
+
+def _harder(run: Run, network: Network) -> list[str]:
+    """What the training has and the validation has not."""
+    from slayerloss.neuron import Dropout
+
+    has_dropout = any(isinstance(part, Dropout) for part in network.modules())
+    return ["augmentation"] * bool(run.recipe.data.augment) + ["dropout"] * has_dropout
 
 
 def samples(network: Network, dataset: Any, decision: Callable[..., Any] | None) -> Iterator[Sample]:
