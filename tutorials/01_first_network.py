@@ -104,7 +104,7 @@ num_epochs = 8
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [num_epochs - 2], gamma=0.3)
 history = {"epoch": [], "train_accuracy": [], "test_accuracy": []}
-for epoch in range(num_epochs):
+for epoch in range(1, num_epochs + 1):
     model.train()
     total, right = 0.0, 0
     for batch in torch.randperm(len(train_labels)).split(32):
@@ -132,8 +132,7 @@ ax = slayer.plot.learning_curve(history, "accuracy")
 # %% [markdown]
 # ## Where it is wrong
 #
-# Rows are the true digits, columns the answers. Mistakes are shaded four times as strongly as right answers, since
-# there are few of them.
+# Rows are the true digits, columns the answers. The shade is the share of the row.
 
 # %%
 with torch.no_grad():
@@ -159,8 +158,9 @@ print(f"half of all decisions stand after {10 * int(latency.median())} ms of 300
 
 # %% [markdown]
 # Here is a recording that took until half way, on its way through the network. From above: what the camera saw, the
-# spikes of the hidden layer, those of the output, and the confidence in each digit. The true digit is blue, its
-# strongest rival orange. The bar at the bottom is blue where the answer is right and orange where it is wrong.
+# spikes of the hidden layer, those of the output, how many of these the last 10 steps hold, and the confidence in each
+# digit by them; where they are few, it says little. The true digit is blue, its strongest rival orange. The bar at the
+# bottom is thick where the answer is right and thin where it is wrong.
 
 # %% tags=["thumbnail"]
 late = int((latency - 15).abs().argmin())
@@ -178,13 +178,13 @@ figure = slayer.plot.decision_figure(
 # %% [markdown]
 # ## What it costs
 #
-# On the chip, energy goes into events: a neuron that is silent costs next to nothing. The hidden layer sends far fewer
-# events than the camera.
+# On the chip, energy goes into spikes: a neuron that is silent costs next to nothing. The hidden layer sends far fewer
+# spikes than the camera sends events.
 
 # %%
-events = {"camera": test_events, "hidden": hidden, "output": output}
-per_sample = {name: float(x.sum()) / len(x) for name, x in events.items()}
-ax = slayer.plot.events_per_layer(per_sample)
+sent = {"input": test_events, "hidden": hidden, "output": output}
+per_recording = {name: float(x.sum()) / len(x) for name, x in sent.items()}
+ax = slayer.plot.events_per_layer(per_recording)
 
 # %% [markdown]
 # ## Where to go from here
