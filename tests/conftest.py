@@ -26,6 +26,15 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that trains in no time, beside its recordings in `data`; not to be changed."""
+    from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
+
+    folder = tmp_path_factory.mktemp("recordings")
+    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
+
+
+@pytest.fixture(scope="session")
 def lava_dl() -> Callable[..., None]:
     """A function that runs Python with the given arguments where lava-dl is; the test skips where it is not."""
     environment = Path(os.environ.get("SLAYERLOSS_SLAYER_ENV", ROOT / ".venv-slayer"))

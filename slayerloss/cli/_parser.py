@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +22,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog, description=description, allow_abbrev=False, formatter_class=formatter, **options)
 
     def error(self, text: str) -> NoReturn:
-        raise ArgumentError(f"{text}. `{self.prog} --help` says what it takes.")
+        choices = [str(choice) for action in self._actions for choice in action.choices or ()]
+        wrong = re.search(r"(?:unrecognized arguments: |invalid choice: ')(\S+?)(?:'|=|\s|$)", text)
+        near = difflib.get_close_matches(wrong[1], [*self._option_string_actions, *choices], 1) if wrong else []
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise ArgumentError(f"{text}.{meant} `{self.prog} --help` says what it takes.")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +47,17 @@ def open_run(options: argparse.Namespace) -> Run:
 
 
 def print_results(results: dict[str, Any]) -> None:
-    """Print metrics, and the events of each layer in one line."""
+    """Print metrics, how many recordings were silent, and the spikes of each layer in one line."""
     from slayerloss.train.callbacks import format_metric
 
     for name, value in results.items():
-        if name.startswith("test_"):
+        if name.startswith("test_") and name not in ("test_recordings", "test_silent"):
             print(f"{name} {format_metric(name, value)}")
-    events = {name.removeprefix("events_"): value for name, value in results.items() if name.startswith("events_")}
-    print("events per recording: " + ", ".join(f"{name} {value:,.0f}" for name, value in events.items()))
+    if results.get("test_silent"):
+        silent, recordings = int(results["test_silent"]), int(results["test_recordings"])
+        print(f"{silent:,} of {recordings:,} recordings had no output spike; they count as class 0")
+    spikes = {name.removeprefix("events_"): value for name, value in results.items() if name.startswith("events_")}
+    print("spikes per recording: " + ", ".join(f"{name} {value:,.0f}" for name, value in spikes.items()))
 
 
 def print_files(**files: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slayerloss._check import check_file_to_write
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files
+from slayerloss.io import replacing
 
 if TYPE_CHECKING:
     from slayerloss.netx import Comparison
@@ -25,9 +26,13 @@ def main(arguments: Sequence[str]) -> int:
     run = open_run(options)
     path = Path(options.output or run.folder / "network.net")
     check_file_to_write("export", options.output or path)
-    write(run, path, options.checkpoint)
+    status = 0
+    with replacing(path) as unchecked:  # what cannot be checked leaves no file
+        write(run, unchecked, options.checkpoint)
+        if options.check:
+            status = report(check(run, unchecked, options.checkpoint))
     print_files(network=path)
-    return report(check(run, path, options.checkpoint)) if options.check else 0
+    return status
 
 
 def write(run: Run, path: Path, checkpoint: str = "best") -> None:

@@ -12,7 +12,8 @@ from slayerloss.cli._parser import free_folder, print_files, print_results, what
 if TYPE_CHECKING:
     from slayerloss.train import Recipe
 
-_USAGE = "slayerloss fit --config RECIPE [--out DIR | --resume RUN] [--test] [--KEY VALUE ...]"
+_USAGE = """slayerloss fit --config RECIPE [--out DIR] [--test] [--KEY VALUE ...]
+       slayerloss fit --resume RUN [--test] [--KEY VALUE ...]"""
 
 _DESCRIPTION = """Train by a recipe, or go on with a training. Every value of the recipe can be overridden, for instance
 --trainer.max_epochs 3, --data.root ../nmnist, --network.layers.1.out_neurons 64, --loss.true_rate=0.3."""
@@ -29,8 +30,11 @@ def main(arguments: Sequence[str]) -> int:
     recipe, options = parse_recipe(parser, arguments)
     resume, configs = options["resume"], options["config"] or []
     if resume is not None:
-        if options["out"] is not None:
-            raise ArgumentError(message("command line", "--out does not go with --resume", "one of them", "both"))
+        way_out = "A run keeps its recipe and its folder; single values may be given, such as --data.root FOLDER"
+        for name in ("out", "config"):
+            if options[name]:
+                problem = f"--{name} does not go with --resume"
+                raise ArgumentError(message("command line", problem, "one of them", "both", way_out))
         from slayerloss.train import Run
 
         run = Run.open(resume)

@@ -28,8 +28,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         pass
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch makes of a damaged file, OSError too: it has no class for that
-        got = f"{type(error).__name__}: {_first_sentence(error)}"
+    except Exception:  # whatever torch makes of a damaged file, OSError too: it has no class for that
+        got = f"{path.stat().st_size:,} bytes that torch cannot read"
         raise FormatError(message("run", f"'{path}' is damaged", expected, got, _WAY_OUT)) from None
     missing = [name for name in _PARTS if not isinstance(checkpoint, Mapping) or name not in checkpoint]
     if missing or not isinstance(checkpoint["state_dict"], Mapping):

@@ -66,7 +66,8 @@ def create(place: str, function: Callable[..., Any], options: Mapping[str, Any],
     try:
         return function(*given, **options)
     except SlayerError as error:
-        raise type(error)(f"{place}: {error}") from None
+        who, _, problem = str(error).partition(": ")
+        raise type(error)(f"{place}: {problem if who in place else error}") from None
     except (RuntimeError, TypeError, ValueError) as error:
         text = str(error).split("\n")[0].rstrip(". ")
         raise ArgumentError(message("recipe", f"{place}: {text}", "arguments that fit", dict(options))) from None

@@ -28,7 +28,8 @@ class Learner(pl.LightningModule):
     Neurons with `persistent_state` begin each batch anew: what follows a sample is another sample, not what came after.
 
     Logged for each stage (train, valid, test): `<stage>_loss`, per sample where the loss is a sum; `<stage>_accuracy`
-    with a decision; `events_<layer>`, events per sample of every spiking layer, of the validation if there is one.
+    with a decision; `events_<layer>`, events per sample of every spiking layer, of the validation if there is one. Of a
+    test with a decision also `test_recordings`, how many they were, and `test_silent`, how many had no output spike.
 
     Args:
         network: blocks; it is called with events (N, C, ..., T), and with `lengths` if the batch has them.
@@ -140,6 +141,8 @@ class Learner(pl.LightningModule):
         self._log({f"{stage}_loss": loss.detach() / per_sample}, size)
         if self.decision is not None:
             self._decide(stage, self.decision(spikes.detach(), **given), target, lengths)
+            if stage == "test":
+                self._count_silent(spikes.detach(), lengths)
         if log_events:
             events_of = {f"events_{name}": _events(sent, lengths) / size for name, sent in self._sent.items()}
             self._log(events_of, size)
@@ -162,6 +165,12 @@ class Learner(pl.LightningModule):
             if stage == "test" and self.confusion is not None:
                 self.confusion.update(predicted, label)
         self.log(f"{stage}_accuracy", metric, on_step=False, on_epoch=True, batch_size=1)
+
+    def _count_silent(self, spikes: Tensor, lengths: Tensor | None) -> None:
+        """Log how many recordings there are, and how many without an output spike: sums over batches and processes."""
+        silent = count(spikes != 0, lengths=lengths).flatten(1).sum(1) == 0
+        for name, each in {"test_recordings": torch.ones_like(silent), "test_silent": silent}.items():
+            self.log(name, each.sum().float(), on_step=False, on_epoch=True, reduce_fx="sum", sync_dist=True)
 
     def _penalty(self, batch: tuple[Tensor, ...]) -> Tensor:
         enforcer = cast(SparsityEnforcer, self.sparsity)

@@ -31,10 +31,20 @@ def recipe_parser(prog: str, **arguments: Any) -> ArgumentParser:
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(prog=prog, exit_on_error=False, **arguments)
-    text = "a YAML file, or the name of a recipe that the package brings; later ones override earlier ones"
+    text = f"a YAML file, or the name of a recipe that the package brings ({', '.join(shipped())})"
+    text += "; later ones override earlier ones"
     parser.add_argument("--config", action="append", metavar="RECIPE", help=text)
     parser.add_class_arguments(Recipe)
+    for action in parser._actions:  # what jsonargparse adds and a recipe does not need: --data FILE, --data.augment+
+        action.option_strings = [text for text in action.option_strings if not text.endswith("+")]
+        if action.dest in _SECTIONS:
+            action.help = argparse.SUPPRESS
     return parser
+
+
+def shipped() -> list[str]:
+    """The names of the recipes that the package brings."""
+    return sorted(file.stem for file in SHIPPED.glob("*.yaml"))
 
 
 def parse_recipe(parser: ArgumentParser, args: Sequence[str]) -> tuple[Recipe, Options]:
@@ -110,21 +120,20 @@ def _parse(parse: Any, values: Any) -> Options:
 
 
 def _find(name: str) -> Path:
-    path, shipped = Path(name), SHIPPED / f"{name}.yaml"
-    if path.is_file() or not shipped.is_file():
-        return path
-    return shipped
+    path = Path(name)
+    return SHIPPED / f"{name}.yaml" if name in shipped() and not path.is_file() else path
 
 
 def _load(path: Path) -> Any:
     if not path.exists():
-        names = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
-        rule = f"a YAML file, or one of the recipes that the package brings ({names})"
-        raise ArgumentError(message("--config", "there is no such recipe", rule, repr(str(path))))
+        rule = f"a YAML file, or the name of a recipe that the package brings: {', '.join(shipped())}"
+        way_out = "The recipes under datasets/ come with the source of slayerloss, not with the installed package"
+        raise ArgumentError(message("--config", "there is no such recipe", rule, repr(str(path)), way_out))
     try:
         return _yaml(path.read_text(encoding="utf-8"), f"'{path}'") or {}
     except UnicodeDecodeError as error:
-        raise FormatError(message("recipe", f"'{path}' is no text", "YAML", error)) from None
+        got = f"bytes that are not UTF-8 from byte {error.start} on"
+        raise FormatError(message("recipe", f"'{path}' is no text", "YAML", got)) from None
 
 
 def _yaml(text: str, place: str) -> Any:
@@ -133,13 +142,23 @@ def _yaml(text: str, place: str) -> Any:
     try:
         value = yaml.load(text, Loader=_loader())
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that there is not
-        where = re.sub(r"\s+", " ", str(error))
-        raise FormatError(message("recipe", f"{place} is no YAML", "key: value", where)) from None
+        raise FormatError(message("recipe", f"{place} is no YAML", "key: value", _where(text, error))) from None
     try:
         json.dumps(value, default=str, skipkeys=True)
     except (ValueError, RecursionError):
         raise FormatError(message("recipe", f"{place} holds itself", "values with an end", "an alias in it")) from None
     return value
+
+
+def _where(text: str, error: Exception) -> str:
+    """The line at which the parser gave up; what it says itself if it does not know."""
+    mark = getattr(error, "problem_mark", None)
+    position = getattr(error, "position", None) if mark is None else mark.index
+    if position is None:
+        return str(error)
+    lines = text.split("\n")
+    number = min(text.count("\n", 0, position), len(text.rstrip().split("\n")) - 1)
+    return f"{lines[number].rstrip()[:80]!r} in line {number + 1}"
 
 
 @functools.lru_cache

@@ -34,7 +34,8 @@ class DataOptions:
         eval_batch_size: the same for validation and test; null takes batch_size
         valid_fraction: share of the training recordings of each class that is held back for validation
         split_seed: chooses which recordings these are
-        augment: augmentations of slayerloss.data.augment in their order, for instance [{type: Shift, max_pixels: 2}]
+        augment: augmentations of slayerloss.data.augment (Shift, ...) in their order, for instance [{type: Shift,
+            max_pixels: 2}]
         shuffle: draw a new order for each epoch
         passes: passes over the training recordings in one epoch; a batch ends with its pass
         limit: use only so many training recordings, and as many for the test; null takes all
@@ -64,8 +65,9 @@ class NetworkOptions:
 
     Args:
         neuron: arguments of the neurons of all layers; dropout is a probability, norm a name of slayerloss.neuron.norm
-        layers: layers of slayerloss.block.cuba from input to output, for instance [{type: Flatten}, {type: Dense,
-            out_neurons: 10, weight_norm: true, neuron: {threshold: 1.0}}]; what a layer says of its neurons comes first
+        layers: layers of slayerloss.block.cuba (Input, Dense, Conv, Pool, Flatten, Average, Affine, Recurrent) from
+            input to output, for instance [{type: Flatten}, {type: Dense, out_neurons: 10, weight_norm: true, neuron:
+            {threshold: 1.0}}]; what a layer says of its neurons comes first
         input_shape: of a recording, without batch and time; null takes it from the data
     """
 
@@ -115,8 +117,8 @@ class Recipe:
         seed: of the initial weights, the order, the augmentation and the dropout
         data: the recordings
         network: the network
-        loss: loss of slayerloss.loss and its arguments
-        decision: classifier of slayerloss.classifier and its arguments; null for a regression
+        loss: loss of slayerloss.loss (SpikeMax, SpikeMoid, SpikeRate or SpikeTime) and its arguments
+        decision: classifier of slayerloss.classifier (Rate or MovingWindow) and its arguments; null for a regression
         sparsity: arguments of slayerloss.loss.SparsityEnforcer on the hidden layers; null for none
         optimizer: optimiser of torch.optim and its arguments
         schedule: factor of the learning rate: type constant, linear, cosine or one_cycle; warmup and final as numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 
 import slayerloss
-from slayerloss._check import FormatError, check_choice, message
+from slayerloss import netx
+from slayerloss._check import FormatError, SlayerError, check_choice, message
 from slayerloss.io import replacing
 from slayerloss.train.build import build, build_data, build_learner, check_classes
 from slayerloss.train.callbacks import BEST, LAST
@@ -59,9 +61,9 @@ class Run:
                 raise FormatError(message("run", f"'{folder}' is no run", name, "no such file", way_out))
         try:
             found = json.loads((folder / "versions.json").read_text(encoding="utf-8"))["run_format"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError):
             problem = f"'{folder / 'versions.json'}' does not say the format of the run"
-            raise FormatError(message("run", problem, "run_format", repr(error))) from None
+            raise FormatError(message("run", problem, "run_format", "none")) from None
         if found != RUN_FORMAT:
             problem, way_out = f"'{folder}' has an unknown run_format", "Use the slayerloss that wrote it"
             raise FormatError(message("run", problem, str(RUN_FORMAT), found, way_out))
@@ -101,8 +103,8 @@ class Run:
         """Measure a checkpoint on the test recordings and write what comes out to `test.json`, for `results`.
 
         Returns:
-            test_loss, test_accuracy (of a classification), events of each layer per sample, and `confusion`, rows the
-            true class.
+            test_loss, events of each layer per sample; of a classification also test_accuracy, test_recordings (how
+            many there are), test_silent (how many of them had no output spike), and `confusion`, rows the true class.
         """
         data = self.data()
         learner = build_learner(self.recipe, data.train)
@@ -167,6 +169,8 @@ def fit(recipe: Recipe, folder: str | os.PathLike[str], *, resume: bool = False,
     monitor = monitored(recipe, data.valid is not None)
     if first_process() and old is not None:
         check_same(run.folder, old, recipe, learner)
+    if first_process() and recipe.trainer.enable_progress_bar:
+        _say_what_export_refuses(learner.network, recipe)
     with quiet(), together():
         trainer = training(recipe, run.folder, monitor)
         if first_process():
@@ -184,6 +188,16 @@ def first_process() -> bool:
     """Whether this is the process that writes and prints, also before the processes have found each other."""
     ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in ranks)
+
+
+def _say_what_export_refuses(network: torch.nn.Module, recipe: Recipe) -> None:
+    """Warn in one line of what is not for Loihi in a network; a training may be for something else."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            netx.export(network, Path(folder) / "network.net", recipe.network.input_shape)
+        except SlayerError as error:
+            refusal = str(error).removeprefix("export: ")
+            print(f"warning: slayerloss export would refuse this network: {refusal}", flush=True)
 
 
 def _begin(run: Run, last: Path) -> None:

@@ -9,7 +9,6 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
-from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
 
 from slayerloss import DivergedError, SlayerError, cli, train
 from slayerloss.train.finite import check_step
@@ -24,12 +23,6 @@ PARAMETERS = (
     "dense2.neuron.current_decay",
     "dense2.delay.delay",
 )
-
-
-@pytest.fixture(scope="module")
-def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recordings")
-    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
 
 
 @pytest.fixture

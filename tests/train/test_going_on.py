@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
 
 from slayerloss import ArgumentError, FormatError, cli, train
 from slayerloss.train.callbacks import Checkpoints
@@ -19,12 +18,6 @@ from slayerloss.train.recipe import differences, plain
 from slayerloss.train.resume import FREE
 
 CONSTANT = ["--schedule.type=constant", "--schedule.warmup=null", "--trainer.max_epochs=2"]
-
-
-@pytest.fixture(scope="module")
-def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recordings")
-    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,8 @@ def test_the_command_line_starts_the_processes(tmp_path: Path) -> None:
     layers = [{"type": "Flatten"}, {"type": "Dense", "out_neurons": 3, "neuron": {"norm": "MeanOnlyBatchNorm"}}]
     changes = {"network__layers": layers, "data__batch_size": 5, "optimizer": {"type": "SGD", "lr": 0.1}}
     root = write_recordings(tmp_path / "data")
+    for label in ("0", "1"):
+        (root / "Test" / label / "00000.bin").write_bytes(b"")
     recipe = write_recipe_file(tmp_path / "recipe.yaml", tiny_recipe(root, **changes))
     done = fit_on_two(recipe, tmp_path / "two", "--test")
     assert done.returncode == 0, done.stderr
@@ -64,6 +66,7 @@ def test_the_command_line_starts_the_processes(tmp_path: Path) -> None:
     train.fit(train.read_recipe(recipe), tmp_path / "one", test=True)
     one, two = (train.Run.open(tmp_path / name) for name in ("one", "two"))
     assert_close(*(run.network("last").state_dict() for run in (two, one)))
+    assert two.results()["test_silent"] >= 2
     for name in ("metrics.csv", "test.json"):
         assert numbers(two.folder / name) == pytest.approx(numbers(one.folder / name), rel=1e-4)
 

@@ -6,17 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
 
 from slayerloss import ArgumentError, DtypeError, FormatError, SlayerError, train
 
 NEURON = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03}
-
-
-@pytest.fixture(scope="module")
-def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recordings")
-    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
 
 
 def refusal(layer: dict[str, Any]) -> str:
