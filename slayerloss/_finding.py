@@ -29,4 +29,5 @@ class Finding:
     fatal: bool = False
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.place}: {self.problem}.{f' {self.way_out}.' if self.way_out else ''}"
+        way_out = f" {self.way_out}{'' if self.way_out.endswith('?') else '.'}" if self.way_out else ""
+        return f"{self.severity}: {self.place}: {self.problem}.{way_out}"

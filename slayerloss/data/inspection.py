@@ -12,10 +12,12 @@ import numpy as np
 
 from slayerloss._check import FormatError
 from slayerloss._finding import Finding
+from slayerloss.data._near import did_you_mean
 from slayerloss.data.nmnist import CLASSES, SENSOR
 from slayerloss.io import SUFFIXES, Event, read
 
 _SPLITS = {"Train": 60_000, "Test": 10_000}  # recordings of the complete N-MNIST
+_OXFORD = ("input.bs1", "output.bs1")
 _SEVERITIES = ("error", "warning", "note")
 
 
@@ -23,7 +25,7 @@ def check(path: str | os.PathLike[str]) -> list[Finding]:
     """Look through a folder of event files, or one file.
 
     A folder with `Train` or `Test` in it is checked as N-MNIST: its class folders, coordinates below 34, class counts,
-    the same recording twice. Any other folder is checked file by file.
+    the same recording twice. Any other folder is checked file by file; where it is no dataset's, this is said.
 
     Args:
         path: a folder or an event file.
@@ -40,11 +42,13 @@ def check(path: str | os.PathLike[str]) -> list[Finding]:
     """
     path = Path(path)
     if path.is_file():
-        findings = list(_check_file(path))
+        findings = list(_check_file(path, "error"))
     elif path.is_dir():
         findings = list(_check_folder(path))
     else:
-        findings = [Finding("error", str(path), "there is no such file or folder")]
+        findings = [
+            Finding("error", str(path), "there is no such file or folder", did_you_mean(path, *_SPLITS, *_OXFORD))
+        ]
     return sorted(findings, key=lambda finding: _SEVERITIES.index(finding.severity))
 
 
@@ -56,10 +60,17 @@ def _check_folder(folder: Path) -> Iterator[Finding]:
         for split in _SPLITS:
             yield from _check_split(folder / split, [file for file in recordings if folder / split in file.parents])
     if not recordings:
-        yield Finding("error", str(folder), "it holds no event files", f"Event files end in {', '.join(SUFFIXES)}")
+        way_out = did_you_mean(folder, *_SPLITS, *_OXFORD) or f"Event files end in {', '.join(SUFFIXES)}"
+        yield Finding("error", str(folder), "it holds no event files", way_out)
+    elif not nmnist and not any((folder / name).exists() for name in _OXFORD):
+        near = did_you_mean(folder, *_SPLITS, *_OXFORD)
+        counts = Counter(file.suffix.lower() for file in recordings)
+        held = ", ".join(f"{number} {suffix}" for suffix, number in sorted(counts.items()))
+        rule = f"neither NMNIST's ({' and '.join(_SPLITS)}) nor Oxford's ({' and '.join(_OXFORD)})"
+        yield Finding("warning" if near else "note", str(folder), f"the folder of {held} is {rule}", near)
     first_with: dict[bytes, Path] = {}
     for file in files:
-        findings = list(_check_file(file, sensor=SENSOR if nmnist else None))
+        findings = list(_check_file(file, "warning", SENSOR if nmnist else None))
         yield from findings
         readable = file.suffix.lower() in SUFFIXES and not any(finding.severity == "error" for finding in findings)
         if readable and file.stat().st_size:
@@ -85,10 +96,11 @@ def _check_split(split: Path, recordings: list[Path]) -> Iterator[Finding]:
     yield Finding("note", str(split), f"{total} of N-MNIST's {complete} recordings ({classes})")
 
 
-def _check_file(file: Path, sensor: int | None = None) -> Iterator[Finding]:
+def _check_file(file: Path, foreign: str, sensor: int | None = None) -> Iterator[Finding]:
+    """What is wrong with a file; `foreign` is how severe it is that it is no event file."""
     if file.suffix.lower() not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        yield Finding("warning", str(file), "it is no event file and is not used", f"Event files end in {known}")
+        yield Finding(foreign, str(file), "it is no event file and is not used", f"Event files end in {known}")
         return
     try:
         event = read(file)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from slayerloss._check import FormatError, check_flag, check_path, message
+from slayerloss.data._near import did_you_mean
 from slayerloss.data.dataset import EventDataset, Transform
 from slayerloss.io import Event, read_2d_spikes
 
@@ -77,7 +78,9 @@ class NMNIST(EventDataset):
         folder = Path(check_path("NMNIST", "root", root)) / part
         found = [path for digit in CLASSES for path in (folder / digit).glob("*.bin")]
         if not found:
-            way_out = "See datasets/nmnist/README.md, and try `slayerloss data check` on the folder"
+            here = any((Path(root) / name).is_dir() for name in ("Train", "Test"))
+            near = "" if here else did_you_mean(Path(root), "Train", "Test")
+            way_out = near or "See datasets/nmnist/README.md, and try `slayerloss data check` on the folder"
             got = "none" if folder.is_dir() else "no such folder"
             raise FormatError(message("NMNIST", f"'{folder}' holds no recordings", "<digit>/<id>.bin", got, way_out))
         self.paths = sorted(found, key=lambda path: (path.stem, path.parent.name))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from slayerloss._check import FormatError, check_choice, check_integer, check_path, message
+from slayerloss.data._near import did_you_mean
 from slayerloss.io import Event, read_1d_spikes, to_frames
 
 NUM_NEURONS = 200
@@ -70,7 +71,8 @@ class Oxford(Dataset[tuple[Tensor, Tensor]]):
 def _spikes(path: Path, num_steps: int, step_ms: float, rounding: str) -> Tensor:
     """The spikes of a file, (200, T); the polarity says nothing here."""
     if not path.is_file():
-        way_out = "datasets/oxford/README.md says where to get it"
+        near = did_you_mean(path.parent, path.name)
+        way_out = near or "datasets/oxford/README.md says where to get it"
         raise FormatError(message("Oxford", f"'{path}' is missing", "input.bs1 and output.bs1", "no file", way_out))
     event = read_1d_spikes(path)
     if event.x.max(initial=0) >= NUM_NEURONS:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slayerloss import data, io
+from slayerloss import FormatError, data, io
 from slayerloss.io import Event
 
 
@@ -71,13 +71,37 @@ def test_other_folders_and_files(tmp_path):
     assert_found(data.check(tmp_path), "error", tmp_path.name, "it holds no event files")
     assert_found(data.check(tmp_path / "none"), "error", "none", "there is no such file or folder")
     io.write(tmp_path / "a.bs1", Event([500], None, [0], [1]))
-    assert data.check(tmp_path) == data.check(tmp_path / "a.bs1") == []
+    assert data.check(tmp_path / "a.bs1") == []
+    (found,) = data.check(tmp_path)
+    assert found.severity == "note"
+    assert found.problem.startswith("the folder of 1 .bs1 is neither NMNIST's (Train and Test) nor Oxford's (")
     np.save(tmp_path / "b.npy", [[1, 0, -5.0]])
     assert_found(data.check(tmp_path), "warning", "b.npy", "events begin before time 0, at -5 ms")
     np.save(tmp_path / "b.npy", np.zeros(7))
     assert_found(data.check(tmp_path / "b.npy"), "error", "b.npy", "does not hold events")
     (tmp_path / "a.txt").write_text("")
-    assert_found(data.check(tmp_path / "a.txt"), "warning", "a.txt", "no event file")
+    assert_found(data.check(tmp_path), "note", tmp_path.name, "the folder of 1 .bs1, 1 .npy is neither")
+    assert_found(data.check(tmp_path), "warning", "a.txt", "no event file")
+    assert_found(data.check(tmp_path / "a.txt"), "error", "a.txt", "no event file")
+
+
+@pytest.mark.parametrize("wrong", ["NMNIST/Train", "NMNIST/Train/3", "NMNITS", "."])
+def test_a_folder_near_the_right_one_is_told_where_that_is(root, tmp_path_factory, wrong):
+    place = tmp_path_factory.mktemp("data")
+    right = root.rename(place / "NMNIST")
+    (found,) = [finding for finding in data.check(place / wrong) if finding.way_out == f"Did you mean '{right}'?"]
+    assert found.severity == ("warning" if (place / wrong).exists() else "error")
+    assert str(found).endswith("?")
+    with pytest.raises(FormatError, match=f"holds no recordings; .* Did you mean '{right}'"):
+        data.NMNIST(place / wrong)
+
+
+def test_oxford_is_told_where_its_folder_is(tmp_path):
+    (tmp_path / "oxford").mkdir()
+    io.write(tmp_path / "oxford" / "input.bs1", Event([1], None, [0], [1]))
+    for wrong in (tmp_path, tmp_path / "oxford" / "input.bs1", tmp_path / "oxfort"):
+        with pytest.raises(FormatError, match=f"input.bs1' is missing; .* Did you mean '{tmp_path / 'oxford'}'"):
+            data.Oxford(wrong)
 
 
 def test_findings_read_as_sentences():
