@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
+_GRADED = 32  # input_message_bits with which every whole number arrives as it is, 0 and 1 included
+
 
 @dataclass
 class Comparison:
@@ -34,6 +36,8 @@ class Comparison:
         events: for each layer, the spikes of the file.
         fields_differ: HDF5 paths at which the file says something else than the model.
         intact: whether the file is as it was written, by its checksum.
+        input_message_bits: what Lava must be told to run the file on these inputs: 0 if a first dense or conv layer was
+            given 0 and 1 alone, else the bits of the largest value.
     """
 
     layers: list[str]
@@ -43,6 +47,7 @@ class Comparison:
     events: list[int] = field(default_factory=list)
     fields_differ: list[str] = field(default_factory=list)
     intact: bool = True
+    input_message_bits: int = 0
 
     @property
     def identical(self) -> bool:
@@ -64,6 +69,8 @@ class Comparison:
         for name, count, differ in zip(self.layers, self.events, self.spikes_differ, strict=True):
             lines.append(f"  {name:{width}}  {count:>12,} spikes, {differ:,} differ{'' if count else ', SILENT'}")
         lines += [f"  the file differs from the model in {path}" for path in self.fields_differ]
+        if self.input_message_bits:
+            lines.append(f"  the input has values above 1: run it with input_message_bits={self.input_message_bits}")
         return "\n".join(lines if self.intact else [*lines, "  the file was changed after it was written"])
 
 
@@ -117,18 +124,27 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
         check_events("compare", x, "inputs")
         x = x.to(device_of(model))
         if network is None:
-            network = Network(description, input_shape=_image_shape(description, x))
+            network = Network(description, input_shape=_image_shape(description, x), input_message_bits=_GRADED)
             if len(network) != len(blocks):
                 problem = f"the file has {len(network)} layers with neurons"
                 raise ArgumentError(message("compare", problem, "as many as the model", len(blocks)))
         reset_state(model)
         with torch.no_grad():
             model(x)
-            recording = network.run(network.encode(x))
+            integers = network.encode(x)
+            recording = network.run(integers)
+        if description.layers[network.layer_indices[0]].type != "input":
+            result.input_message_bits = max(result.input_message_bits, _message_bits(integers))
         _add(result, [_array(sent[i]) for i in range(len(blocks))], recording.spikes)
     result.fields_differ = _fields_differ(model, description)
     result.intact = description.checksum_stored in (None, description.checksum())
     return result
+
+
+def _message_bits(x: NDArray[Any]) -> int:
+    """0 if all values are 0 or 1, else the bits of the largest magnitude."""
+    low, high = int(x.min(initial=0)), int(x.max(initial=0))
+    return 0 if low >= 0 and high <= 1 else max(-low, high).bit_length()
 
 
 def _image_shape(description: Description, x: Tensor) -> tuple[int, int, int] | None:

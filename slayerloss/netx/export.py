@@ -60,7 +60,8 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
 
     Note:
         lava-dl's `export_hdf5` writes what Lava drops, ignores or reads as zeros. A Dense block that reads an image
-        gets a flatten layer before it, which Lava needs.
+        gets a flatten layer before it, which Lava needs. A module with a `forward` of its own is taken to apply its
+        blocks one after the other; whatever else it computes, `compare` sees.
     """
     check_file_to_write("export", check_path("export", "path", path))
     description, names = describe_model(model, input_shape)
@@ -122,16 +123,18 @@ def _shaped(model: Module, input_shape: Sequence[int]) -> Module:
     from slayerloss.block import reset_state
 
     model = copy.deepcopy(model).eval()
-    reached = ["the first"]
-    for named in find_blocks(model):
+    blocks, reached = find_blocks(model), list[str]()
+    for named in blocks:
         named[1].register_forward_pre_hook(lambda *_, named=named: reached.append(label_of(*named)))
     reset_state(model)
     try:
         with torch.no_grad():
             model(torch.zeros(1, *input_shape, 1, device=device_of(model)))
     except ShapeError as error:
-        problem, got = f"input_shape does not fit layer {reached[-1]}", tuple(input_shape)
+        problem, got = f"input_shape does not fit layer {reached[-1] if reached else 0}", tuple(input_shape)
         raise ShapeError(message("export", problem, "a shape that every layer fits", got, str(error))) from error
+    if reached and reached != [label_of(*named) for named in blocks]:  # a forward that uses `run` reaches none
+        raise _unclear("the blocks do not run once each in the order in which the model holds them", reached)
     return model
 
 
@@ -155,6 +158,10 @@ def _refuse_block(block: Any, label: str) -> None:
 
     if isinstance(block, cuba.Affine):
         raise refused("Lava has no such readout", "a Dense block", "Affine", "Export the blocks before it")
+    if block.shape is None:
+        raise refused(
+            "its shape is not known", "a block that has run", "one that has not", "Pass input_shape=(C, H, W)"
+        )
     shift = getattr(block, "delay_shift", True)
     if shift is not True and not (isinstance(block, cuba.Input) and shift is False):
         way_out = "Build the block with delay_shift=True"
@@ -195,7 +202,7 @@ def find_blocks(model: Module) -> list[Named]:
 
 
 def _collect(module: Any, name: str) -> list[Named]:
-    from torch.nn import ModuleList, Sequential
+    from torch.nn import Dropout, Identity, ModuleList, Sequential
 
     if hasattr(module, "layer_fields"):
         return [(name, module)]
@@ -205,7 +212,7 @@ def _collect(module: Any, name: str) -> list[Named]:
     ]
     if isinstance(module, (Sequential, ModuleList)):
         for key, child in children:
-            if not _holds_blocks(child) and any(True for _ in child.parameters()):
+            if not _holds_blocks(child) and not isinstance(child, (Identity, Dropout)):
                 raise _unclear(f"layer {key} is not a block of slayerloss", type(child).__name__)
         return [block for key, child in children for block in _collect(child, key)]
     holders = [(key, child) for key, child in children if _holds_blocks(child)]

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from slayerloss._check import (
     ArgumentError,
-    DtypeError,
     FormatError,
     ShapeError,
     check_flag,
@@ -21,6 +20,7 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
+from slayerloss.io.event import as_array
 from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
 from slayerloss.netx.lif import LIF, lif
@@ -165,24 +165,23 @@ class Network:
             x: any shape, real numbers.
 
         Returns:
-            int32 of the same shape, to `run`. Without an input layer, x as integers.
+            int32 of the same shape, to `run`. Without an input layer, x as it is.
 
         Raises:
             DtypeError: x is not of numbers.
-            ArgumentError: x has NaN, infinity or values beyond 32 bits.
+            ArgumentError: x has NaN, infinity or values beyond 32 bits, or fractions where no input layer takes them.
         """
         values = _numpy(x).astype(np.float64)
         if not np.isfinite(values).all():
             raise ArgumentError(message("Network.encode", "x holds NaN or infinity", "finite values", values.shape))
-        fields = self.description.layers[self._stages[0].index].fields if self._feeds_neurons else {}
-        weight, bias = (
-            float(np.asarray(fields.get(name, usual)).item()) for name, usual in (("weight", 64), ("bias", 0))
-        )
-        if fields:
-            values = weight * np.clip(2 * np.rint(32 * values), -256, 254) / 64 + bias
-        whole = np.trunc(values)
-        _check_whole(whole)
-        return whole.astype(np.int32)
+        if self._feeds_neurons:
+            fields = self.description.layers[self._stages[0].index].fields
+            weight, bias = (
+                float(np.asarray(fields.get(name, usual)).item()) for name, usual in (("weight", 64), ("bias", 0))
+            )
+            values = np.trunc(weight * np.clip(2 * np.rint(32 * values), -256, 254) / 64 + bias)
+        _check_whole("Network.encode", values, "Put an Input block before the others; it takes real numbers")
+        return values.astype(np.int32)
 
     def run(self, x: Any, states: bool = False) -> Recording:
         """Run from zero states.
@@ -238,7 +237,7 @@ class Network:
         if values.ndim < 2 or 0 in values.shape or (math.prod(own) != shape[0] if flat else own != shape):
             expected = f"(N, {', '.join(map(str, shape))}, T), or without N"
             raise ShapeError(message("Network.run", "x does not fit the network", expected, values.shape))
-        _check_whole(values)
+        _check_whole("Network.run", values, "Network.encode makes integers for an input layer")
         values = np.moveaxis(values if batched else values[None], -1, 0)
         if not self._feeds_neurons and self.input_message_bits == 0:
             return np.ascontiguousarray(values != 0).view(np.int8), batched
@@ -311,23 +310,19 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
 
 def _numpy(x: Any) -> Array:
     """An array of real numbers; of a torch tensor as well, without importing torch."""
+    if hasattr(x, "detach"):
+        return as_array("Network", "x", x)
     try:
-        values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+        values = np.asarray(x)
     except ValueError as error:  # lists of different lengths
         raise ShapeError(message("Network", "x is ragged", "rows of one length", type(x).__name__)) from error
-    except (TypeError, RuntimeError) as error:  # a sparse, nested or quantised tensor
-        raise DtypeError(message("Network", "x is no array", "integers or floats", type(x).__name__)) from error
-    if values.dtype.kind not in "biuf":
-        raise DtypeError(message("Network", "x is not of real numbers", "integers or floats", values.dtype))
-    return values
+    return as_array("Network", "x", values)
 
 
-def _check_whole(x: Array) -> None:
+def _check_whole(function: str, x: Array, way_out: str) -> None:
     """Raise ArgumentError unless all values are whole and fit into int32."""
     expected = "whole numbers of at most 31 bits"
     if x.dtype.kind == "f" and not np.array_equal(x, np.trunc(x)):
-        raise ArgumentError(
-            message("Network.run", "x has fractions or NaN", expected, x.dtype, "Network.encode cuts them")
-        )
+        raise ArgumentError(message(function, "x has fractions or NaN", expected, x.dtype, way_out))
     if x.size and x.dtype.itemsize > 2 and max(float(x.max()), -float(x.min())) >= 1 << 31:
-        raise ArgumentError(message("Network.run", "x has too large values", expected, f"{x.min()} to {x.max()}"))
+        raise ArgumentError(message(function, "x has too large values", expected, f"{x.min()} to {x.max()}"))

@@ -176,7 +176,19 @@ def dense_layers_on_images() -> tuple[Module, torch.Tensor]:
     return Sequential(*blocks), (torch.rand(2, 2, 6, 7, 40) < 0.3).float()
 
 
-@pytest.mark.parametrize("make", [every_layer, input_block, dense_layers_on_images])
+def counts_into_a_convolution() -> tuple[Module, torch.Tensor]:
+    blocks = [cuba.Conv(NEURON_PARAMS, 2, 4, 3), cuba.Flatten(), cuba.Dense(NEURON_PARAMS, 4 * 4 * 5, 6)]
+    return Sequential(*blocks), torch.randint(0, 6, (2, 2, 6, 7, 40)) * (torch.rand(2, 2, 6, 7, 40) < 0.3).float()
+
+
+def counts_into_a_dense_layer() -> tuple[Module, torch.Tensor]:
+    return cuba.Dense(NEURON_PARAMS, 20, 6, delay=True), torch.randint(0, 6, (2, 20, 40)).float()
+
+
+MODELS = [every_layer, input_block, dense_layers_on_images, counts_into_a_convolution, counts_into_a_dense_layer]
+
+
+@pytest.mark.parametrize("make", MODELS)
 def test_blocks_runtime_and_lava_agree(
     make: Callable[[], tuple[Module, torch.Tensor]], run_on_lava: Any, tmp_path: Path
 ) -> None:
@@ -195,7 +207,8 @@ def test_blocks_runtime_and_lava_agree(
     assert comparison.identical, str(comparison)
     assert not comparison.silent, str(comparison)
 
-    network = netx.Network(file)
+    options = {"input_message_bits": comparison.input_message_bits}
+    network = netx.Network(file, **options)
     sample = network.encode(x[0])
     lava_input = sample if len(network.input_shape) == 3 else sample.reshape(-1, x.shape[-1])
-    assert_same_as_lava(run_on_lava(file, lava_input), network.run(sample, states=True))
+    assert_same_as_lava(run_on_lava(file, lava_input, **options), network.run(sample, states=True))

@@ -17,6 +17,7 @@ from torch.nn import Module, ModuleList, Sequential
 from slayerloss import netx
 from slayerloss._check import ArgumentError, FileError, MissingFileError, ShapeError
 from slayerloss.block import cuba
+from slayerloss.neuron import Dropout
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 NEURON = {"threshold": 0.6, "current_decay": 0.25, "voltage_decay": 0.03}
@@ -136,7 +137,7 @@ def test_export_leaves_the_model_as_it_was(make: Any, tmp_path: Path) -> None:
 def test_the_input_shape_stands_in_for_a_first_run(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model, x = convolutional()
-    with pytest.raises(ArgumentError, match="does not know its shape"):
+    with pytest.raises(ArgumentError, match=r"layer 0 \(Conv\): its shape is not known.*Pass input_shape"):
         netx.export(model, tmp_path / "network.net")
     netx.export(model, tmp_path / "network.net", input_shape=(2, 12, 10))
     assert netx.Network(tmp_path / "network.net").input_shape == (2, 12, 10)
@@ -165,6 +166,13 @@ class Tutorial(Module):
         return x
 
 
+class Backwards(Tutorial):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in reversed(self.blocks):
+            x = block(x)
+        return x
+
+
 class Wrapper(Module):
     def __init__(self, **modules: Module) -> None:
         super().__init__()
@@ -180,7 +188,7 @@ def test_blocks_are_found_where_tutorials_keep_them(tmp_path: Path) -> None:
     blocks = [cuba.Dense(NEURON, 20, 10), cuba.Dense(NEURON, 10, 4)]
     x = spikes(3, 20, 30)
     models = [Tutorial(*blocks), Wrapper(network=Tutorial(*blocks)), Sequential(blocks[0], Sequential(blocks[1]))]
-    models += [Sequential(blocks[0], torch.nn.Identity(), blocks[1])]
+    models += [Sequential(blocks[0], torch.nn.Identity(), Dropout(0.2), blocks[1])]
     files = []
     for i, model in enumerate(models):
         netx.export(model, tmp_path / f"{i}.net")
@@ -194,11 +202,13 @@ def test_models_without_a_clear_order_are_refused(tmp_path: Path) -> None:
     for model, text in [
         (Wrapper(first=block, second=cuba.Dense(NEURON, 4, 4)), r"order of the blocks in Wrapper.*'first', 'second'"),
         (Sequential(block, torch.nn.Linear(4, 4)), "layer 1 is not a block of slayerloss.*Linear"),
+        (Sequential(block, torch.nn.ReLU()), "layer 1 is not a block of slayerloss.*ReLU"),
+        (Backwards(block, cuba.Dense(NEURON, 4, 4)), "the blocks do not run once each in the order"),
         (torch.nn.Linear(4, 4), "model has no blocks"),
         (Sequential(block, block), "layer 1 is layer 0 once more"),
     ]:
         with pytest.raises(ArgumentError, match=text):
-            netx.export(model, tmp_path / "network.net")
+            netx.export(model, tmp_path / "network.net", input_shape=(4,))
     assert not list(tmp_path.iterdir())
 
 
@@ -339,6 +349,19 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         netx.compare(Sequential(model, cuba.Dense(NEURON, 10, 4)), tmp_path / "network.net", spikes(3, 20, 30))
     nothing = netx.compare(model, tmp_path / "network.net", [])
     assert (nothing.samples, nothing.identical) == (0, False)
+
+
+@pytest.mark.parametrize("make", [dense_with_delays, convolutional])
+def test_counts_are_compared_as_counts(make: Any, tmp_path: Path) -> None:
+    model, x = trained(make)
+    counts = x * torch.randint(1, 6, x.shape)
+    netx.export(model, tmp_path / "network.net", input_shape=x.shape[1:-1])
+    assert assert_identical(model, tmp_path / "network.net", x).input_message_bits == 0
+    comparison = assert_identical(model, tmp_path / "network.net", [x, counts])
+    assert comparison.input_message_bits == 3
+    assert "run it with input_message_bits=3" in str(comparison)
+    with pytest.raises(ArgumentError, match=r"x has fractions or NaN.*Put an Input block before"):
+        netx.compare(model, tmp_path / "network.net", x / 2)
 
 
 def test_silence_proves_nothing(tmp_path: Path) -> None:
