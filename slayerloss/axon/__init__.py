@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import check_events, check_integer, check_range, check_shape
+from slayerloss.functional.delay import LONGEST_DELAY, shift
 from slayerloss.functional.delay import delay as delay_channels
-from slayerloss.functional.delay import shift
 
 __all__ = ["Delay", "delay"]
 
@@ -21,7 +21,7 @@ def delay(input: Tensor, delay_val: float = 1, sampling_time: float = 1) -> Tens
 
     Args:
         input: (N, C, ..., T).
-        delay_val: a time, at least 0.
+        delay_val: a time, at least 0 and at most 2^16 steps.
         sampling_time: the length of a step.
 
     Returns:
@@ -36,7 +36,8 @@ def delay(input: Tensor, delay_val: float = 1, sampling_time: float = 1) -> Tens
     """
     check_range("delay", "delay_val", delay_val, 0)
     check_range("delay", "sampling_time", sampling_time, 0, low_open=True)
-    y: Tensor = shift(input, int(delay_val // sampling_time))
+    steps = check_range("delay", "delay_val / sampling_time", float(delay_val) / float(sampling_time), 0, LONGEST_DELAY)
+    y: Tensor = shift(input, int(steps))
     return y
 
 

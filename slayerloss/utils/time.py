@@ -74,7 +74,8 @@ def shift(input: Tensor, shift_val: float | Tensor, sampling_time: float = 1) ->
     check_range("shift", "sampling_time", sampling_time, 0, low_open=True)
     if not isinstance(shift_val, Tensor):
         check_range("shift", "shift_val", shift_val, -LARGEST_TIME, LARGEST_TIME)
-    times = torch.as_tensor(shift_val, device=input.device).detach()
+        shift_val = torch.tensor(float(shift_val), dtype=torch.float64)  # float32 rounds 0.6 / 0.2 up to 3
+    times = shift_val.detach()
     check_tensor("shift", "shift_val", times)
     check_values("shift", "shift_val", times, -LARGEST_TIME, LARGEST_TIME)
     neurons = input.shape[1:-1]
@@ -87,6 +88,7 @@ def shift(input: Tensor, shift_val: float | Tensor, sampling_time: float = 1) ->
         .clamp(-LARGEST_TIME, LARGEST_TIME)
         .long()
         .reshape(neurons if times.numel() > 1 else ())
+        .to(input.device)
     )
     num_steps = input.shape[-1]
     source = torch.arange(num_steps, device=input.device) - steps.unsqueeze(-1)

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from slayerloss import ArgumentError, ShapeError
+from slayerloss import ArgumentError, ShapeError, utils
 from slayerloss.axon import Delay, delay
 from slayerloss.block import cuba
 
@@ -63,6 +63,19 @@ def test_sampling_time():
     assert torch.equal(axon(x)[0, 1, 2:], x[0, 1, :-2])
     assert axon.whole_delay.tolist() == [1, 2]
     assert torch.equal(delay(x, 4, sampling_time=2), delay(x, 2))
+
+
+@pytest.mark.parametrize(("time", "sampling_time", "steps"), [(1.0, 0.1, 10), (0.6, 0.2, 2), (5, 1, 5), (7.9, 2, 3)])
+def test_a_fractional_sampling_time_gives_the_quotient_cut_to_whole_steps(time, sampling_time, steps):
+    impulse = torch.eye(1, 30)[None]
+    assert delay(impulse, time, sampling_time).argmax() == steps == int(time / sampling_time)
+    assert torch.equal(delay(impulse, time, sampling_time), utils.time.shift(impulse, time, sampling_time))
+
+
+@pytest.mark.parametrize("sampling_time", [1e-300, 1e-5])
+def test_too_many_steps_are_refused(sampling_time):
+    with pytest.raises(ArgumentError, match=r"delay: delay_val / sampling_time is out of range; expected .* 65536\]"):
+        delay(torch.ones(1, 1, 3), 1e200, sampling_time)
 
 
 def test_what_was_loaded_is_not_drawn_again():
