@@ -68,16 +68,9 @@ def decision_figure(
     """
     function = "decision_figure"
     stages = [("input", events)] * (events is not None) + [*(hidden or {}).items(), ("output", output)]
-    drawn = [
-        (name, one_sample(function, spikes, sample=sample, lengths=lengths, argument=name, flatten=False))
-        for name, spikes in stages
-    ]
+    drawn = _of_one_duration(function, stages, sample, lengths)
     final = drawn[-1][1]
     num_classes, num_steps = final.shape[:-1].numel(), final.shape[-1]
-    for name, spikes in drawn:
-        if spikes.shape[-1] != num_steps:
-            rule = f"{num_steps} steps, as output has"
-            raise ShapeError(message(function, f"{name} has another duration", rule, tuple(spikes.shape)))
     truth = None
     if label is not None:
         truth = label_per_step(
@@ -102,6 +95,22 @@ def decision_figure(
         ax.tick_params(labelbottom=False)
     confidence_traces(final, window, lowest, label=truth, mode=mode, names=names, step_ms=step_ms)
     return figure
+
+
+def _of_one_duration(
+    function: str, stages: Sequence[tuple[str, Any]], sample: int, lengths: Any
+) -> list[tuple[str, Tensor]]:
+    """One sample of each stage, (C, T) or (C, H, W, T); all have the T of the last stage."""
+    drawn = [
+        (name, one_sample(function, spikes, sample=sample, lengths=lengths, argument=name, flatten=False))
+        for name, spikes in stages
+    ]
+    num_steps = drawn[-1][1].shape[-1]
+    for name, spikes in drawn:
+        if spikes.shape[-1] != num_steps:
+            rule = f"{num_steps} steps, as output has"
+            raise ShapeError(message(function, f"{name} has another duration", rule, tuple(spikes.shape)))
+    return drawn
 
 
 def draw_stage(ax: Axes, name: str, spikes: Tensor, step_ms: float | None, *, is_input: bool = False) -> None:
