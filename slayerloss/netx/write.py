@@ -63,7 +63,7 @@ def write(path: str | os.PathLike[str], description: Description) -> None:
         description: what to write, from `read` or `describe`.
 
     Raises:
-        FormatError: a field is missing or does not fit.
+        FormatError: there are no layers, or a field is missing or does not fit.
         FileError: the folder is missing, or cannot be written to.
 
     Note:
@@ -73,6 +73,8 @@ def write(path: str | os.PathLike[str], description: Description) -> None:
     source = check_path("write", "path", path)
     check_type("write", "description", description, Description, "a Description, from read or describe")
     check_file_to_write("write", source)
+    if not description.layers:
+        raise fail(source, "layer", "is empty", "one layer or more", "none")
     for i, layer in enumerate(description.layers):
         validate(layer, source, f"layer/{i}")
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:

@@ -238,6 +238,12 @@ def test_what_is_not_hdf5_is_refused(tmp_path: Path) -> None:
         netx.read(tmp_path)
 
 
+def test_a_network_of_no_layers_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="layer is empty; expected one layer or more"):
+        netx.write(tmp_path / "network.net", netx.describe([]))
+    assert not any(tmp_path.iterdir())
+
+
 def test_truncated_files_are_refused(file: Path) -> None:
     whole = file.read_bytes()
     for length in np.linspace(0, len(whole) - 1, 60).astype(int):

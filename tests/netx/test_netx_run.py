@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netx_layers import NEURON, conv, dense, entrance, flatten, weights
@@ -288,6 +289,13 @@ def test_old_files_hold_weights_in_one_row_and_in_five_dimensions() -> None:
         netx.Network(netx.describe([five]), input_shape=(3, 3, 1)).run(image, states=True),
         netx.Network(netx.describe([conv(kernel, (3, 3))]), input_shape=(3, 3, 1)).run(image, states=True),
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.uint8, torch.bool])
+def test_tensors_of_any_dtype_run(dtype: torch.dtype) -> None:
+    network = netx.Network(netx.describe([dense([[100, 40]])]))
+    x = np.random.default_rng(0).random((2, 20)) < 0.5
+    assert_same(network.run(torch.tensor(x, dtype=dtype), states=True), network.run(x, states=True))
 
 
 @pytest.mark.parametrize(
