@@ -38,7 +38,7 @@ def test_its_output_is_drawn_over_the_target(run: train.Run, tmp_path: Path) -> 
     assert {"output_0", "error_0", "filter", "learning", "report"} <= drawn
     assert not drawn & {"confusion", "decision_0"}  # there are no classes
     page = (tmp_path / "plots" / "report.html").read_text()
-    assert "output spikes over target spikes" in page
+    assert "Output spikes over target spikes" in page
     (sample,) = evaluate(run).samples
     events, target = run.data().test[0]
     assert torch.equal(torch.as_tensor(sample.target), target)
