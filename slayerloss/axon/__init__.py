@@ -71,6 +71,7 @@ class Delay(torch.nn.Module):
         check_range("Delay", "grad_scale", grad_scale)
         self.grad_scale = float(grad_scale)
         self.channels = None if channels is None else check_integer("Delay", "channels", channels, 1)
+        self._takes_channels = channels is None
         self.delay = torch.nn.Parameter(torch.rand(self.channels or 1))
 
     @property
@@ -99,9 +100,16 @@ class Delay(torch.nn.Module):
         y: Tensor = delay_channels(input, self.steps(input), longest=self.longest())
         return y
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        saved = state_dict.get(prefix + "delay")
-        if saved is not None and self.channels is None:
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.channels is None and hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]]["to_draw"] = True
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        saved, to_draw = state_dict.get(prefix + "delay"), local_metadata.get("to_draw", False)
+        if isinstance(saved, Tensor) and (self.channels is None or (to_draw and self._takes_channels)):
             self.delay.data = self.delay.data.new_empty(saved.shape)
-            self.channels = saved.numel()
-        super()._load_from_state_dict(state_dict, prefix, *args)
+            self.channels = None if to_draw else saved.numel()
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)

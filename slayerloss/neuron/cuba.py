@@ -121,7 +121,7 @@ class Neuron(torch.nn.Module):
             self.norm.pre_hook_fx = functools.partial(quantize_weight, scale=self.scale)  # type: ignore[assignment]
         self.drop = dropout
         self.state: CubaState | None = None
-        self._to_draw: dict[str, Any] = {}
+        self._ranges: dict[str, Any] = {}  # what is drawn from at the first run
         if channels is not None:
             channels = check_integer("Neuron", "channels", channels, 1)
         for name, decay in (("current_decay", current_decay), ("voltage_decay", voltage_decay)):
@@ -129,7 +129,8 @@ class Neuron(torch.nn.Module):
             value = _decay.to_parameter(_decay.initial(name, decay, per_channel))
             self.register_parameter(name, torch.nn.Parameter(value, requires_grad=self.requires_grad))
             if not self.shared_param and channels is None:
-                self._to_draw[name] = decay
+                self._ranges[name] = decay
+        self._to_draw = set(self._ranges)
 
     @staticmethod
     def _check_modules(norm: object, dropout: object) -> None:
@@ -293,9 +294,9 @@ class Neuron(torch.nn.Module):
 
     def _ready_decays(self, channels: int) -> tuple[Tensor, Tensor]:
         """The decays, drawn if they still have to be, and inside their range."""
-        for name, decay in self._to_draw.items():
+        for name in sorted(self._to_draw):
             parameter = getattr(self, name)
-            parameter.data = _decay.to_parameter(_decay.initial(name, decay, channels)).to(parameter)
+            parameter.data = _decay.to_parameter(_decay.initial(name, self._ranges[name], channels)).to(parameter)
         self._to_draw.clear()
         if self.requires_grad:
             _decay.clamp_(self.current_decay)
@@ -311,6 +312,11 @@ class Neuron(torch.nn.Module):
         super()._apply(fn, recurse)
         return self
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._to_draw and hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]]["to_draw"] = sorted(self._to_draw)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
     ) -> None:
@@ -320,9 +326,10 @@ class Neuron(torch.nn.Module):
                 continue
             saved = _decay.from_state_dict(key, state_dict[key], local_metadata.get("version"))
             state_dict[key] = saved
-            if not self.shared_param and saved.shape != parameter.shape and parameter.numel() == 1:
+            to_draw = name in self._ranges and name in local_metadata.get("to_draw", ())
+            if not self.shared_param and saved.shape != parameter.shape and (to_draw or parameter.numel() == 1):
                 parameter.data = parameter.data.new_empty(saved.shape)
-            self._to_draw.pop(name, None)
+            self._to_draw = self._to_draw | {name} if to_draw else self._to_draw - {name}
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
 

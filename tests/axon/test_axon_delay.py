@@ -89,6 +89,16 @@ def test_what_was_loaded_is_not_drawn_again():
     assert torch.equal(copy.deepcopy(fresh)(x), axon(x))
 
 
+def test_delays_that_were_not_drawn_yet_are_drawn_after_loading():
+    initial, axon = copy.deepcopy(Delay().state_dict()), Delay()
+    for _ in range(2):  # also where they were drawn in between
+        axon.load_state_dict(initial)
+        assert axon(torch.rand(1, 3, 5)).shape == (1, 3, 5)
+        assert axon.delay.unique().numel() == 3
+    with pytest.raises(RuntimeError, match="size mismatch for delay"):
+        Delay(channels=3).load_state_dict(initial)
+
+
 def test_errors():
     with pytest.raises(ShapeError, match=r"Delay: delay has the wrong shape; expected \(3,\), got \(5,\)"):
         Delay(channels=5)(torch.zeros(1, 3, 4))

@@ -9,7 +9,7 @@ import pickle
 
 import pytest
 import torch
-from block_zoo import IMAGE, NEURON, NORM, READOUTS, ZOO, events, make
+from block_zoo import EACH, IMAGE, NEURON, NORM, READOUTS, ZOO, events, make
 
 from slayerloss import ArgumentError
 from slayerloss.block import cuba
@@ -45,6 +45,20 @@ def test_a_fresh_block_takes_the_state_dict_and_answers_the_same(name):
     assert torch.equal(fresh(x), block(x))  # nothing was drawn again
     for key, value in block.state_dict().items():
         assert torch.equal(fresh.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("build", [lambda: cuba.Pool(EACH, 2, delay=True), lambda: cuba.Input(EACH)])
+def test_what_was_not_drawn_yet_is_drawn_after_loading(build):
+    """One decay per channel stays one per channel, through a file and back to the beginning."""
+    initial, block, x = saved_and_loaded(build().state_dict()), build(), events("pool")
+    for _ in range(2):  # also where they were drawn in between
+        block.load_state_dict(initial)
+        y = block(x)
+        assert [decays.unique().numel() for decays in block.neuron.decays] == [2, 2]
+        assert torch.equal(block(x), y)
+    other = build()
+    other.load_state_dict(saved_and_loaded(block.state_dict()))
+    assert torch.equal(other(x), y)
 
 
 def make_fresh(name: str, seed: int, params: dict | None = None):
