@@ -19,7 +19,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss._distributed import sum_over_processes
-from slayerloss.functional.events import mask_steps, promote
+from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
 
 __all__ = ["MeanOnlyBatchNorm"]
 
@@ -79,14 +79,17 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         return self.training and self.update
 
     def forward(self, inp: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Normalise (N, C, ..., T); `lengths` (N,) are the steps of each sample that count."""
-        mean = self.mean(inp, lengths)
-        return promote(inp) - mean.reshape(-1, *[1] * (inp.ndim - 2))
+        """Normalise (N, C, ..., T); `lengths` (N,) are the steps of each sample that count.
+
+        A float dtype is kept; float16 and bfloat16 are averaged in float32.
+        """
+        mean = self.mean(inp, lengths).reshape(-1, *[1] * (inp.ndim - 2))
+        return (inp.to(accumulation_dtype(inp)) - mean).to(promote(inp).dtype)
 
     def mean(self, inp: Tensor, lengths: Tensor | None = None) -> Tensor:
         """What `forward` subtracts from (N, C, ..., T), (C,); where the norm learns, the running mean follows."""
         check_events("MeanOnlyBatchNorm", inp, "inp")
-        x = promote(inp)
+        x = inp.to(accumulation_dtype(inp))
         if lengths is not None:
             check_lengths("MeanOnlyBatchNorm", lengths, x.shape[0], x.shape[-1])
         if x.shape[1] == 0:

@@ -26,6 +26,20 @@ def test_training_subtracts_the_batchs_mean_and_eval_the_running_mean(space):
     assert torch.equal(norm.running_mean, before)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.bool])
+def test_every_dtype_is_averaged_in_one_that_can_hold_the_sum(dtype):
+    norm, x = MeanOnlyBatchNorm(momentum=1.0), torch.ones(1, 1, 70_000).to(dtype)
+    kept = dtype if dtype.is_floating_point else torch.float32
+    y = norm(x)
+    assert y.dtype == kept
+    assert not y.any()
+    assert norm.running_mean.tolist() == [1.0]
+    x[..., ::2] = 0
+    assert norm(x).abs().unique().tolist() == [0.5]
+    assert norm.running_mean.tolist() == [0.5]
+    assert norm.eval()(x).dtype == kept
+
+
 def test_update_off_freezes_the_mean():
     norm = MeanOnlyBatchNorm(3)
     norm.update = False
