@@ -64,6 +64,9 @@ def _dataset(options: DataOptions, **arguments: Any) -> Any:
     if "root" in known and options.root is None:
         way_out = "Give it as --data.root FOLDER"
         raise ArgumentError(message("recipe", "data.root is missing", f"the folder of {options.type}", "null", way_out))
+    if "root" not in known and options.root is not None:
+        rule = f"none: {options.type} come with the package"
+        raise ArgumentError(message("recipe", "data.root is not used", rule, repr(options.root), "Leave it out"))
     for name in ("root", "num_steps", "step_ms", "count", "rounding"):
         arguments.setdefault(name, getattr(options, name))
     return create(**{name: value for name, value in arguments.items() if name in known})
@@ -78,6 +81,9 @@ def _split(dataset: Any, options: DataOptions) -> tuple[Sequence[int], Sequence[
         return range(len(dataset)), ()
     kept = _limited(dataset.labels, options)
     first, second = data.stratified_split(dataset.labels[kept], options.valid_fraction, options.split_seed)
+    if not len(first):
+        got, way_out = f"none of {len(dataset.labels)}", "Raise data.limit, or lower data.valid_fraction"
+        raise ArgumentError(message("recipe", "nothing is left to train with", "at least one recording", got, way_out))
     return kept[first], kept[second]
 
 

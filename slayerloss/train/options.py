@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slayerloss._check import ArgumentError, FormatError, check_choice, check_installed, message
+from slayerloss._check import ArgumentError, FormatError, check_choice, check_file_to_read, check_installed, message
 from slayerloss.train.recipe import DataOptions, NetworkOptions, Options, Recipe, TrainerOptions
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def _split(parser: ArgumentParser, args: Sequence[str]) -> tuple[list[str], list
             continue
         value = text if equals else next(rest, None)
         if value is None or (not equals and value.startswith("--")):
-            raise ArgumentError(message("command line", f"--{key} has no value", "a value", value or "the end"))
+            raise ArgumentError(
+                message("command line", f"--{key} has no value", "a value", value or "nothing after it")
+            )
         overrides.append((key, value))
     return own, overrides
 
@@ -112,7 +114,8 @@ def _parse(parse: Any, values: Any) -> Options:
         text = re.sub(r"\s+", " ", str(error))
         match = re.search(r'key "([\w.]+)":.*value: (.*)', text)
         if match is None:
-            raise ArgumentError(text) from None
+            way_out = "A recipe is given as --config RECIPE; `slayerloss fit --help` says what else there is."
+            raise ArgumentError(f"{text}. {way_out}") from None
         section, _, name = match[1].rpartition(".")
         types = {option.name: str(option.type) for option in dataclasses.fields(_SECTIONS.get(section, Recipe))}
         expected = types.get(name, "another type").replace("Options", "{type: NAME, ...}")
@@ -129,6 +132,7 @@ def _load(path: Path) -> Any:
         rule = f"a YAML file, or the name of a recipe that the package brings: {', '.join(shipped())}"
         way_out = "The recipes under datasets/ come with the source of slayerloss, not with the installed package"
         raise ArgumentError(message("--config", "there is no such recipe", rule, repr(str(path)), way_out))
+    check_file_to_read("--config", path)
     try:
         return _yaml(path.read_text(encoding="utf-8"), f"'{path}'") or {}
     except UnicodeDecodeError as error:

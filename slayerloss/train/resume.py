@@ -35,7 +35,7 @@ def check_new(folder: Path) -> None:
     """
     check_folder_to_write("fit", folder)
     if any((folder / "checkpoints" / name).exists() for name in (BEST, LAST)):
-        way_out = f"Use --resume {folder} to go on with it, or another --out"
+        way_out = f"slayerloss fit --resume {folder} goes on with it; or choose another --out"
         raise ArgumentError(message("fit", f"'{folder}' holds a run", "a new folder", "a run", way_out))
 
 

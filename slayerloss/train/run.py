@@ -78,7 +78,9 @@ class Run:
         check_choice("run", "checkpoint", which, ("best", "last"))
         path = self.folder / "checkpoints" / (BEST if which == "best" else LAST)
         if not path.is_file():
+            other = (self.folder / "checkpoints" / LAST).is_file()
             way_out = f"slayerloss fit --resume {self.folder} goes on with it"
+            way_out = "Take the last one: --checkpoint last" if other and which == "best" else way_out
             raise FormatError(message("run", f"'{self.folder}' has no {which} checkpoint", str(path), "none", way_out))
         return path
 
