@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss._check import FormatError, check_file_to_read, check_file_to_write, check_path, message
+from slayerloss.io._values import whole
 from slayerloss.io.atomic import replacing
-from slayerloss.io.event import Event, check_event, whole
+from slayerloss.io.event import Event, check_event
 
 PERIOD_US = 1 << 23
 _DISORDER_US = 100_000  # steps back up to here are taken for a sensor's disorder, not for an unordered file

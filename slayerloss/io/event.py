@@ -21,17 +21,12 @@ from slayerloss._check import (
     check_type,
     message,
 )
+from slayerloss.io._values import check_steps, coordinates, numbers, silent_frames, whole
 
 if TYPE_CHECKING:
     import torch
 
     Frames = TypeVar("Frames", NDArray[Any], torch.Tensor)
-
-
-MOST_STEPS = 2**31 - 1
-"""Frames with more time steps are refused."""
-_FAR = 2**61
-"""Coordinates beyond are cut to it: sums of two of them still fit into 64 bits."""
 
 
 class Event:
@@ -74,11 +69,11 @@ class Event:
         t_event: ArrayLike,
         payload: ArrayLike | None = None,
     ) -> None:
-        self.x = _coordinates("x_event", x_event)
-        self.y = None if y_event is None else _coordinates("y_event", y_event)
-        self.c = _coordinates("c_event", c_event)
-        self.t = _numbers("t_event", t_event).astype(np.float64, copy=False)
-        self.p = None if payload is None else _numbers("payload", payload)
+        self.x = coordinates("x_event", x_event)
+        self.y = None if y_event is None else coordinates("y_event", y_event)
+        self.c = coordinates("c_event", c_event)
+        self.t = numbers("Event", "t_event", t_event).astype(np.float64, copy=False)
+        self.p = None if payload is None else numbers("Event", "payload", payload)
         sizes = [len(array) for array in (self.x, self.y, self.c, self.t, self.p) if array is not None]
         if len(set(sizes)) != 1:
             raise ShapeError(message("Event", "the arrays have different lengths", "one length", sizes))
@@ -97,7 +92,22 @@ class Event:
         return len(self.x)
 
     def __getitem__(self, selection: Any) -> Event:
-        """The selected events: a slice, a boolean mask or an array of indices."""
+        """The selected events: a slice, a boolean mask, an array of indices, or the index of one event.
+
+        Raises:
+            IndexError: the selection is something else, or out of range.
+        """
+        try:
+            if isinstance(selection, int) or hasattr(selection, "__array__"):
+                index = np.asarray(selection)
+                selection = index.reshape(1) if index.ndim == 0 and index.dtype.kind in "iu" else index
+            fits = self.t[selection].ndim == 1
+        except (IndexError, TypeError, ValueError, RuntimeError):
+            fits = False
+        if not fits:
+            rule = f"a slice, {len(self)} booleans, or whole numbers from {-len(self)} to {len(self) - 1}"
+            got = repr(selection) if isinstance(selection, (int, str)) else type(selection).__name__
+            raise IndexError(message("Event", "the selection does not fit", rule, got))
         selected = copy.copy(self)
         for name in ("x", "y", "c", "t", "p"):
             array = getattr(self, name)
@@ -127,7 +137,7 @@ class Event:
             (C, X, T) for one spatial dimension, (C, Y, X, T) for two. An empty recording gives one silent step.
 
         Raises:
-            ArgumentError: `sampling_time` is not above 0, or without `dim` an event comes too late for a tensor.
+            ArgumentError: `sampling_time` is not above 0, or the tensor would be too large.
             ShapeError: `dim` has the wrong number of entries.
 
         Example:
@@ -149,8 +159,9 @@ class Event:
         if len(shape) != len(axes):
             layout = "(C, X, T)" if self.dim == 1 else "(C, Y, X, T)"
             raise ShapeError(message(name, "dim does not fit the events", layout, tuple(shape)))
-        empty = np.zeros((shape[0], 1, *shape[1:]) if self.dim == 1 else shape)
-        return self.fill_tensor(empty, sampling_time).reshape(shape)
+        spikes = silent_frames(name, tuple(shape), np.dtype(np.float64), "Give dim or a longer sampling_time")
+        self.fill_tensor(spikes[:, None] if self.dim == 1 else spikes, sampling_time)
+        return spikes
 
     def fill_tensor(
         self,
@@ -176,7 +187,8 @@ class Event:
             `empty_tensor`.
 
         Raises:
-            ArgumentError: `sampling_time` is not above 0, or `binning_mode` is unknown.
+            ArgumentError: `sampling_time` is not above 0; `binning_mode` is unknown; or `empty_tensor` is read-only,
+                expanded, a leaf that requires grad, or of integers that do not hold the amplitude.
             ShapeError: `empty_tensor` does not have four dimensions.
 
         Example:
@@ -195,11 +207,12 @@ class Event:
         check_flag(name, "random_shift", random_shift)
         if rng is not None:
             check_type(name, "rng", rng, np.random.Generator, "a numpy.random.Generator")
-        as_array(name, "empty_tensor", empty_tensor)
+        dtype = as_array(name, "empty_tensor", empty_tensor).dtype
         shape = tuple(empty_tensor.shape)
         if len(shape) != 4:
             layout = "(C, 1, X, T)" if self.dim == 1 else "(C, Y, X, T)"
-            raise ShapeError(message("Event.fill_tensor", "empty_tensor has the wrong shape", layout, shape))
+            raise ShapeError(message(name, "empty_tensor has the wrong shape", layout, shape))
+        _check_writable(name, empty_tensor)
         x, c = whole(self.x), whole(self.c)
         y = np.zeros_like(x) if self.y is None else whole(self.y)
         t = whole(self.t / sampling_time)
@@ -211,6 +224,7 @@ class Event:
         inside = np.logical_and.reduce([(axis >= 0) & (axis < size) for axis, size in zip(index, shape, strict=True)])
         index = (c[inside], y[inside], x[inside], t[inside])
         values = np.full(len(index[0]), 1 / sampling_time) if self.p is None else self.p[inside]
+        _check_held(name, values, dtype)
         _put(empty_tensor, index, values, add=self.graded or str(binning_mode).upper() == "SUM")
         return empty_tensor
 
@@ -282,56 +296,55 @@ def check_event(function: str, argument: str, event: Any) -> None:
     check_type(function, argument, event, Event, "an Event")
 
 
-def check_steps(function: str, step: NDArray[np.int64]) -> int:
-    """The number of steps up to the last event's; ArgumentError if they are too many for frames."""
-    last = int(step.max(initial=0))
-    if last >= MOST_STEPS:
-        way_out = "Give the number of steps, or a longer step"
-        raise ArgumentError(message(function, "an event comes too late", f"at most {MOST_STEPS} steps", last, way_out))
-    return last + 1
-
-
-def whole(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Coordinates as whole numbers: a caller may have replaced x or y by real ones, say to rotate a recording."""
-    if values.dtype.kind in "biu":
-        return values.astype(np.int64, copy=False)
-    return np.clip(np.round(values), -_FAR, _FAR).astype(np.int64)
-
-
-def _coordinates(argument: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = _numbers(argument, values)
-    if array.size and (array.min() < -(1 << 31) or array.max() >= 1 << 31):
-        raise ArgumentError(
-            message("Event", f"{argument} is too large", "whole numbers of 32 bits", f"{array.min()} to {array.max()}")
-        )
-    return array.astype(np.int64, copy=False)
-
-
-def _numbers(argument: str, values: ArrayLike) -> NDArray[Any]:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # lists of different lengths
-        raise ShapeError(message("Event", f"{argument} is not one-dimensional", "(E,)", "a ragged list")) from error
-    except (TypeError, RuntimeError) as error:  # a tensor that is sparse, nested or on another device
-        raise DtypeError(message("Event", f"{argument} is no array", "numbers (E,)", type(values).__name__)) from error
-    if array.size == 0:
-        array = array.reshape(-1).astype(np.float64, copy=False)
-    if array.ndim != 1:
-        raise ShapeError(message("Event", f"{argument} is not one-dimensional", "(E,)", array.shape))
-    if array.dtype.kind not in "biuf":
-        raise DtypeError(message("Event", f"{argument} does not hold numbers", "real numbers", array.dtype))
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = np.count_nonzero(~np.isfinite(array))
-        raise ArgumentError(message("Event", f"{argument} is not finite", "finite values", f"{bad} NaN or infinite"))
-    return array
-
-
 def _random_shift(first: int, last: int, num_steps: int, rng: np.random.Generator | None) -> int:
     """A shift from [-first, num_steps - 1 - last], which keeps all events inside; the ends swap if they do not fit."""
     if rng is None:
         rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002  (lava-dl's users seed numpy's global one)
     low, high = sorted((-first, num_steps - 1 - last))
     return int(rng.integers(low, high, endpoint=True))
+
+
+def _check_writable(function: str, tensor: Any) -> None:
+    """Raise ArgumentError unless each element has memory of its own, and may be written to."""
+    got = ""
+    if isinstance(tensor, np.ndarray):
+        strides, width = tensor.strides, tensor.itemsize
+        got = "" if tensor.flags.writeable else "a read-only array"
+    else:
+        import torch
+
+        strides, width = tensor.stride(), 1
+        leaf = tensor._base if tensor._is_view() else tensor
+        if leaf.is_leaf and leaf.requires_grad and torch.is_grad_enabled():
+            got = "a leaf that requires grad"
+        elif tensor.is_inference() and not torch.is_inference_mode_enabled():
+            got = "a tensor made in inference mode"
+    if not got and _overlaps(tuple(tensor.shape), strides, width):
+        got = "an expanded one"
+    if got:
+        rule, way_out = "a tensor of its own memory", "Give a new one, such as torch.zeros(shape)"
+        raise ArgumentError(message(function, "empty_tensor cannot be written to", rule, got, way_out))
+
+
+def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...], width: int) -> bool:
+    """Whether elements of `width` may share memory: a dimension's stride does not reach over the smaller strides."""
+    reach = width
+    for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, shape, strict=True) if size > 1):
+        if stride < reach and 0 not in shape:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
+def _check_held(function: str, values: NDArray[Any], dtype: np.dtype[Any]) -> None:
+    """Raise ArgumentError if a tensor of integers would cut the values off."""
+    if dtype.kind not in "iu":
+        return
+    with np.errstate(invalid="ignore"):
+        lost = values.astype(dtype) != values
+    if lost.any():
+        problem, way_out = f"empty_tensor of {dtype} does not hold the amplitude", "Give a tensor of floats"
+        raise ArgumentError(message(function, problem, "a dtype that does", f"{values[lost][0]:g}", way_out))
 
 
 def _put(tensor: Any, index: tuple[NDArray[np.int64], ...], values: NDArray[Any], add: bool) -> None:
@@ -341,6 +354,6 @@ def _put(tensor: Any, index: tuple[NDArray[np.int64], ...], values: NDArray[Any]
         places = tuple(torch.from_numpy(axis).to(tensor.device) for axis in index)
         tensor.index_put_(places, torch.as_tensor(values).to(tensor), accumulate=add)
     elif add:
-        np.add.at(tensor, index, values)
+        np.add.at(tensor, index, values.astype(tensor.dtype))
     else:
         tensor[index] = values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +19,8 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
-from slayerloss.io.event import MOST_STEPS, Event, as_array, check_event, check_steps, whole
-
-MOST_VALUES = 2**33
-"""Of all frames of a recording together."""
+from slayerloss.io._values import MOST_STEPS, check_steps, silent_frames, whole
+from slayerloss.io.event import Event, as_array, check_event
 
 
 def bins(t: NDArray[Any], step_ms: float = 1.0, rounding: str = "floor") -> NDArray[np.int64]:
@@ -118,28 +115,13 @@ def to_frames(
     cell = step
     for _, axis, size in _axes("to_frames", event, sizes):
         cell = cell * size + axis
-    frames = _silent_frames((num_steps, *sizes), frame_dtype)
+    frames = silent_frames("to_frames", (num_steps, *sizes), frame_dtype, "Give num_steps or a longer step_ms")
     if count or event.graded:
         filled, index = np.unique(cell, return_inverse=True)
         frames.reshape(-1)[filled] = _fitting(_sums(event, index.reshape(-1), len(filled)), frame_dtype)
     else:
         frames.reshape(-1)[cell] = 1
     return np.moveaxis(frames, 0, -1)
-
-
-def _silent_frames(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    values = math.prod(shape)
-    way_out = "Give num_steps or a longer step_ms, and look at the unit of the times: they are in ms"
-    if values > MOST_VALUES:
-        expected = f"at most {MOST_VALUES} values"
-        raise ArgumentError(message("to_frames", f"frames {shape} are too large", expected, values, way_out))
-    try:
-        return np.zeros(shape, dtype)
-    except MemoryError:
-        got = f"{values * dtype.itemsize / 2**30:.1f} GiB"
-        raise ArgumentError(
-            message("to_frames", f"frames {shape} do not fit into the memory", "less", got, way_out)
-        ) from None
 
 
 def _sums(event: Event, cell: NDArray[np.int64], cells: int) -> NDArray[Any]:

@@ -125,6 +125,54 @@ def test_random_shift_follows_numpy_s_global_seed():
     assert len(set(found[0])) > 1
 
 
+@pytest.mark.parametrize(
+    ("make", "got"),
+    [
+        (lambda: torch.zeros(1).expand(2, 3, 3, 3), "an expanded one"),
+        (lambda: torch.zeros(2, 3, 3, 1).expand(2, 3, 3, 3), "an expanded one"),
+        (lambda: torch.zeros(2, 3, 5).unfold(-1, 3, 1), "an expanded one"),
+        (lambda: np.lib.stride_tricks.as_strided(np.zeros(1), (2, 3, 3, 3), (0, 0, 0, 0)), "an expanded one"),
+        (lambda: np.broadcast_to(np.zeros(3), (2, 3, 3, 3)), "a read-only array"),
+        (lambda: torch.zeros(2, 3, 3, 3, requires_grad=True), "a leaf that requires grad"),
+        (lambda: torch.zeros(2, 3, 9, requires_grad=True).view(2, 3, 3, 3), "a leaf that requires grad"),
+    ],
+)
+def test_a_tensor_that_cannot_be_written_to_is_refused(make, got):
+    event = Event([1, 2], [1, 2], [0, 1], [0, 1])
+    with pytest.raises(ArgumentError, match=f"fill_tensor: empty_tensor cannot be written to; .* got {got}"):
+        event.fill_tensor(make())
+
+
+def test_tensors_that_can_be_written_to():
+    event = Event([1, 2], [1, 2], [0, 1], [0, 1])
+    with torch.inference_mode():
+        made = torch.zeros(2, 3, 3, 3)
+        assert event.fill_tensor(made).sum() == 2
+    with pytest.raises(ArgumentError, match="inference mode"):
+        event.fill_tensor(made)
+    leaf = torch.zeros(2, 3, 3, 3, requires_grad=True)
+    assert (event.fill_tensor(leaf * 1).sum(), leaf.sum()) == (2, 0)
+    with torch.no_grad():
+        assert event.fill_tensor(leaf).sum() == 2
+    for part in (np.zeros((3, 4, 6, 9))[1:, 1:, ::-2, ::3], torch.zeros(3, 4, 6, 9)[1:, 1:, ::2, ::3]):
+        assert event.fill_tensor(part).sum() == 2
+    assert event.fill_tensor(np.zeros((2, 0, 3, 3))).size == 0
+    assert event.fill_tensor(np.zeros(9, [("a", "i1"), ("b", "f4")])["b"].reshape(1, 1, 3, 3)[:, [0]]).shape[2] == 3
+    records = np.zeros((2, 3, 3, 3), [("a", "i1"), ("b", "f4")])
+    assert event.fill_tensor(records["b"]).sum() == records["b"].sum() == 2
+
+
+@pytest.mark.parametrize("binning_mode", ["OR", "SUM"])
+@pytest.mark.parametrize("make", [np.zeros, torch.zeros])
+def test_tensors_of_integers(make, binning_mode):
+    event, dtype = Event([1, 2], [1, 2], [0, 1], [0, 1]), (np if make is np.zeros else torch).int8
+    assert event.fill_tensor(make((2, 3, 3, 3), dtype=dtype), 1, binning_mode=binning_mode).sum() == 2
+    with pytest.raises(
+        ArgumentError, match=r"of int8 does not hold the amplitude; expected a dtype that does, got 0.5"
+    ):
+        event.fill_tensor(make((2, 3, 3, 3), dtype=dtype), 2.0, binning_mode=binning_mode)
+
+
 def test_real_coordinates_that_a_caller_puts_in_are_rounded():
     event = Event([1, 2], [0, 0], [0, 0], [0, 1])
     event.x = event.x * 0.9
@@ -147,6 +195,31 @@ def test_selection_and_order():
     assert event.sorted().x.tolist() == [1, 2, 0]
     assert event[event.t == 1].p.tolist() == [2, 3]
     assert len(event[:2]) == 2
+
+
+@pytest.mark.parametrize("index", [1, np.int8(1), np.array(1), torch.tensor(1), -2, [1], torch.tensor([1])])
+def test_an_index_selects_one_event(index):
+    one = Event([0, 1, 2], None, [0, 0, 1], [3, 1, 1], payload=[1, 2, 3])[index]
+    assert (len(one), one.x.tolist(), one.t.tolist(), one.p.tolist()) == (1, [1], [1.0], [2])
+    assert one.to_tensor().shape == (1, 2, 2)
+
+
+def test_iteration_gives_each_event():
+    event = Event([4, 5], [6, 7], [0, 1], [3, 1])
+    assert [(one.x.item(), one.y.item(), one.t.item()) for one in event] == [(4, 6, 3.0), (5, 7, 1.0)]
+    assert list(Event([], [], [], [])) == []
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [2, -3, 10**30, np.int64(2), [5], [-3], "a", None, True, 1.0, [0.5], [[0, 1]], np.ones((1, 2), bool), [True]]
+    + [torch.tensor(True), torch.tensor(2), {"a"}, [[0], [0, 1]], (0, 1)],
+    ids=repr,
+)
+def test_a_selection_that_does_not_fit_is_refused(selection):
+    event = Event([0, 1], None, [0, 0], [0, 1])
+    with pytest.raises(IndexError, match="Event: the selection does not fit; expected a slice, 2 booleans, or whole"):
+        event[selection]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +276,26 @@ def test_events_far_outside_of_a_tensor_are_left_out(late):
     assert event.to_tensor(dim=(1, 2, 4)).nonzero()[2].tolist() == [2]
     assert to_frames(event, (1, 2), 4).nonzero()[2].tolist() == [2]
     assert to_frames(event, (1, 2), 4, rounding="nearest").nonzero()[2].tolist() == [2]
+
+
+def test_a_tensor_too_large_is_refused_with_a_word_on_the_unit():
+    far = Event([2**31 - 1], [2**31 - 1], [0], [0])
+    with pytest.raises(ArgumentError, match=r"Event.to_tensor: frames \(1, 2147483648, 2147483648, 1\) are too large"):
+        far.to_tensor()
+    with pytest.raises(ArgumentError, match=r"too large; .* longer sampling_time, and look at the unit of the times"):
+        Event([50], [50], [1], [2.0**31 - 5]).to_tensor()
+    with pytest.raises(ArgumentError, match="too large"):
+        Event([0], None, [0], [0]).to_tensor(dim=(2**40, 2**40, 1))
+
+
+@pytest.mark.parametrize("fill", [Event.to_tensor, lambda event: to_frames(event, (1, 1))])
+def test_a_tensor_beyond_the_memory_is_refused(fill, monkeypatch):
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "zeros", full)
+    with pytest.raises(ArgumentError, match=r"do not fit into the memory; expected less, got (7\.5|3\.7) GiB"):
+        fill(Event([0], None, [0], [1e9]))
 
 
 def test_a_tensor_of_too_many_steps_is_refused():
