@@ -78,7 +78,7 @@ def free_folder(name: str) -> Path:
 
 def what_is_left(folder: Path) -> str:
     """After an interrupt of a training: what of it is on the disk, and how to go on."""
-    from slayerloss.train.callbacks import LAST
+    from slayerloss.train.recipe import LAST  # not from what imports lightning: that import may be what was interrupted
 
     if (folder / "checkpoints" / LAST).is_file():
         return f"interrupted; slayerloss fit --resume {folder} goes on from the last complete epoch"

@@ -14,8 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from tqdm import tqdm
 
 from slayerloss.io import replacing
-
-BEST, LAST = "best.ckpt", "last.ckpt"
+from slayerloss.train.recipe import BEST, LAST
 
 
 def epoch_metrics(trainer: pl.Trainer) -> dict[str, float]:

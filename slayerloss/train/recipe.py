@@ -15,6 +15,9 @@ from typing import Any
 from slayerloss._check import ArgumentError, DtypeError, check_integer, check_range, message
 from slayerloss.io import replacing
 
+BEST, LAST = "best.ckpt", "last.ckpt"
+"""The checkpoints of a run."""
+
 Options = dict[str, Any]
 """A thing by the name of its class, and the arguments of that class: {"type": "Adam", "lr": 0.001}."""
 

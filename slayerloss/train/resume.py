@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from slayerloss._check import ArgumentError, FormatError, check_folder_to_write, message
-from slayerloss.train.callbacks import BEST, LAST
 from slayerloss.train.checkpoint import load_parameters, read_checkpoint
 from slayerloss.train.learner import Learner
-from slayerloss.train.recipe import Options, Recipe, differences, plain
+from slayerloss.train.recipe import BEST, LAST, Options, Recipe, differences, plain
 from slayerloss.train.schedule import Schedule
 
 FREE = (

@@ -20,12 +20,11 @@ from slayerloss import netx
 from slayerloss._check import FormatError, SlayerError, check_choice, message
 from slayerloss.io import replacing
 from slayerloss.train.build import build, build_data, build_learner, check_classes
-from slayerloss.train.callbacks import BEST, LAST
 from slayerloss.train.checkpoint import load_parameters, read_checkpoint
 from slayerloss.train.data import EventData
 from slayerloss.train.learner import Learner
 from slayerloss.train.network import Network
-from slayerloss.train.recipe import Recipe, check_recipe, read_recipe, write_recipe
+from slayerloss.train.recipe import BEST, LAST, Recipe, check_recipe, read_recipe, write_recipe
 from slayerloss.train.resume import check_network, check_new, check_same
 from slayerloss.train.trainer import monitored, quiet, testing, together, training
 

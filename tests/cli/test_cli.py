@@ -180,6 +180,13 @@ def test_an_interrupted_demo_says_what_is_left(
     assert f"the training is complete: slayerloss plot {out} and slayerloss export {out}" in last_line(capsys)
 
 
+def test_what_is_left_is_said_also_where_the_import_of_lightning_was_interrupted(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['lightning'] = None; from slayerloss.cli._parser import what_is_left as w"
+    code += "; from pathlib import Path; print(w(Path(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "run"], capture_output=True, text=True, check=True)
+    assert done.stdout == "interrupted before anything was written\n"
+
+
 def last_line(capsys: pytest.CaptureFixture) -> str:
     return capsys.readouterr().out.splitlines()[-1]
 
