@@ -37,8 +37,8 @@ class DataOptions:
         eval_batch_size: the same for validation and test; null takes batch_size
         valid_fraction: share of the training recordings of each class that is held back for validation
         split_seed: chooses which recordings these are
-        augment: augmentations of slayerloss.data.augment (Shift, ...) in their order, for instance [{type: Shift,
-            max_pixels: 2}]
+        augment: augmentations of slayerloss.data.augment (Shift, Rotate, Scale, Jitter, Drop, Elastic) in their order,
+            for instance [{type: Shift, max_pixels: 2}]
         shuffle: draw a new order for each epoch
         passes: passes over the training recordings in one epoch; a batch ends with its pass
         limit: use only so many training recordings, and as many for the test; null takes all

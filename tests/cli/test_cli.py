@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -37,12 +38,14 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture) -> 
 
 def test_the_help_of_fit_lists_what_a_recipe_can_name(capsys: pytest.CaptureFixture) -> None:
     from slayerloss import block
+    from slayerloss.data import augment
     from slayerloss.train import build
 
     with pytest.raises(SystemExit):
         cli.main(["fit", "--help"])
     words = set(re.findall(r"\w+", capsys.readouterr().out))
     assert words >= {"digits", *block.cuba.__all__, *build._DATASETS, *build._LOSSES, *build._DECISIONS}
+    assert words >= {name for name, value in vars(augment).items() if dataclasses.is_dataclass(value)}
 
 
 def test_a_run_holds_what_it_should(run_folder: Path) -> None:
