@@ -223,7 +223,7 @@ with warnings.catch_warnings():
     QUANTIZED = torch.quantize_per_tensor(X, 1.0, 0, torch.quint8)
 
 JUNK: list[Any] = [
-    None, "a", ["a", "b"], object(), torch.nn.BatchNorm1d, 1j, -1.5, math.nan, math.inf, 10**30,
+    None, "a", ["a", "b"], object(), torch.nn.BatchNorm1d, 1j, -1.5, math.nan, math.inf, 10**30, 10**12,
     np.ones((2, 3, 5)), np.array("a"), torch.ones(7), torch.ones(2, 3, 5, dtype=torch.complex64), torch.zeros(0, 3, 5),
     torch.zeros(2, 0, 5), torch.zeros(2, 3, 0), torch.full((2, 3, 5), math.nan), torch.tensor([-3, 9]), (5, 5),
     torch.ones(2, 3, 5).to_sparse(), NESTED, X.to(torch.float8_e4m3fn),

@@ -10,6 +10,7 @@ from torch import Tensor
 from slayerloss._check import check_events, check_integer, check_range, check_shape
 from slayerloss.functional.delay import LONGEST_DELAY, shift
 from slayerloss.functional.delay import delay as delay_channels
+from slayerloss.functional.events import LARGEST_SIZE
 
 __all__ = ["Delay", "delay"]
 
@@ -70,7 +71,7 @@ class Delay(torch.nn.Module):
         self.max_delay = None if max_delay is None else check_integer("Delay", "max_delay", max_delay, 0)
         check_range("Delay", "grad_scale", grad_scale)
         self.grad_scale = float(grad_scale)
-        self.channels = None if channels is None else check_integer("Delay", "channels", channels, 1)
+        self.channels = None if channels is None else check_integer("Delay", "channels", channels, 1, LARGEST_SIZE)
         self._takes_channels = channels is None
         self.delay = torch.nn.Parameter(torch.rand(self.channels or 1))
 

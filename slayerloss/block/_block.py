@@ -28,6 +28,7 @@ from slayerloss._check import (
 )
 from slayerloss.axon import Delay
 from slayerloss.functional.delay import MAX_DELAY, delay, shift
+from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.rate import count
 from slayerloss.neuron._state import detached, moved
@@ -61,7 +62,7 @@ def build_neuron(
     if missing:
         raise ArgumentError(message(name, "neuron_params lacks " + ", ".join(missing), "them", list(neuron_params)))
     if channels is not None:
-        channels = check_integer(name, "number of neurons", channels, 1)
+        channels = check_integer(name, "number of neurons", channels, 1, LARGEST_SIZE)
     return neuron_type(**{**neuron_params, **instead}, channels=channels)
 
 

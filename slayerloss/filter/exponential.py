@@ -19,6 +19,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional.filters import HIGHEST_ORDER, LONGEST_TIME_CONSTANT, SHORTEST_TIME_CONSTANT
+from slayerloss.kernels.filters import LONGEST_FILTER
 
 
 class _Exponential(torch.nn.Module):
@@ -43,7 +44,7 @@ class _Exponential(torch.nn.Module):
         if not values:
             raise ArgumentError(message(name, "time_constant is empty", "at least one number", time_constant))
         self.order = check_integer(name, "order", order, 1, HIGHEST_ORDER)
-        self.length = None if length is None else check_integer(name, "length", length, low=1)
+        self.length = None if length is None else check_integer(name, "length", length, 1, LONGEST_FILTER)
         if normalize is not None:
             check_choice(name, "normalize", normalize, ("peak", "area"))
         self.normalize = normalize
@@ -74,7 +75,7 @@ class ExponentialFilter(_Exponential):
         time_constant: steps, above 0; a sequence of C numbers gives each channel its own.
         order: n, in [1, 1000].
         normalize: None, "peak" (the largest value of h_n is 1) or "area" (its sum is 1).
-        length: cut h_n after so many steps; None: never, which is also the fastest.
+        length: cut h_n after so many steps, in [1, 2^24]; None: never, which is also the fastest.
         learnable: make the time constants parameters. Their logarithm is stored, as `log_time_constant`.
 
     Raises:

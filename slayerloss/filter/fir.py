@@ -21,10 +21,9 @@ from slayerloss._check import (
     check_tensor,
     message,
 )
+from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.filters import LONGEST_TIME_CONSTANT
-
-LONGEST_FILTER = 2**24
-"""Steps of a learned impulse response."""
+from slayerloss.kernels.filters import LONGEST_FILTER
 
 
 def _response(given: Tensor | npt.NDArray[Any] | Sequence[float]) -> Tensor:
@@ -51,7 +50,7 @@ class FIR(torch.nn.Module):
     Args:
         fir_response: (L,), the impulse response; None: an exponential one.
         time_constant: of the exponential, in steps, above 0.
-        length: of the exponential, in steps, at least 1.
+        length: of the exponential, in steps, in [1, 2^24].
         sampling_time: a factor on the output, above 0.
 
     Raises:
@@ -80,6 +79,7 @@ class FIR(torch.nn.Module):
         check_range("FIR", "sampling_time", sampling_time, 0, low_open=True)
         if fir_response is None:
             check_range("FIR", "time_constant", time_constant, 0, LONGEST_TIME_CONSTANT, low_open=True)
+            length = check_integer("FIR", "length", length, 1, LONGEST_FILTER)
             response = functional.exponential_kernel(float(time_constant), length)
         else:
             response = _response(fir_response)
@@ -117,7 +117,7 @@ class FIRBank(torch.nn.Module):
 
     def __init__(self, num_filter: int, filter_length: float, sampling_time: float = 1, scale: float = 1) -> None:
         super().__init__()
-        num_filter = check_integer("FIRBank", "num_filter", num_filter, low=1)
+        num_filter = check_integer("FIRBank", "num_filter", num_filter, 1, LARGEST_SIZE)
         check_range("FIRBank", "sampling_time", sampling_time, 0, low_open=True)
         check_range("FIRBank", "filter_length", filter_length, sampling_time, LONGEST_FILTER * sampling_time)
         check_range("FIRBank", "scale", scale)

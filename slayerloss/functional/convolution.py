@@ -42,6 +42,8 @@ def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, retur
     check_signal("causal_conv", x)
     _check_kernel("causal_conv", kernel, x)
     check_flag("causal_conv", "return_state", return_state)
+    if state is None and not return_state:
+        kernel = _heard(kernel, x)
     past = kernel.shape[-1] - 1
     if state is not None:
         check_state("causal_conv", "state", state, (*x.shape[:-1], past), x)
@@ -75,6 +77,7 @@ def causal_corr(x: Tensor, kernel: Tensor) -> Tensor:
     """
     check_signal("causal_corr", x)
     _check_kernel("causal_corr", kernel, x)
+    kernel = _heard(kernel, x)
     values = promote(x).to(accumulation_dtype(x))
     padded = torch.nn.functional.pad(values, (0, kernel.shape[-1] - 1))
     return _convolve(padded, promote(kernel).flip(-1), x)
@@ -96,6 +99,11 @@ def _convolve(padded: Tensor, kernel: Tensor, like: Tensor) -> Tensor:
     per_channel = kernel.ndim > 1
     y = fir(to_rows(padded, per_channel), kernel.reshape(-1, kernel.shape[-1]).to(padded))
     return from_rows(y, like, per_channel).to(promote(like).dtype)
+
+
+def _heard(kernel: Tensor, x: Tensor) -> Tensor:
+    """The part of a kernel that a signal of T steps, with silence around it, can meet."""
+    return kernel.narrow(-1, 0, min(kernel.shape[-1], x.shape[-1]))
 
 
 def _check_kernel(function: str, kernel: Tensor, x: Tensor) -> None:

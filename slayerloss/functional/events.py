@@ -10,6 +10,9 @@ from slayerloss._check import ArgumentError, ShapeError, check_events, check_ten
 LARGEST_SPIKE = 1e9
 """In magnitude, far above any graded spike: sums of squares over a batch of these stay finite in float32."""
 
+LARGEST_SIZE = 2**31 - 1
+"""The most neurons, channels, filters or copies that something is made for."""
+
 SMALLEST_TEMPERATURE = 1e-6
 """By which rates of `LARGEST_SPIKE` can still be divided."""
 

@@ -26,7 +26,7 @@ from slayerloss._check import (
 )
 from slayerloss.functional.convolution import causal_conv, from_rows, to_rows
 from slayerloss.functional.events import accumulation_dtype, promote
-from slayerloss.kernels.filters import low_pass
+from slayerloss.kernels.filters import LONGEST_FILTER, low_pass
 
 SHORTEST_TIME_CONSTANT = 1e-3
 """Steps; shorter ones are the same: exp(-1000) is zero, and so is its gradient."""
@@ -58,7 +58,7 @@ def exponential_filter(
         time_constant: steps, above 0. A number, or a tensor () or (C,), one for each channel.
         order: n, in [1, 1000]; without `normalize` the response must not leave the range of the dtype.
         normalize: None: h_n as above. "peak": its largest value is 1. "area": its sum is 1, so that the rate is kept.
-        length: cut h_n after so many steps; None: never.
+        length: cut h_n after so many steps, in [1, 2^24]; None: never.
         state: what an earlier run returned; None: silence.
         return_state: also return the state after the last step: (N, C, ..., n), or with `length` (N, C, ..., length-1).
 
@@ -86,7 +86,9 @@ def exponential_filter(
     tau = as_time_constant("exponential_filter", time_constant, x)
     per_channel = tau.ndim > 0
     if length is not None:
-        kernel = exponential_kernel(tau, length, order, normalize=normalize)
+        length = check_integer("exponential_filter", "length", length, 1, LONGEST_FILTER)
+        heard = length if return_state or state is not None else min(length, x.shape[-1])
+        kernel = _kernel("exponential_filter", tau, length, order, normalize, heard)
         return causal_conv(x, kernel, state=state, return_state=return_state)
     _check_normalize("exponential_filter", normalize)
     order = _check_order("exponential_filter", order, tau, x.shape[-1], normalize)
@@ -114,7 +116,7 @@ def exponential_kernel(
 
     Args:
         time_constant: steps, above 0; a number or a tensor of any shape.
-        length: steps, at least 1.
+        length: steps, in [1, 2^24].
         order: n, in [1, 1000]; without `normalize` the response must not leave the range of the dtype.
         normalize: None, "peak" (divided by its largest value) or "area" (divided by its sum).
 
@@ -128,15 +130,9 @@ def exponential_kernel(
         >>> exponential_kernel(2.0, 4)
         tensor([1.0000, 0.6065, 0.3679, 0.2231])
     """
-    length = check_integer("exponential_kernel", "length", length, low=1)
-    _check_normalize("exponential_kernel", normalize)
+    length = check_integer("exponential_kernel", "length", length, 1, LONGEST_FILTER)
     tau = as_time_constant("exponential_kernel", time_constant)
-    order = _check_order("exponential_kernel", order, tau, length, normalize)
-    steps, tau = torch.arange(length, dtype=tau.dtype, device=tau.device), tau[..., None]
-    if normalize is None:
-        return _response(steps, tau, order)
-    kernel = _response(steps, tau, order, _peak(tau, order).clamp(max=length - 1))
-    return kernel if normalize == "peak" else kernel / kernel.sum(dim=-1, keepdim=True)
+    return _kernel("exponential_kernel", tau, length, order, normalize, length)
 
 
 def filter_bank(
@@ -197,6 +193,18 @@ def filter_bank(
     y, *after = y if return_state else (y,)
     y = y if stack else y.flatten(1, 2)
     return (y, *after) if return_state else y
+
+
+def _kernel(function: str, tau: Tensor, length: int, order: int, normalize: str | None, heard: int) -> Tensor:
+    """The first `heard` steps of a response of `length` steps, over all of which it is normalised."""
+    _check_normalize(function, normalize)
+    order = _check_order(function, order, tau, length, normalize)
+    tau = tau[..., None]
+    steps = torch.arange(length if normalize == "area" else heard, dtype=tau.dtype, device=tau.device)
+    if normalize is None:
+        return _response(steps, tau, order)
+    kernel = _response(steps, tau, order, _peak(tau, order).clamp(max=length - 1))
+    return kernel if normalize == "peak" else kernel.narrow(-1, 0, heard) / kernel.sum(dim=-1, keepdim=True)
 
 
 def _response(steps: Tensor, tau: Tensor, order: int, unit_at: Tensor | None = None) -> Tensor:

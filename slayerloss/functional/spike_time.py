@@ -18,6 +18,7 @@ from slayerloss._check import (
 from slayerloss.functional._reduce import REDUCTIONS, reduce_loss
 from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps
 from slayerloss.functional.filters import HIGHEST_ORDER, LONGEST_TIME_CONSTANT, exponential_filter
+from slayerloss.kernels.filters import LONGEST_FILTER
 
 
 def spike_time(
@@ -42,7 +43,7 @@ def spike_time(
         spikes: (N, C, ..., T), any dtype, at most 1e9 in magnitude. Half precision is filtered in float32.
         targets: the same shape, any dtype.
         time_constant: steps, above 0.
-        length: steps after which h is cut, as lava-dl does; None: never.
+        length: steps after which h is cut, as lava-dl does, in [1, 2^24]; None: never.
         filter_order: at least 1; h is the exponential convolved with itself so many times.
         reduction: "sum"; "mean", over the neurons and steps that are counted; or "none".
         normalize: of h. None: h[0] = 1, so that h grows with its order; "peak": its largest value is 1; "area": its
@@ -92,7 +93,7 @@ def check_options(
     """Check the options of `spike_time`."""
     check_range("spike_time", "time_constant", time_constant, 0.0, LONGEST_TIME_CONSTANT, low_open=True)
     if length is not None:
-        check_integer("spike_time", "length", length, low=1)
+        check_integer("spike_time", "length", length, 1, LONGEST_FILTER)
     check_integer("spike_time", "filter_order", filter_order, 1, HIGHEST_ORDER)
     check_choice("spike_time", "reduction", reduction, REDUCTIONS)
     if normalize is not None:

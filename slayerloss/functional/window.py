@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import (
+    HIGHEST_INTEGER,
     ShapeError,
     check_choice,
     check_flag,
@@ -23,7 +24,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
-from slayerloss.kernels.filters import sliding, with_past
+from slayerloss.kernels.filters import LONGEST_FILTER, sliding, with_past
 
 
 class WindowState(NamedTuple):
@@ -51,7 +52,7 @@ def moving_window(
 
     Args:
         x: (N, C, ..., T), any real dtype; without `lengths` any (..., T).
-        window: steps, at least 1.
+        window: steps, at least 1; with `return_state` at most 2^24.
         reduce: "mean", "sum" or "max". Where several steps share the maximum, they share its gradient.
         start: what lies before the first step. "zero": zeros, and the mean divides by `window`. "seen": nothing; the
             mean divides by, and the maximum looks at, the steps seen so far.
@@ -80,10 +81,10 @@ def moving_window(
     Note:
         lava-dl: `classifier.MovingWindow.rate`, float32 only, is reduce="mean" and start="zero".
     """
-    window = check_integer("moving_window", "window", window, low=1)
+    check_flag("moving_window", "return_state", return_state)
+    window = check_integer("moving_window", "window", window, 1, LONGEST_FILTER if return_state else HIGHEST_INTEGER)
     check_choice("moving_window", "reduce", reduce, ("mean", "sum", "max"))
     check_choice("moving_window", "start", start, ("zero", "seen"))
-    check_flag("moving_window", "return_state", return_state)
     check_signal("moving_window", x)
     if lengths is not None:
         check_tensor("moving_window", "x", x, min_ndim=2, layout="(N, ..., T)")
@@ -91,15 +92,18 @@ def moving_window(
     if state is not None:
         state = _checked(state, x, window)
     values = mask_steps(promote(x).to(accumulation_dtype(x)), lengths)
-    padded = with_past(values, window - 1, state and state.history)
+    past = window - 1
+    if state is None and not return_state:  # of what lies before x, one step of silence is as good as many
+        past = min(past, x.shape[-1])
+    padded = with_past(values, past, state and state.history)
     before = torch.zeros(1, dtype=torch.int64, device=x.device) if state is None else state.steps
     seen = before.reshape(-1, *[1] * (x.ndim - 1))
 
     if reduce == "max" and start == "seen":
-        age = torch.arange(window - 1, -x.shape[-1], -1, device=x.device)  # of padded, in steps before x
-        y = sliding(padded.masked_fill(age > seen, -math.inf), window, torch.maximum)
+        age = torch.arange(past, -x.shape[-1], -1, device=x.device)  # of padded, in steps before x
+        y = sliding(padded.masked_fill(age > seen, -math.inf), past + 1, torch.maximum)
     else:
-        y = sliding(padded, window, torch.maximum if reduce == "max" else torch.add)
+        y = sliding(padded, past + 1, torch.maximum if reduce == "max" else torch.add)
     if reduce == "mean":
         steps = torch.arange(1, x.shape[-1] + 1, device=x.device)
         y = y / (window if start == "zero" else (seen + steps).clamp(max=window))

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from slayerloss.kernels.precision import full_precision
 
+LONGEST_FILTER = 2**24
+"""Steps that an impulse response has at most, and that a moving window remembers."""
 RECURSION_BLOCK = 32
 """Steps that one matrix product covers; the fastest of 32, 64 and 128 on a CPU."""
 CONVOLUTION_BLOCK = 64

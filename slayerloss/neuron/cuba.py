@@ -21,6 +21,7 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
+from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.neuron import (
     DECAY_SCALE,
     CubaState,
@@ -123,7 +124,7 @@ class Neuron(torch.nn.Module):
         self.state: CubaState | None = None
         self._ranges: dict[str, Any] = {}  # what is drawn from at the first run
         if channels is not None:
-            channels = check_integer("Neuron", "channels", channels, 1)
+            channels = check_integer("Neuron", "channels", channels, 1, LARGEST_SIZE)
         for name, decay in (("current_decay", current_decay), ("voltage_decay", voltage_decay)):
             per_channel = None if self.shared_param else (channels or 1)
             value = _decay.to_parameter(_decay.initial(name, decay, per_channel))

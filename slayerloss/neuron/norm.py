@@ -19,7 +19,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss._distributed import sum_over_processes
-from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
+from slayerloss.functional.events import LARGEST_SIZE, accumulation_dtype, mask_steps, promote
 
 __all__ = ["MeanOnlyBatchNorm"]
 
@@ -51,7 +51,7 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         super().__init__()
         check_range("MeanOnlyBatchNorm", "momentum", momentum, 0, 1)
         if num_features is not None:
-            num_features = check_integer("MeanOnlyBatchNorm", "num_features", num_features, 1)
+            num_features = check_integer("MeanOnlyBatchNorm", "num_features", num_features, 1, LARGEST_SIZE)
         if pre_hook_fx is not None:
             check_callable("MeanOnlyBatchNorm", "pre_hook_fx", pre_hook_fx)
         self.num_features = num_features

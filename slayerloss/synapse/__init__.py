@@ -9,13 +9,10 @@ from torch import Tensor
 
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, check_range, message
 from slayerloss.functional import synapse as functional
+from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.synapse._weight import Hook, Synapse
 
 __all__ = ["Conv", "Dense", "Pool", "Synapse"]
-
-
-LARGEST = 2**31 - 1
-"""The most neurons or channels."""
 
 
 def pair(function: str, argument: str, value: int | tuple[int, int], low: int = 1) -> tuple[int, int]:
@@ -23,7 +20,7 @@ def pair(function: str, argument: str, value: int | tuple[int, int], low: int = 
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(values) != 2:
         raise ArgumentError(message(function, f"{argument} is not a pair", "a number or (height, width)", value))
-    height, width = (check_integer(function, argument, size, low, LARGEST) for size in values)
+    height, width = (check_integer(function, argument, size, low, LARGEST_SIZE) for size in values)
     return height, width
 
 
@@ -61,7 +58,7 @@ class Dense(Synapse):
         if not 1 <= len(space) <= 3:
             raise ArgumentError(message("Dense", "in_neurons is no shape", "C, (W, H) or (W, H, C)", in_neurons))
         for size in (*space, out_neurons):
-            check_integer("Dense", "number of neurons", size, 1, LARGEST)
+            check_integer("Dense", "number of neurons", size, 1, LARGEST_SIZE)
         width, height = space[:2] if len(space) > 1 else (1, 1)
         channels = 1 if len(space) == 2 else space[-1]
         super().__init__(
@@ -103,7 +100,7 @@ class Conv(Synapse):
     ) -> None:
         check_integer("Conv", "groups", groups, 1)
         for name, features in (("in_features", in_features), ("out_features", out_features)):
-            check_integer("Conv", name, features, 1, LARGEST)
+            check_integer("Conv", name, features, 1, LARGEST_SIZE)
         if in_features % groups or out_features % groups:
             rule = f"a divisor of {in_features} and {out_features}"
             raise ArgumentError(message("Conv", "groups does not divide the channels", rule, groups))

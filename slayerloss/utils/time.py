@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import ShapeError, check_integer, check_range, check_tensor, check_values, message
+from slayerloss.functional.events import LARGEST_SIZE
 
 __all__ = ["replicate", "shift"]
 
@@ -40,7 +41,7 @@ def replicate(input: Tensor, num_steps: int) -> Tensor:
         lava-dl takes floats of 2 to 4 dimensions only.
     """
     check_tensor("replicate", "input", input)
-    num_steps = check_integer("replicate", "num_steps", num_steps, 1)
+    num_steps = check_integer("replicate", "num_steps", num_steps, 1, LARGEST_SIZE)
     return input.unsqueeze(-1).repeat(*[1] * input.ndim, num_steps)
 
 

@@ -74,6 +74,20 @@ def test_values(order: int, normalize: str | None, length: int | None) -> None:
         np.testing.assert_allclose(cut, kernel, rtol=1e-12)
 
 
+@pytest.mark.parametrize("normalize", [None, "peak"])
+def test_a_filter_longer_than_the_signal_costs_no_more_than_the_signal(normalize: str | None) -> None:
+    x = signal(2, 500, 5)  # 2^24 steps for each of 500 channels would be 67 GB
+    tau = torch.full((500,), 7.0, dtype=torch.float64)
+    y = exponential_filter(x, tau, 3, normalize=normalize, length=2**24)
+    torch.testing.assert_close(y, exponential_filter(x, tau, 3, normalize=normalize))
+    one = x.narrow(1, 0, 1)
+    by_area = exponential_filter(one, 7.0, 3, normalize="area", length=2**20)
+    torch.testing.assert_close(by_area, exponential_filter(one, 7.0, 3, normalize="area"), rtol=1e-6, atol=0)
+    kernel = torch.ones(2**20, dtype=torch.float64).expand(500, -1)
+    torch.testing.assert_close(causal_conv(x, kernel), x.cumsum(-1))
+    torch.testing.assert_close(causal_corr(x, kernel), x.flip(-1).cumsum(-1).flip(-1))
+
+
 def test_lava_dl_peaks() -> None:
     # lava-dl: slayer.loss.SpikeTime(time_constant=5, length=100, filter_order=n).filter.filter.max()
     for order, peak in ((1, 1.0), (2, 2.2466447), (3, 9.0914383)):

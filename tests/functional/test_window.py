@@ -40,6 +40,18 @@ def test_values(reduce: str, start: str, window: int) -> None:
     np.testing.assert_allclose(moving_window(x, window, reduce, start=start), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("reduce", REDUCE)
+@pytest.mark.parametrize("start", START)
+def test_a_window_of_any_length_costs_no_more_than_the_signal(reduce: str, start: str) -> None:
+    x = -signal(2, 3, 20)  # the zeros before the signal are the maximum
+    long = moving_window(x, 10**12, reduce, start=start)
+    expected = by_hand(x.numpy(), 21, reduce, start)
+    expected *= 21 / 10**12 if (reduce, start) == ("mean", "zero") else 1
+    np.testing.assert_allclose(long.numpy(), expected, rtol=1e-12)
+    with pytest.raises(ArgumentError, match=r"window is out of range; expected an integer of .* at most 16777216"):
+        moving_window(x, 10**12, reduce, start=start, return_state=True)
+
+
 def test_any_dimensions() -> None:
     x = signal(17)
     np.testing.assert_allclose(moving_window(x, 4), by_hand(x.numpy(), 4, "mean", "zero"))
