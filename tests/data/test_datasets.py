@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from slayerloss import ArgumentError, FormatError, ShapeError, data, io
+from slayerloss import ArgumentError, DtypeError, FormatError, ShapeError, data, io
 from slayerloss.io import Event
 
 
@@ -191,6 +191,9 @@ class TestOxford:
         np.testing.assert_array_equal(target, golden["target"][0])
 
 
+ONES = torch.ones(2, 5)
+
+
 class TestCollate:
     def test_values_and_memory(self):
         samples = [(torch.rand(2, 3, 5), label) for label in (4, 7)]
@@ -209,8 +212,35 @@ class TestCollate:
     def test_wrong_samples(self):
         with pytest.raises(ShapeError, match=r"collate: the samples differ in shape.*use collate_padded"):
             data.collate([(torch.ones(2, 5), 0), (torch.ones(2, 6), 0)])
-        with pytest.raises(ShapeError, match="collate_padded: the samples differ in shape"):
+        with pytest.raises(ShapeError, match="collate_padded: the spikes differ in shape"):
             data.collate_padded([(torch.ones(2, 5), 0), (torch.ones(3, 5), 0)])
+
+    @pytest.mark.parametrize("batch", [data.collate, data.collate_padded])
+    @pytest.mark.parametrize(
+        ("samples", "error", "match"),
+        [
+            ([(ONES, 3), (ONES, ONES)], DtypeError, "labels and targets are mixed; .* got 1 labels in 2 samples"),
+            ([(ONES, ONES), (ONES, 3)], DtypeError, "labels and targets are mixed"),
+            ([(ONES, torch.tensor(3)), (ONES, ONES)], DtypeError, "labels and targets are mixed"),
+            ([(ONES.char(), 3), (ONES / 2, 3)], DtypeError, "spikes differ in dtype; .* torch.float32, torch.int8"),
+            ([(ONES, ONES), (ONES, ONES.bool())], DtypeError, "targets differ in dtype"),
+            ([(ONES[:, :0], 3)], ShapeError, r"spikes has no time steps; expected T of at least 1, got \(2, 0\)"),
+            ([(ONES, ONES[:, :4])], ShapeError, r"target has the wrong shape; expected \(..., 5\), .*got \(2, 4\)"),
+            ([(ONES, ONES), (ONES, ONES[:1])], ShapeError, "targets differ in shape"),
+            ([(ONES, ONES), (ONES, ONES[0])], ShapeError, "targets differ in shape"),
+            ([(ONES, ONES.to_sparse())], DtypeError, "target is not dense"),
+            ([(ONES, 1.5)], DtypeError, "label is not an integer"),
+            ([(ONES, torch.tensor(1.5))], DtypeError, "label is not an integer"),
+        ],
+    )
+    def test_samples_that_do_not_go_together(self, batch, samples, error, match):
+        with pytest.raises(error, match=f"{batch.__name__}: (the )?{match}"):
+            batch(samples)
+
+    def test_labels_of_any_integer_type(self):
+        labels = [3, np.int16(4), torch.tensor(5), torch.tensor(6, dtype=torch.uint8)]
+        batch = data.collate([(ONES, label) for label in labels])[1]
+        assert (batch.tolist(), batch.dtype) == ([3, 4, 5, 6], torch.int64)
 
 
 def test_stratified_split():
