@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import check_flag, check_lengths, check_same_shape, check_tensor
-from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps, promote
+from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps
 from slayerloss.functional.filters import as_time_constant, exponential_filter
 
 
@@ -35,7 +35,7 @@ def van_rossum_distance(
 
     Returns:
         (N,), no unit. The gradient runs through spikes, targets and time_constant; that of D at D = 0 is taken as zero.
-        Integers and bool give the default float dtype; float16 and bfloat16 are summed in float32.
+        Integers and bool give the default float dtype, float16 and bfloat16 give float32.
 
     Raises:
         ShapeError: the shapes differ, or have fewer than three dimensions or no time step.
@@ -61,8 +61,7 @@ def van_rossum_distance(
     check_spikes("van_rossum_distance", targets, "targets")
     if lengths is not None:
         check_lengths("van_rossum_distance", lengths, spikes.shape[0], spikes.shape[-1])
-    result = torch.promote_types(promote(spikes).dtype, promote(targets).dtype)
-    spikes, targets = (x.to(accumulation_dtype(promote(x))) for x in (spikes, targets))
+    spikes, targets = (x.to(accumulation_dtype(x)) for x in (spikes, targets))
     error = mask_steps(spikes - targets, lengths)
     time_constant = as_time_constant("van_rossum_distance", time_constant, error)
     error = exponential_filter(error, time_constant)
@@ -73,4 +72,4 @@ def van_rossum_distance(
     total = terms.flatten(1).sum(dim=1)
     if not squared:
         total = torch.where(total > 0, total, 1).sqrt() * (total > 0)
-    return total.to(result)
+    return total

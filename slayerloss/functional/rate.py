@@ -18,7 +18,8 @@ def count(spikes: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         lengths: (N,) integer, the steps of each sample; None: all T.
 
     Returns:
-        (N, C, ...), spikes. Integers and bool give the default float dtype; float16 and bfloat16 are summed in float32.
+        (N, C, ...), spikes, with a gradient. Integers and bool give the default float dtype, float16 and bfloat16 give
+        float32, since half precision cannot count far.
 
     Raises:
         ShapeError: spikes has fewer than three dimensions or no time step; lengths is not (N,).
@@ -30,7 +31,7 @@ def count(spikes: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         >>> count(torch.tensor([[[1, 0, 1, 1], [0, 0, 0, 1]]]))
         tensor([[3., 1.]])
     """
-    return _sum("count", spikes, lengths).to(promote(spikes).dtype)
+    return _sum("count", spikes, lengths)
 
 
 def rate(spikes: Tensor, *, lengths: Tensor | None = None) -> Tensor:
@@ -43,7 +44,8 @@ def rate(spikes: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         lengths: (N,) integer, the steps of each sample, by which its sum is divided; None: all T.
 
     Returns:
-        (N, C, ...), spikes per step, in [0, 1] for binary spikes. Dtypes as in `count`.
+        (N, C, ...), spikes per step, in [0, 1] for binary spikes, with a gradient. Integers and bool give the
+        default float dtype; float16 and bfloat16 are kept, and summed in float32.
 
     Raises:
         ShapeError, DtypeError, ArgumentError: as `count`.

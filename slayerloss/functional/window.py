@@ -62,8 +62,8 @@ def moving_window(
 
     Returns:
         Like x, zero after a sample's length; with `return_state` a pair of it and a WindowState. Integers and bool give
-        the default float dtype; float16 and bfloat16 are summed in float32, in which the state is kept. The rounding
-        error does not grow with T. Gradients run through x and the state.
+        the default float dtype; float16 and bfloat16 are summed in float32, in which the state and the result of "sum"
+        are kept. The rounding error does not grow with T. Gradients run through x and the state.
 
     Raises:
         ArgumentError: an unknown `reduce` or `start`; a window below 1; x with NaN or infinity; a length outside
@@ -107,7 +107,8 @@ def moving_window(
     if reduce == "mean":
         steps = torch.arange(1, x.shape[-1] + 1, device=x.device)
         y = y / (window if start == "zero" else (seen + steps).clamp(max=window))
-    y = mask_steps(y, lengths).to(promote(x).dtype)
+    y = mask_steps(y, lengths)
+    y = y if reduce == "sum" else y.to(promote(x).dtype)
     if not return_state:
         return y
     history = _last_steps(padded, window - 1, lengths)

@@ -90,10 +90,15 @@ def test_gradients() -> None:
 def test_dtypes_and_strides(dtype: torch.dtype) -> None:
     a, b = spikes(2, 3, 200, dtype=dtype), spikes(2, 3, 200, seed=1, dtype=dtype)
     expected = van_rossum_distance(a.double(), b.double(), 5.0)
-    result = dtype if dtype.is_floating_point else torch.float32
-    torch.testing.assert_close(van_rossum_distance(a, b, 5.0), expected.to(result))
+    torch.testing.assert_close(van_rossum_distance(a, b, 5.0), expected.float())
     strided = a.movedim(-1, 0).contiguous().movedim(0, -1)
-    torch.testing.assert_close(van_rossum_distance(strided, b, 5.0), expected.to(result))
+    torch.testing.assert_close(van_rossum_distance(strided, b, 5.0), expected.float())
+
+
+def test_half_precision_does_not_overflow() -> None:
+    x = torch.ones(1, 1, 70_000, dtype=torch.float16)
+    distance = van_rossum_distance(x, torch.zeros_like(x), 100.0, squared=True)
+    torch.testing.assert_close(distance, van_rossum_distance(x.float(), torch.zeros(x.shape), 100.0, squared=True))
 
 
 def test_compiles() -> None:
