@@ -62,6 +62,8 @@ def test_a_batch_ends_with_its_pass(recordings, batch_size, processes):
 
 
 def test_one_recording_is_a_batch_of_one_however_often():
-    loader = EventData(TensorDataset(torch.ones(1, 2, 5), torch.zeros(1)), batch_size=32, passes=50).train_dataloader()
+    loader = EventData(
+        TensorDataset(torch.ones(1, 2, 5), torch.zeros(1, dtype=torch.int64)), batch_size=32, passes=50
+    ).train_dataloader()
     assert len(loader) == 50
     assert [len(spikes) for spikes, _ in loader] == [1] * 50

@@ -26,7 +26,7 @@ def refusal(layer: dict[str, Any]) -> str:
         ({"out_neurons": 3.5}, "(Dense): out_neurons has the wrong type; expected int, got 3.5."),
         ({"out_neurons": True}, "(Dense): out_neurons has the wrong type; expected int, got True."),
         ({"out_neurons": [1, 2]}, "out_neurons has the wrong type"),
-        ({"out_neurons": -3}, "is out of range; expected an integer of at least 1, got -3"),
+        ({"out_neurons": -3}, "is out of range; expected an integer of at least 1 and at most 2147483647, got -3"),
         ({"type": "Conv", "out_features": 2}, "missing a required argument: 'kernel_size'"),
         ({"weight_norm": "foo"}, "weight_norm has the wrong type; expected bool, got 'foo'."),
         ({"delay": 1}, "delay has the wrong type; expected bool, got 1."),
