@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from slayerloss._check import check_events, check_integer, check_range, check_sh
 from slayerloss.functional.delay import LONGEST_DELAY, shift
 from slayerloss.functional.delay import delay as delay_channels
 from slayerloss.functional.events import LARGEST_SIZE
+from slayerloss.kernels.precision import kept_wide
 
 __all__ = ["Delay", "delay"]
 
@@ -100,6 +102,10 @@ class Delay(torch.nn.Module):
         check_events("Delay", input, "input")
         y: Tensor = delay_channels(input, self.steps(input), longest=self.longest())
         return y
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Delay:
+        super()._apply(kept_wide(fn), recurse)
+        return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -122,9 +122,15 @@ class SpikingBlock(Layer):
         torch.Size([1, 2, 5])
 
     Note:
+        Spikes have the float dtype of x. Half precision cannot hold the chip's integers: for it all between the input
+        and the spikes is float32, and graded spikes, which carry a voltage, are, too.
+
         Without a bias, delays at the input and at the output give the same spikes. With one, only the former are the
         chip's.
     """
+
+    sends_spikes: ClassVar[bool] = True
+    """Whether the output is spikes, and no voltage."""
 
     def __init__(
         self,
@@ -201,6 +207,8 @@ class SpikingBlock(Layer):
             z, history = self._delayed(self.drive(x), before.history)
             y, after = self.respond(z, before.neuron, lengths)
         self.shape = y.shape[1:-1]
+        if self.sends_spikes and x.is_floating_point() and not getattr(self.neuron, "graded_spike", False):
+            y = y.to(x.dtype)
         return y, BlockState(history, after)
 
     def drive(self, x: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""Autocast, and how to keep it out of arithmetic that has to be exact."""
+"""Half precision, and how to keep it out of numbers and arithmetic that have to be exact."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -21,3 +22,24 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
         torch.float32
     """
     return nullcontext() if x.device.type == "meta" else torch.autocast(x.device.type, enabled=False)
+
+
+def kept_wide(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """What a `Module._apply` passes on so that `half()` and its like leave the parameters as wide as they are.
+
+    Args:
+        change: what is done to each tensor: a device, a dtype, or both.
+
+    Returns:
+        The same, but a change to half precision changes the device only.
+
+    Example:
+        >>> kept_wide(torch.Tensor.half)(torch.ones(2)).dtype, kept_wide(torch.Tensor.double)(torch.ones(2)).dtype
+        (torch.float32, torch.float64)
+    """
+
+    def wide(tensor: Tensor) -> Tensor:
+        result = change(tensor)
+        return tensor.to(result.device) if result.dtype in (torch.float16, torch.bfloat16) else result
+
+    return wide

@@ -32,6 +32,7 @@ from slayerloss.functional.neuron import (
     spike,
 )
 from slayerloss.functional.quantize import quantize_weight
+from slayerloss.kernels.precision import kept_wide
 from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron import _decay
 from slayerloss.neuron._state import detached, moved
@@ -310,7 +311,7 @@ class Neuron(torch.nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Neuron:
         self.state = moved(self.state, fn)
-        super()._apply(fn, recurse)
+        super()._apply(kept_wide(fn), recurse)  # the chip's 4097 decays are not all different in half precision
         return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:

@@ -20,6 +20,7 @@ from slayerloss._check import (
 )
 from slayerloss._distributed import sum_over_processes
 from slayerloss.functional.events import LARGEST_SIZE, accumulation_dtype, mask_steps, promote
+from slayerloss.kernels.precision import kept_wide
 
 __all__ = ["MeanOnlyBatchNorm"]
 
@@ -114,6 +115,10 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         count = sum_over_processes(steps.to(x.dtype) * math.prod(x.shape[2:-1]))
         mean = sum_over_processes(mask_steps(x, lengths).sum(others)) / count.clamp(min=1)
         return torch.where(count > 0, mean, self.running_mean.to(mean))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MeanOnlyBatchNorm:
+        super()._apply(kept_wide(fn), recurse)
+        return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(prefix + "running_mean")

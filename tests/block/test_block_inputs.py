@@ -11,7 +11,7 @@ from block_zoo import CHANNELS, COMPILES, NEURON, NORM, READOUTS, ZOO, events, m
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.block import cuba
-from slayerloss.neuron import Dropout
+from slayerloss.neuron import Dropout, _decay
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 ALL = pytest.mark.parametrize("name", [*ZOO, *READOUTS])
@@ -48,7 +48,8 @@ def test_memory_order_does_not_matter(name):
 def test_spikes_of_any_dtype_give_the_same_answer(name, dtype):
     block, x = make(name), events(name)
     y = block(x.to(dtype))
-    assert y.dtype == (torch.float64 if dtype is torch.float64 else torch.float32)
+    voltage = name in READOUTS or block.neuron.graded_spike  # half precision cannot hold it
+    assert y.dtype == (dtype if dtype.is_floating_point and not (voltage and dtype.itemsize == 2) else torch.float32)
     assert torch.equal(y.float(), block(x))
 
 
@@ -76,7 +77,35 @@ def test_autocast_changes_neither_spikes_nor_gradients(name, dtype):
 def test_a_model_in_half_precision_keeps_wide_states(dtype):
     block = make("dense").to(dtype)
     y, state = block.run(events("dense").to(dtype))
-    assert y.dtype == state.neuron.current.dtype == torch.float32
+    assert y.dtype == dtype
+    assert state.neuron.current.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_leaves_decays_delays_and_running_means_as_they_are(dtype):
+    params = {**NORM, "shared_param": False, "requires_grad": True}
+    block = cuba.Dense(params, 6, 4097, delay=True)
+    block.neuron.current_decay.data = _decay.to_parameter(torch.arange(4097) / 4096)
+    block.delay.delay.data = torch.arange(4097) / 4096 + 1.9
+    block.neuron.norm.running_mean = torch.linspace(-4, 4, 4097)
+    fields = block.layer_fields()
+    block.to(dtype)
+    assert block.synapse.weight.dtype == dtype
+    for key, value in block.layer_fields().items():
+        if key in ("neuron", "delay", "bias"):
+            np.testing.assert_equal(value, fields[key])
+    block(torch.ones(1, 6, 3, dtype=dtype)).sum().backward()
+    assert block.neuron.current_decay.grad.dtype == block.delay.delay.grad.dtype == torch.float32
+
+
+def test_blocks_between_layers_under_autocast():
+    before, block, after = torch.nn.Linear(24, 24), make("dense"), torch.nn.Linear(24, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        spikes = block(before(events("dense")))
+        after(spikes).float().square().sum().backward()
+    assert spikes.dtype == torch.bfloat16
+    assert before.weight.grad.any()
+    assert before.weight.grad.isfinite().all()
 
 
 @pytest.mark.slow
