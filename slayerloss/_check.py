@@ -111,9 +111,9 @@ def check_installed(function: str, package: str, extra: str) -> None:
 def check_folder_to_write(function: str, path: str | os.PathLike[str]) -> None:
     """Raise FileError unless the folder `path` can be made where it is missing, and files be written into it."""
     place = Path(path).absolute()
-    while not place.exists() and place != place.parent:
+    while not os.path.exists(place) and place != place.parent:
         place = place.parent
-    if not place.is_dir():
+    if not os.path.isdir(place):
         problem, got = f"'{path}' cannot be a folder", f"the file '{place}'"
         raise FileError(message(function, problem, "folders, or nothing yet, all along the path", got))
     if not os.access(place, os.W_OK | os.X_OK):
@@ -124,21 +124,21 @@ def check_folder_to_write(function: str, path: str | os.PathLike[str]) -> None:
 def check_file_to_write(function: str, path: str | os.PathLike[str]) -> None:
     """Raise FileError unless the file `path` can be made or replaced: its folder is there and it is none itself."""
     folder, problem = Path(path).parent, f"'{path}' cannot be written"
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise FileError(message(function, problem, f"the folder '{folder}'", "a file"))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         way_out = f"Make it first: mkdir -p {folder}"
         raise MissingFileError(message(function, problem, f"the folder '{folder}'", "no such folder", way_out))
     check_folder_to_write(function, folder)
-    if Path(path).is_dir() or os.fspath(path).endswith(os.sep):
+    if os.path.isdir(Path(path)) or os.fspath(path).endswith(os.sep):
         raise FileError(message(function, f"'{path}' is a folder", "a file", "a folder", "Name a file in it"))
 
 
 def check_file_to_read(function: str, path: str | os.PathLike[str]) -> None:
     """Raise FileError unless the file `path` can be read, MissingFileError if it is not there."""
-    if not Path(path).exists():
+    if not os.path.exists(Path(path)):
         raise MissingFileError(message(function, f"there is no file '{path}'", "a file", "no such file"))
-    if Path(path).is_dir():
+    if os.path.isdir(Path(path)):
         raise FileError(message(function, f"'{path}' is a folder", "a file", "a folder"))
     if not os.access(path, os.R_OK):
         raise FileError(message(function, f"'{path}' cannot be read", "permission to", "none"))

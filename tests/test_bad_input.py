@@ -355,7 +355,7 @@ ELSEWHERE = {
     "data.NMNIST": "tests/data/test_datasets.py",
     "data.Oxford": "tests/data/test_datasets.py",
     "data.check": "tests/data/test_data_check.py",
-    "io.replacing": "tests/io/test_event_files.py",
+    "io.replacing": "tests/io/test_replacing.py",
     "spike.Spike": "lava-dl's, as it is there; tests/spike/test_lava_dl_spike.py",
     "synapse.Synapse": "what the other synapses are made of",
 }

@@ -47,7 +47,8 @@ def whole(values: NDArray[Any]) -> NDArray[np.int64]:
     """Coordinates as whole numbers: a caller may have replaced x or y by real ones, say to rotate a recording."""
     if values.dtype.kind in "biu":
         return values.astype(np.int64, copy=False)
-    return np.clip(np.round(values), -_FAR, _FAR).astype(np.int64)
+    with np.errstate(invalid="ignore"):  # NaN
+        return np.clip(np.round(values), -_FAR, _FAR).astype(np.int64)
 
 
 def coordinates(argument: str, values: ArrayLike) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Events in numpy arrays and files: lava-dl's columns, structured arrays, and `.npz` files that hold any events."""
+"""Events in numpy arrays and files: lava-dl's columns, structured arrays, and `.npz` files without loss."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ from slayerloss._check import (
     check_range,
     message,
 )
+from slayerloss.io._values import numbers
 from slayerloss.io.atomic import replacing
 from slayerloss.io.event import Event, check_event
 
 _MILLISECOND, _MICROSECOND = 1e-3, 1e-6
+_HIGHEST = 2**31 - 1
+_OURS = "slayerloss"
+"""The `format` of a `.npz` file that `write_npz` wrote: its coordinates are taken as they are."""
 
 
 def from_structured(array: Any, time_unit: float = _MICROSECOND) -> Event:
@@ -39,14 +43,14 @@ def from_structured(array: Any, time_unit: float = _MICROSECOND) -> Event:
         The events, polarity as channel, times in ms.
 
     Raises:
-        FormatError: a field is missing, or a coordinate is negative or no whole number.
+        FormatError: a field is missing or no array (E,) of numbers, or a coordinate is negative or no whole number.
 
     Example:
         >>> fields = [("x", "i2"), ("y", "i2"), ("t", "i8"), ("p", "?")]
         >>> from_structured(np.array([(3, 1, 1500, True)], fields))
         Event(1 events, x to 3, y to 1, c to 1, 1.5 to 1.5 ms)
     """
-    return _from_fields("from_structured", "the array", array, time_unit)
+    return _from_fields("from_structured", "the array", array, _check_unit("from_structured", time_unit))
 
 
 def to_structured(event: Event, time_unit: float = _MICROSECOND) -> NDArray[Any]:
@@ -60,15 +64,17 @@ def to_structured(event: Event, time_unit: float = _MICROSECOND) -> NDArray[Any]
         (E,) with fields t, x, y (in two dimensions), p and, for graded events, payload.
 
     Raises:
-        ArgumentError: `time_unit` is not above 0, or a time does not fit into 64 bits.
+        ArgumentError: `time_unit` is out of range, or a time does not fit into 64 bits.
+        FormatError: a coordinate is negative or no whole number.
 
     Example:
         >>> to_structured(Event([3], [1], [1], [1.5]))
         array([(1500, 3, 1, 1)], dtype=[('t', '<i8'), ('x', '<i4'), ('y', '<i4'), ('p', '<i4')])
     """
     check_event("to_structured", "event", event)
-    time_unit = check_range("to_structured", "time_unit", time_unit, 0, low_open=True)
-    times = np.round(event.t * _units_per_ms(time_unit))
+    time_unit = _check_unit("to_structured", time_unit)
+    event = _whole_event("to_structured", "the event", event)
+    times = np.round(_in_units("to_structured", event.t, time_unit))
     if len(times) and np.abs(times).max() >= 2.0**63:
         way_out = "A longer time_unit makes them smaller"
         problem, got = "the times are too large", f"{times.min():g} to {times.max():g}"
@@ -111,6 +117,7 @@ def read_np_spikes(filename: str | os.PathLike[str], fmt: str = "xypt", time_uni
         Event(1 events, x to 3, y to 1, c to 1, 0.25 to 0.25 ms)
     """
     check_choice("read_np_spikes", "fmt", fmt, ("xypt",))
+    time_unit = _check_unit("read_np_spikes", time_unit)
     array = _load("read_np_spikes", filename)
     if not isinstance(array, np.ndarray):
         raise FormatError(message("read_np_spikes", f"'{filename}' is a .npz file", "a .npy file", list(array)))
@@ -124,12 +131,13 @@ def encode_np_spikes(
 
     Args:
         filename: the file; `.npy` is appended if it is not there, and a file of that name replaced.
-        td_event: binary events.
+        td_event: binary events, their coordinates whole numbers from 0 on.
         fmt: the order of the columns; only "xypt" exists.
         time_unit: the unit of t in seconds; milliseconds by default.
 
     Raises:
-        FormatError: the events are graded.
+        FormatError: the events are graded, or a coordinate is negative or no whole number.
+        ArgumentError: `time_unit` is out of range.
         FileError: the file cannot be written.
 
     Example:
@@ -143,7 +151,7 @@ def encode_np_spikes(
         lava-dl ignores `time_unit` here and drops payloads.
     """
     check_choice("encode_np_spikes", "fmt", fmt, ("xypt",))
-    time_unit = check_range("encode_np_spikes", "time_unit", time_unit, 0, low_open=True)
+    time_unit = _check_unit("encode_np_spikes", time_unit)
     check_event("encode_np_spikes", "td_event", td_event)
     if td_event.graded:
         way_out = "Write a .npz file, which holds any events"
@@ -152,8 +160,9 @@ def encode_np_spikes(
                 "encode_np_spikes", f"the events do not fit '{filename}'", "binary events", "graded events", way_out
             )
         )
-    space = [td_event.x] if td_event.y is None else [td_event.x, td_event.y]
-    columns = np.column_stack([*space, td_event.c, td_event.t * _units_per_ms(time_unit)]).astype(np.float64)
+    event = _whole_event("encode_np_spikes", f"'{filename}'", td_event)
+    space = [event.x] if event.y is None else [event.x, event.y]
+    columns = np.column_stack([*space, event.c, _in_units("encode_np_spikes", event.t, time_unit)])
     target = check_path("encode_np_spikes", "filename", filename)
     check_file_to_write("encode_np_spikes", target)
     with (
@@ -178,31 +187,35 @@ def read_array_file(filename: str | os.PathLike[str], time_unit: float | None = 
         FormatError: the file is truncated or holds something else.
         FileError: the file cannot be read.
     """
+    if time_unit is not None:
+        time_unit = _check_unit("read", time_unit)
     held = _load("read", filename)
     if isinstance(held, np.ndarray) and held.dtype.names is None:
         return _from_columns("read", filename, held, _MILLISECOND if time_unit is None else time_unit)
     if time_unit is None:
-        stored = held.get("time_unit", _MICROSECOND) if isinstance(held, dict) else _MICROSECOND
-        time_unit = float(stored) if np.size(stored) == 1 else _MICROSECOND
-    return _from_fields("read", f"'{filename}'", held, time_unit)
+        time_unit = _stored_unit(filename, held) if isinstance(held, dict) else _MICROSECOND
+    ours = isinstance(held, dict) and str(held.get("format")) == _OURS
+    return _from_fields("read", f"'{filename}'", held, time_unit, ours=ours)
 
 
 def write_npz(filename: str | os.PathLike[str], event: Event) -> None:
-    """Write a `.npz` file, which holds any events without loss: t in ms, x, y, p, payload, time_unit.
+    """Write a `.npz` file, which holds events without loss: t in ms, x, y, p, payload, time_unit, format.
 
     Args:
         filename: the file; it is replaced once the new one is complete.
-        event: the events.
+        event: the events, their coordinates whole numbers.
 
     Raises:
+        FormatError: a coordinate is no whole number.
         FileError: the file cannot be written.
     """
     check_event("write", "event", event)
     check_file_to_write("write", check_path("write", "filename", filename))
+    event = _whole_event("write", f"'{filename}'", event, negative=True)
     fields: dict[str, Any] = {"t": event.t, "x": event.x, "y": event.y, "p": event.c, "payload": event.p}
     fields = {name: values for name, values in fields.items() if values is not None}
     with replacing(filename) as temporary, open(temporary, "wb") as handle:
-        np.savez_compressed(handle, time_unit=_MILLISECOND, **fields)
+        np.savez_compressed(handle, time_unit=_MILLISECOND, format=_OURS, **fields)
 
 
 def _load(function: str, filename: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
@@ -231,9 +244,11 @@ def _from_columns(function: str, filename: object, array: NDArray[Any], time_uni
     return _from_fields(function, f"'{filename}'", dict(zip(names, array.T, strict=True)), time_unit)
 
 
-def _from_fields(function: str, place: str, fields: Any, time_unit: float) -> Event:
-    """The events of named fields; whatever is wrong with them is said with the name of their place."""
-    time_unit = check_range(function, "time_unit", time_unit, 0, low_open=True)
+def _from_fields(function: str, place: str, fields: Any, time_unit: float, *, ours: bool = False) -> Event:
+    """The events of named fields; whatever is wrong with them is said with the name of their place.
+
+    In files of `ours` channels may be negative; elsewhere -1 and 1 are polarities.
+    """
     named = fields if isinstance(fields, Mapping) else getattr(getattr(fields, "dtype", None), "names", None)
     names = list(named or ())
     missing = [name for name in "txp" if name not in names]
@@ -241,19 +256,57 @@ def _from_fields(function: str, place: str, fields: Any, time_unit: float) -> Ev
         raise FormatError(
             message(function, f"{place} lacks the field {', '.join(missing)}", "fields t, x, p and perhaps y", names)
         )
-    p = np.asarray(fields["p"])
-    if p.dtype.kind in "if" and len(p) and p.min() == -1:
-        p = p > 0
     try:
-        return Event(
-            _whole(function, "x", fields["x"]),
-            _whole(function, "y", fields["y"]) if "y" in names else None,
-            _whole(function, "p", p),
-            np.asarray(fields["t"]) / _units_per_ms(time_unit),
-            fields["payload"] if "payload" in names else None,
-        )
-    except (SlayerError, TypeError) as error:
+        t = numbers(function, "t", fields["t"]) / _units_per_ms(time_unit)
+        p = numbers(function, "p", fields["p"])
+        if not ours and p.dtype.kind in "if" and len(p) and np.isin(p, (-1, 1)).all():
+            p = p > 0
+        y = fields["y"] if "y" in names else None
+        x, y, p = _whole(function, {"x": fields["x"], "y": y, "p": p}, negative=ours)
+        return Event(x, y, p, t, fields["payload"] if "payload" in names else None)
+    except SlayerError as error:
         raise FormatError(f"{place}: {error}") from None
+
+
+def _whole_event(function: str, place: str, event: Event, *, negative: bool = False) -> Event:
+    """The event with its coordinates as integers; FormatError if reading it again would refuse them."""
+    try:
+        x, y, c = _whole(function, {"x": event.x, "y": event.y, "c": event.c}, negative)
+        return Event(x, y, c, event.t, event.p)
+    except SlayerError as error:
+        raise FormatError(f"{place}: {error}") from None
+
+
+def _whole(function: str, coordinates: dict[str, Any], negative: bool) -> list[Any]:
+    """The coordinates of each name, None for none; FormatError unless they are whole numbers that an Event takes."""
+    lowest, arrays = -_HIGHEST - 1 if negative else 0, []
+    for name, values in coordinates.items():
+        array = None if values is None else numbers(function, name, values)
+        if array is not None and len(array):
+            low, high = array.min(), array.max()
+            fractions = not np.array_equal(array, np.floor(array))
+            if low < lowest or high > _HIGHEST or fractions:
+                expected = f"whole numbers from {lowest} to {_HIGHEST}" + ", or -1 and 1 only" * (name == "p")
+                way_out = "Round them first" * fractions
+                raise FormatError(message(function, f"{name} is no coordinate", expected, f"{low} to {high}", way_out))
+        arrays.append(array)
+    return arrays
+
+
+def _check_unit(function: str, time_unit: Any) -> float:
+    """A unit of time in seconds, within what a float can convert to ms and back."""
+    return check_range(function, "time_unit", time_unit, 1e-18, 1e18)
+
+
+def _stored_unit(filename: object, held: dict[str, NDArray[Any]]) -> float:
+    """What a `.npz` file says the unit of its times is; microseconds if it does not."""
+    stored = held.get("time_unit", np.array(_MICROSECOND))
+    try:
+        return _check_unit("read", float(stored.item()))
+    except (TypeError, ValueError):  # several, a text, a complex number, or out of range
+        problem, way_out = f"time_unit of '{filename}' is no unit", "Give read the time_unit"
+        got = f"{stored.dtype} {stored}" if stored.size == 1 else f"{stored.size} values"
+        raise FormatError(message("read", problem, "one number of seconds above 0", got, way_out)) from None
 
 
 def _units_per_ms(time_unit: float) -> float:
@@ -262,11 +315,7 @@ def _units_per_ms(time_unit: float) -> float:
     return round(units) if math.isclose(units, round(units), rel_tol=1e-12) else units
 
 
-def _whole(function: str, name: str, values: Any) -> NDArray[Any]:
-    array = np.asarray(values)
-    if array.dtype.kind in "iuf" and len(array):
-        low, high = array.min(), array.max()
-        if not (low >= 0 and high < 2**31 and np.array_equal(array, np.floor(array))):
-            expected = "whole numbers from 0 to 2147483647"
-            raise FormatError(message(function, f"{name} is no coordinate", expected, f"{low} to {high}"))
-    return array
+def _in_units(function: str, t: NDArray[np.float64], time_unit: float) -> NDArray[np.float64]:
+    """Times in ms in units of `time_unit`; ArgumentError if they are too large for floats."""
+    with np.errstate(over="ignore"):
+        return numbers(function, "t", t * _units_per_ms(time_unit))

@@ -8,13 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slayerloss._check import FileError, MissingFileError, message
+
+_LONG = 100
+"""Bytes of a name from which on the temporary one is no longer than it: systems limit a name, most to 255 bytes."""
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give an empty file beside `path` to write to; it becomes `path` once the block has ended well.
 
     If the block raises, `path` stays as it was and the temporary file is removed. If the process is killed, `path`
-    stays as it was, too, and a hidden file `.NAME.<random>.tmp` may be left beside it.
+    stays as it was, too, and a hidden file `.NAME.<random>.tmp` may be left beside it; of a
+    long name the end is cut off there, so that every name that the disk takes can be written.
 
     Args:
         path: the file to write or to replace.
@@ -23,7 +29,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         The path of the temporary file.
 
     Raises:
-        OSError: the folder is missing or cannot be written to; the error names `path`.
+        FileError: the folder is missing or cannot be written to, or the disk does not take the name.
 
     Example:
         >>> import tempfile
@@ -34,11 +40,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         'new'
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    name = target.name if len(target.name.encode(errors="surrogatepass")) <= _LONG else target.name[:-14]
     try:
+        temporary = target.with_name(f".{name}.{secrets.token_hex(4)}.tmp")  # 14 characters more than `name`
         temporary.touch(exist_ok=False)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from None
+    except (OSError, ValueError) as error:  # ValueError: a name that is none, or with a NUL in it
+        raise _refused(target, error) from None
     try:
         yield temporary
         with open(temporary, "rb+") as handle:
@@ -46,6 +53,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             os.replace(temporary, target)
         except OSError as error:  # a folder has the name
-            raise OSError(error.errno, error.strerror, str(target)) from None
+            raise _refused(target, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refused(target: Path, error: OSError | ValueError) -> FileError:
+    """The system's reason with the name of the file that was to be written."""
+    kind = MissingFileError if isinstance(error, FileNotFoundError) else FileError
+    reason = getattr(error, "strerror", None) or str(error)
+    return kind(message("replacing", f"'{target}' cannot be written", "a file that can be made or replaced", reason))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import FormatError, check_file_to_read, check_file_to_write, check_path, message
+from slayerloss._check import FormatError, check_file_to_read, check_file_to_write, check_flag, check_path, message
 from slayerloss.io._values import whole
 from slayerloss.io.atomic import replacing
 from slayerloss.io.event import Event, check_event
@@ -137,6 +137,7 @@ def _read(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     check_path(function, "filename", filename)
     check_file_to_read(function, filename)
+    unwrap = None if unwrap is None else check_flag(function, "unwrap", unwrap)
     content = Path(filename).read_bytes()
     if len(content) % word.itemsize:
         raise FormatError(
@@ -177,6 +178,10 @@ def _write(function: str, filename: str | os.PathLike[str], event: Event, word: 
     places = [whole(getattr(event, name)) for name in names]
     limits = [65535, 1] if names == "xc" else [255, 255, 1]
     for name, place, limit in zip(names, places, limits, strict=True):
+        exact = getattr(event, name)
+        if not np.array_equal(exact, place):
+            expected = f"whole numbers from 0 to {limit}"
+            refuse(f"{name} does not fit the format", expected, f"{exact.min()} to {exact.max()}", "Round them first")
         if len(place) and (place.min() < 0 or place.max() > limit):
             refuse(f"{name} does not fit the format", f"0 to {limit}", f"{place.min()} to {place.max()}")
     time = whole(event.t * 1000)

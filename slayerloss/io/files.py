@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from slayerloss._check import FormatError, check_path, message
+from slayerloss._check import ArgumentError, FormatError, check_path, message
 from slayerloss.io.arrays import encode_np_spikes, read_array_file, write_npz
 from slayerloss.io.binary import encode_1d_spikes, encode_2d_spikes, read_1d_spikes, read_2d_spikes
 from slayerloss.io.event import Event
@@ -28,6 +28,7 @@ def read(path: str | os.PathLike[str], *, time_unit: float | None = None, unwrap
 
     Raises:
         FormatError: the suffix is unknown, or the file does not hold what it demands.
+        ArgumentError: `time_unit` or `unwrap` is given for a file of the other kind, or out of range.
         FileError: the file cannot be read.
 
     Example:
@@ -38,7 +39,14 @@ def read(path: str | os.PathLike[str], *, time_unit: float | None = None, unwrap
         Event(1 events, x to 3, y to 1, c to 1, 0.25 to 0.25 ms, graded)
     """
     suffix = _suffix("read", path)
-    if suffix in (".npy", ".npz"):
+    arrays = suffix in (".npy", ".npz")
+    name, value, kinds = (
+        ("unwrap", unwrap, ".bin, .bs2 and .bs1") if arrays else ("time_unit", time_unit, ".npy and .npz")
+    )
+    if value is not None:
+        problem, rule = f"{name} does not go with {suffix} files", f"{name} for {kinds} files only"
+        raise ArgumentError(message("read", problem, rule, repr(value), "Leave it out"))
+    if arrays:
         return read_array_file(path, time_unit)
     return read_1d_spikes(path, unwrap=unwrap) if suffix == ".bs1" else read_2d_spikes(path, unwrap=unwrap)
 
@@ -48,8 +56,9 @@ def write(path: str | os.PathLike[str], event: Event) -> None:
 
     Args:
         path: `.npz` holds any events without loss; `.npy` binary events; `.bin` and `.bs2` binary events of two spatial
-            dimensions in whole microseconds, up to 256 x 256; `.bs1` of one dimension, up to 65536 neurons.
-        event: the events.
+            dimensions, up to 256 x 256; `.bs1` of one dimension, up to 65536 neurons. Except in `.npz`, coordinates
+            are at least 0; in `.bin`, `.bs2` and `.bs1` times are rounded to microseconds.
+        event: the events, their coordinates whole numbers: round those that an augmentation has made real.
 
     Raises:
         FormatError: the suffix is unknown, or the format cannot hold the events.

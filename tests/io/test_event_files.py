@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_event import assert_same_events
 
-from slayerloss import ArgumentError, FileError, FormatError, MissingFileError, io
+from slayerloss import ArgumentError, DtypeError, FileError, FormatError, MissingFileError, io
 from slayerloss.io import Event
 
 PERIOD_MS = 2**23 / 1000
@@ -147,50 +145,29 @@ def test_what_a_format_cannot_hold_is_refused_and_nothing_written(name, event, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_np_spikes_honour_time_unit(tmp_path):
-    path = tmp_path / "a.npy"
-    event = Event([300], [2], [1], [1.5])
-    io.encode_np_spikes(path, event, time_unit=1e-6)
-    assert np.load(path).tolist() == [[300, 2, 1, 1500]]
-    assert io.read_np_spikes(path, time_unit=1e-6).t.tolist() == [1.5]
-    io.encode_np_spikes(str(tmp_path / "b"), event)
-    assert io.read(tmp_path / "b.npy").t.tolist() == [1.5]
+@pytest.mark.parametrize("suffix", io.SUFFIXES)
+def test_arguments_of_the_other_kind_of_file_are_refused(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    io.write(path, Event([1], None if suffix == ".bs1" else [1], [1], [0.5]))
+    if suffix.startswith(".np"):
+        assert io.read(path, time_unit=1e-3).t.tolist() == [0.5]
+        with pytest.raises(ArgumentError, match=rf"read: unwrap does not go with {suffix} files; expected unwrap for"):
+            io.read(path, unwrap=False)
+    else:
+        for unwrap in (None, True, False, np.False_, 0):
+            assert io.read(path, unwrap=unwrap).t.tolist() == [0.5]
+        with pytest.raises(ArgumentError, match=rf"read: time_unit does not go with {suffix} files; .* got 'x'. Leave"):
+            io.read(path, time_unit="x")
+        for unwrap in (3, "no", 0.5):
+            with pytest.raises(DtypeError, match="unwrap is neither True nor False"):
+                io.read(path, unwrap=unwrap)
 
 
-def test_arrays_of_other_libraries(tmp_path):
-    fields = np.array([(7, 8, 1500, True), (1, 2, 2500, False)], [("x", "<i2"), ("y", "<i2"), ("t", "<i8"), ("p", "?")])
-    np.save(tmp_path / "a.npy", fields)
-    event = io.read(tmp_path / "a.npy")
-    assert (event.t.tolist(), event.c.tolist()) == ([1.5, 2.5], [1, 0])
-    assert io.read(tmp_path / "a.npy", time_unit=1e-3).t.tolist() == [1500, 2500]
-    assert io.from_structured({"t": [1], "x": [3], "p": [-1]}).c.tolist() == [0]
-    np.savez(tmp_path / "a.npz", t=[1000], x=[1], p=[1])
-    assert io.read(tmp_path / "a.npz").t.tolist() == [1.0]
-
-
-@pytest.mark.parametrize(
-    ("held", "match"),
-    [
-        (np.zeros((3, 5)), r"does not hold events; expected columns x, p, t or x, y, p, t, got shape \(3, 5\)"),
-        (np.zeros(3), "does not hold events"),
-        (np.array([[0.5, 0, 0]]), "x is no coordinate; expected whole numbers from 0 to 2147483647, got 0.5 to 0.5"),
-        (np.array([[-2, 0, 0]]), "x is no coordinate"),
-        (np.array([[0, 1e30, 0]]), "p is no coordinate"),
-        (np.array([[0, 0, np.nan]]), "t_event is not finite"),
-        (np.array([[np.nan, 0, 0]]), "x is no coordinate"),
-        (np.array([["a", "b", "c"]]), "a.npy"),
-        (
-            np.zeros(2, [("x", int), ("t", int)]),
-            r"lacks the field p; expected fields t, x, p and perhaps y, got \['x', 't'\]",
-        ),
-        (np.array([{"x": 1}], dtype=object), "truncated or no numpy file"),
-    ],
-)
-def test_wrong_numpy_files(held, match, tmp_path):
-    np.save(tmp_path / "a.npy", held)
-    with pytest.raises(FormatError, match=match) as caught:
-        io.read(tmp_path / "a.npy")
-    assert "a.npy" in str(caught.value)
+@pytest.mark.parametrize("false", [False, np.False_, 0])
+def test_every_false_leaves_the_clock_wrapped(false, tmp_path):
+    path = tmp_path / "a.bin"
+    io.write(path, Event([1, 1], [1, 1], [1, 1], [8000.0, 9000.0]))
+    assert io.read(path, unwrap=false).t.tolist() == [8000.0, pytest.approx(9000 - PERIOD_MS)]
 
 
 def test_wrong_arguments(tmp_path):
@@ -226,49 +203,6 @@ def test_a_missing_or_wrong_path_is_named(suffix, tmp_path):
         io.read(tmp_path / f"folder{suffix}")
     with pytest.raises(MissingFileError, match=r"there is no file '.*missing\..*'; expected a file, got no such file"):
         io.read(tmp_path / f"missing{suffix}")
-
-
-def test_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.bin"
-    path.write_text("old")
-
-    def fail_half_way():
-        with io.replacing(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError("the disk is full")
-
-    with pytest.raises(RuntimeError, match="the disk is full"):
-        fail_half_way()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
-def test_killed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "a.npz"
-    io.write(path, Event([1], None, [1], [1.0]))
-    before = path.read_bytes()
-    program = (
-        "import os, signal, sys, numpy as np\n"
-        "from slayerloss import io\n"
-        "save = np.savez_compressed\n"
-        "def killed(handle, **arrays):\n"
-        "    save(handle, **arrays)\n"
-        "    handle.flush()\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "np.savez_compressed = killed\n"
-        "io.write(sys.argv[1], io.Event([2], None, [0], [9.0]))\n"
-    )
-    result = subprocess.run([sys.executable, "-c", program, str(path)], check=False, timeout=60)
-    assert result.returncode == -signal.SIGKILL
-    assert path.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 2  # the half-written file lies beside it, under its temporary name
-
-
-def test_written_files_have_usual_permissions(tmp_path):
-    (tmp_path / "plain").write_text("")
-    io.write(tmp_path / "a.bin", Event([], [], [], []))
-    assert os.stat(tmp_path / "a.bin").st_mode == os.stat(tmp_path / "plain").st_mode
 
 
 def test_io_needs_no_torch():
