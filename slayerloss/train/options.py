@@ -130,8 +130,7 @@ def _find(name: str) -> Path:
 def _load(path: Path) -> Any:
     if not path.exists():
         rule = f"a YAML file, or the name of a recipe that the package brings: {', '.join(shipped())}"
-        way_out = "The recipes under datasets/ come with the source of slayerloss, not with the installed package"
-        raise ArgumentError(message("--config", "there is no such recipe", rule, repr(str(path)), way_out))
+        raise ArgumentError(message("--config", "there is no such recipe", rule, repr(str(path))))
     check_file_to_read("--config", path)
     try:
         return _yaml(path.read_text(encoding="utf-8"), f"'{path}'") or {}

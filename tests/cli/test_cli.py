@@ -17,6 +17,7 @@ import h5py
 import pytest
 
 from slayerloss import cli, train
+from slayerloss.train.options import SHIPPED, shipped
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -118,9 +119,19 @@ def test_data_check(recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "error: " in capsys.readouterr().out
 
 
-def test_the_shipped_recipe_is_the_one_of_the_datasets_folder() -> None:
-    shipped, shown = train.read_recipe("digits"), train.read_recipe(ROOT / "datasets" / "digits" / "recipe.yaml")
-    assert shipped == shown
+RECIPES = {
+    "digits": "digits/recipe",
+    "nmnist": "nmnist/convolutional",
+    "nmnist_tutorial": "nmnist/tutorial",
+    "oxford": "oxford/recipe",
+}
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_the_shipped_recipes_are_those_of_the_datasets_folder(name: str) -> None:
+    shown = ROOT / "datasets" / f"{RECIPES[name]}.yaml"
+    assert (SHIPPED / f"{name}.yaml").read_bytes() == shown.read_bytes()
+    assert train.read_recipe(name) == train.read_recipe(shown)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "datasets").glob("*/*.yaml")), ids=lambda path: path.parent.name)

@@ -27,7 +27,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
         (["fti"], "Did you mean 'fit'"),
         (["fit"], "--config is missing"),
         (["fit", "--config", "nothing.yaml"], "no such recipe"),
-        (["fit", "--config", "nmnist"], "the package brings: digits, got 'nmnist'. The recipes under datasets/ come"),
+        (["fit", "--config", "cifar"], "the package brings: digits, nmnist, nmnist_tutorial, oxford, got 'cifar'."),
         (["fit", "--config", "RECIPE", "--trainr.max_epochs=3"], "Did you mean 'trainer'"),
         (["fit", "--config", "RECIPE", "--data.batchsize", "3"], "Did you mean 'batch_size'"),
         (["fit", "--config", "RECIPE", "--data.batch_size", "many"], "expected int, got many"),
