@@ -352,16 +352,15 @@ def check_signal(function: str, value: Any, argument: str = "x") -> None:
     check_finite(function, argument, value)
 
 
-def check_lengths(function: str, lengths: Any, num_samples: int, num_steps: int) -> None:
-    """Check `lengths`: integers of shape (N,), each in [1, T]."""
+def check_lengths(function: str, lengths: Any, like: Any) -> None:
+    """Check the `lengths` of `like` (N, ..., T): integers of shape (N,), each in [1, T], on the same device."""
     check_tensor(function, "lengths", lengths)
-    if lengths.is_floating_point() or str(lengths.dtype) == "torch.bool":
-        raise DtypeError(message(function, "lengths is not of an integer type", "an integer tensor", lengths.dtype))
-    if str(lengths.dtype) in ("torch.uint16", "torch.uint32", "torch.uint64"):  # torch cannot compare them
-        problem, rule = "lengths is of an unsigned type", "a signed integer tensor or uint8"
+    if str(lengths.dtype) not in ("torch.int64", "torch.int32", "torch.int16", "torch.int8", "torch.uint8"):
+        problem, rule = "lengths is not of an integer type that fits", "a signed integer tensor or uint8"
         raise DtypeError(message(function, problem, rule, lengths.dtype, "Use lengths.long()"))
-    check_shape(function, "lengths", lengths, (num_samples,))
-    check_values(function, "lengths", lengths, 1, num_steps)
+    check_shape(function, "lengths", lengths, (like.shape[0],))
+    check_same_device(function, "lengths", lengths, "the input", like)
+    check_values(function, "lengths", lengths, 1, like.shape[-1])
 
 
 def check_labels(function: str, labels: Any, spikes: Any, *, windowed: bool) -> None:

@@ -199,7 +199,7 @@ class SpikingBlock(Layer):
             before = BlockState(*check_sequence(name, "state", state, 2, "a BlockState"))
         check_events(name, x, "x")
         if lengths is not None:
-            check_lengths(name, lengths, x.shape[0], x.shape[-1])
+            check_lengths(name, lengths, x)
         if self.delays_output:
             y, after = self.respond(self.drive(x), before.neuron, lengths)
             y, history = self._delayed(y, before.history)

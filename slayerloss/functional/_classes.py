@@ -17,7 +17,6 @@ from slayerloss._check import (
     check_labels,
     check_lengths,
     check_range,
-    check_same_device,
     check_sequence,
     check_shape,
     check_tensor,
@@ -79,8 +78,7 @@ def class_rates(
     if 0 in spikes.shape[1:]:
         raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
     if lengths is not None:
-        check_lengths(function, lengths, spikes.shape[0], spikes.shape[-1])
-        check_same_device(function, "lengths", lengths, "spikes", spikes)
+        check_lengths(function, lengths, spikes)
     dtype, spikes = accumulation_dtype(spikes), spikes.flatten(1, -2)
     if spikes.is_floating_point():
         spikes = spikes.to(dtype)

@@ -159,7 +159,7 @@ def latency_to_decision(
         check_labels("latency_to_decision", labels, rate, windowed=True)
     if lengths is None:
         lengths = torch.full((num_samples,), num_steps, device=rate.device)
-    check_lengths("latency_to_decision", lengths, num_samples, num_steps)
+    check_lengths("latency_to_decision", lengths, rate)
     prediction = predict(rate, per_step=True)
     if labels is None:
         labels = prediction.gather(1, lengths.long()[:, None] - 1)

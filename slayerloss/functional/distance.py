@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_flag, check_lengths, check_same_shape, check_tensor
+from slayerloss._check import check_flag, check_lengths, check_same_device, check_same_shape, check_tensor
 from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps
 from slayerloss.functional.filters import as_time_constant, exponential_filter
 
@@ -58,9 +58,10 @@ def van_rossum_distance(
     check_spikes("van_rossum_distance", spikes)
     check_tensor("van_rossum_distance", "targets", targets)
     check_same_shape("van_rossum_distance", "spikes", spikes, "targets", targets)
+    check_same_device("van_rossum_distance", "targets", targets, "spikes", spikes)
     check_spikes("van_rossum_distance", targets, "targets")
     if lengths is not None:
-        check_lengths("van_rossum_distance", lengths, spikes.shape[0], spikes.shape[-1])
+        check_lengths("van_rossum_distance", lengths, spikes)
     spikes, targets = (x.to(accumulation_dtype(x)) for x in (spikes, targets))
     error = mask_steps(spikes - targets, lengths)
     time_constant = as_time_constant("van_rossum_distance", time_constant, error)

@@ -92,12 +92,12 @@ def event_rate(x: Tensor, *, lengths: Tensor | None = None) -> Tensor:
         counts nothing.
     """
     check_events("event_rate", x, "x")
-    samples, steps = x.shape[0], x.shape[-1]
+    steps = x.shape[-1]
     skipped = 1 if steps > 1 else 0
     events = (x != 0).narrow(-1, skipped, steps - skipped)
     if lengths is None:
         return promote(events).sum() / max(events.numel(), 1)
-    check_lengths("event_rate", lengths, samples, steps)
+    check_lengths("event_rate", lengths, x)
     counted = (lengths - skipped).sum() * events.shape[1:-1].numel()
     return promote(mask_steps(events, lengths - skipped).sum()) / counted.clamp(min=1)
 
@@ -105,5 +105,5 @@ def event_rate(x: Tensor, *, lengths: Tensor | None = None) -> Tensor:
 def _sum(function: str, spikes: Tensor, lengths: Tensor | None) -> Tensor:
     check_events(function, spikes)
     if lengths is not None:
-        check_lengths(function, lengths, spikes.shape[0], spikes.shape[-1])
+        check_lengths(function, lengths, spikes)
     return mask_steps(spikes, lengths).sum(dim=-1, dtype=accumulation_dtype(spikes))

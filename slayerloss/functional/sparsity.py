@@ -12,7 +12,6 @@ from slayerloss._check import (
     check_choice,
     check_lengths,
     check_range,
-    check_same_device,
     message,
 )
 from slayerloss.functional._reduce import REDUCTIONS, mean_over_processes
@@ -116,8 +115,7 @@ def _mean_rate(
     if per_channel and spikes.shape[1] == 0:
         raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
     if lengths is not None:
-        check_lengths(function, lengths, spikes.shape[0], spikes.shape[-1])
-        check_same_device(function, "lengths", lengths, "spikes", spikes)
+        check_lengths(function, lengths, spikes)
     x = mask_steps(spikes.to(accumulation_dtype(spikes)), lengths)
     x = torch.where(x < 0, -x, x) if raises_silent else x.abs()
     total = x.sum([dim for dim in range(x.ndim) if dim != 1]) if per_channel else x.sum()

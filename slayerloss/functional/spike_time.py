@@ -79,8 +79,7 @@ def spike_time(
         spikes.to(dtype) - targets.to(dtype), time_constant, filter_order, normalize=normalize, length=length
     )  # the filter is linear: of the difference it is the difference of the filtered
     if lengths is not None:
-        check_lengths("spike_time", lengths, spikes.shape[0], spikes.shape[-1])
-        check_same_device("spike_time", "lengths", lengths, "spikes", spikes)
+        check_lengths("spike_time", lengths, spikes)
         difference = mask_steps(difference, lengths)
     loss = difference.square().flatten(1).sum(1)
     steps = torch.full_like(loss, spikes.shape[-1]) if lengths is None else lengths.to(loss)

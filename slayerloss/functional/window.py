@@ -88,7 +88,7 @@ def moving_window(
     check_signal("moving_window", x)
     if lengths is not None:
         check_tensor("moving_window", "x", x, min_ndim=2, layout="(N, ..., T)")
-        check_lengths("moving_window", lengths, x.shape[0], x.shape[-1])
+        check_lengths("moving_window", lengths, x)
     if state is not None:
         state = _checked(state, x, window)
     values = mask_steps(promote(x).to(accumulation_dtype(x)), lengths)

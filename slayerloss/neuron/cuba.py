@@ -246,7 +246,7 @@ class Neuron(torch.nn.Module):
         """Current, voltage and the state after them, from a given state; `threshold` replaces the neuron's."""
         check_events("Neuron", x, "x")
         if lengths is not None:
-            check_lengths("Neuron", lengths, x.shape[0], x.shape[-1])
+            check_lengths("Neuron", lengths, x)
         threshold = self.threshold if threshold is None else threshold
         current_decay, voltage_decay = self._ready_decays(x.shape[1])
         before = (None, None) if state is None else check_sequence("Neuron", "state", state, 2, "a CubaState")

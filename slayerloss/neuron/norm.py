@@ -92,7 +92,7 @@ class MeanOnlyBatchNorm(torch.nn.Module):
         check_events("MeanOnlyBatchNorm", inp, "inp")
         x = inp.to(accumulation_dtype(inp))
         if lengths is not None:
-            check_lengths("MeanOnlyBatchNorm", lengths, x.shape[0], x.shape[-1])
+            check_lengths("MeanOnlyBatchNorm", lengths, x)
         if x.shape[1] == 0:
             raise ShapeError(message("MeanOnlyBatchNorm", "inp has no channels", "C of at least 1", tuple(x.shape)))
         if self.num_features is None:

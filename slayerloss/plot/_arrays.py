@@ -63,7 +63,7 @@ def one_sample(
     num_steps = tensor.shape[-1]
     if lengths is not None:
         lengths = torch.as_tensor(lengths)
-        check_lengths(function, lengths, tensor.shape[0], num_steps)
+        check_lengths(function, lengths, tensor)
         num_steps = int(lengths[sample])
     tensor = tensor[sample, ..., :num_steps]
     return tensor.reshape(-1, num_steps) if flatten else tensor

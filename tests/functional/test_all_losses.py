@@ -259,7 +259,7 @@ def test_labels_and_lengths_lie_where_the_spikes_lie(name: str) -> None:
     spikes, labels = torch.zeros(2, CLASSES, 5, device="meta"), torch.tensor([0, 1])
     with pytest.raises(ArgumentError, match=r"is not where spikes is; expected meta, got cpu. Use \w+.to\('meta'\)"):
         LOSSES[name](spikes, labels)
-    with pytest.raises(ArgumentError, match="lengths is not where spikes is"):
+    with pytest.raises(ArgumentError, match="lengths is not where the input is"):
         LOSSES[name](spikes, labels.to("meta"), lengths=torch.tensor([5, 5]))
 
 
