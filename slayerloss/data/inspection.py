@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from slayerloss._check import FormatError
+from slayerloss._check import FormatError, check_path
 from slayerloss._finding import Finding
 from slayerloss.data._near import did_you_mean
 from slayerloss.data.nmnist import CLASSES, SENSOR
@@ -33,6 +33,9 @@ def check(path: str | os.PathLike[str]) -> list[Finding]:
     Returns:
         Findings, errors first, then warnings, then notes; empty if there is nothing to say.
 
+    Raises:
+        DtypeError: `path` is no path.
+
     Example:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp(), "a.bin")
@@ -40,7 +43,7 @@ def check(path: str | os.PathLike[str]) -> list[Finding]:
         >>> print(check(file)[0])
         error: ...a.bin: read_2d_spikes: '...a.bin' is truncated; expected 5 bytes for each event, got 7 bytes.
     """
-    path = Path(path)
+    path = Path(check_path("check", "path", path))
     if path.is_file():
         findings = list(_check_file(path, "error"))
     elif path.is_dir():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slayerloss import FormatError, data, io
+from slayerloss import DtypeError, FormatError, data, io
 from slayerloss.io import Event
 
 
@@ -58,6 +58,12 @@ def test_what_is_wrong_with_nmnist(root):
     assert_found(findings, "warning", "Test", "no recordings of class 6")
     assert_found(findings, "warning", "Test/ten", "no class folder")
     assert [finding.severity for finding in findings] == ["error"] * 2 + ["warning"] * 6 + ["note"] * 2
+
+
+@pytest.mark.parametrize("path", [3, None, ["NMNIST"], b"NMNIST"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(DtypeError, match="check: path is of the wrong type; expected a path"):
+        data.check(path)
 
 
 def test_missing_split(root):
