@@ -322,7 +322,7 @@ def _check_writable(function: str, tensor: Any) -> None:
     if not got and _overlaps(tuple(tensor.shape), strides, width):
         got = "an expanded one"
     if got:
-        rule, way_out = "a tensor of its own memory", "Give a new one, such as torch.zeros(shape)"
+        rule, way_out = "one that can be filled in place", "Give a new one, such as torch.zeros(shape)"
         raise ArgumentError(message(function, "empty_tensor cannot be written to", rule, got, way_out))
 
 
