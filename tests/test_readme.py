@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from slayerloss.train import read_recipe
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,4 +30,4 @@ def test_commands_and_files_exist() -> None:
     for target in re.findall(r"\]\(([\w./]+)\)", README):
         assert (ROOT / target).exists(), target
     for config in re.findall(r"--config (\S+)", README):
-        assert (ROOT / config).is_file(), config
+        read_recipe(config)
