@@ -172,6 +172,7 @@ def check_range(
     """
     if not _is_number(value):
         raise DtypeError(message(function, f"{argument} is not a number", "a number", type(value).__name__, way_out))
+    value = value.detach() if hasattr(value, "detach") else value  # a learnable one
     too_long = isinstance(value, int) and not LOWEST_INTEGER <= value <= HIGHEST_INTEGER  # torch could not hold it
     number = (math.inf if value > 0 else -math.inf) if too_long else float(value)
     inside = (low < number if low_open else low <= number) and number <= high

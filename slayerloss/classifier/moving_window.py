@@ -141,8 +141,10 @@ class MovingWindow(torch.nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        window = state_dict.pop(prefix + "filter.filter", None)
-        if window is not None and window.numel() != self.time_window:
+        window = state_dict.get(prefix + "filter.filter")
+        if isinstance(window, Tensor):  # torch refuses what is none
+            del state_dict[prefix + "filter.filter"]
+        if isinstance(window, Tensor) and window.numel() != self.time_window:
             problem = f"{prefix}filter.filter has another length"
             error_msgs.append(message("MovingWindow", problem, str(self.time_window), window.numel()))
         super()._load_from_state_dict(

@@ -26,7 +26,7 @@ CONFIDENCE_MODES = ("probability", "softmax", "logsoftmax")
 def confidence(rate: Tensor, mode: str = "probability", *, temperature: float = 1.0, eps: float = 1e-6) -> Tensor:
     """Turn the rates of the classes into a confidence in each class.
 
-    probability: r_c / (sum_k r_k + eps);  softmax: exp(r_c/temperature) / sum_k exp(r_k/temperature);
+    probability: r_c / (max(sum_k r_k, 0) + eps);  softmax: exp(r_c/temperature) / sum_k exp(r_k/temperature);
     logsoftmax: the logarithm of the softmax
 
     Args:
@@ -59,7 +59,8 @@ def confidence(rate: Tensor, mode: str = "probability", *, temperature: float = 
     check_confidence_options("confidence", mode, temperature, eps)
     r = promote(rate).to(accumulation_dtype(rate))
     if mode == "probability":
-        result = r / (r.sum(dim=1, keepdim=True) + eps)
+        total = r.sum(dim=1, keepdim=True) + eps
+        result = r / total.clamp(min=max(float(eps), torch.finfo(r.dtype).eps))  # negative rates can bring it to 0
     elif mode == "softmax":
         result = torch.softmax(r / temperature, dim=1)
     else:

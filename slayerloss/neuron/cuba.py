@@ -324,7 +324,7 @@ class Neuron(torch.nn.Module):
     ) -> None:
         for name in ("current_decay", "voltage_decay"):
             key, parameter = prefix + name, getattr(self, name)
-            if key not in state_dict:
+            if not isinstance(state_dict.get(key), Tensor):
                 continue
             saved = _decay.from_state_dict(key, state_dict[key], local_metadata.get("version"))
             state_dict[key] = saved

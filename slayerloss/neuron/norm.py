@@ -122,7 +122,7 @@ class MeanOnlyBatchNorm(torch.nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         saved = state_dict.get(prefix + "running_mean")
-        if saved is not None and self.num_features in (None, saved.numel()):
+        if isinstance(saved, Tensor) and self.num_features in (None, saved.numel()):
             self.num_features = saved.numel() if saved.numel() > 1 else self.num_features
             self.running_mean = self.running_mean.new_empty(saved.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

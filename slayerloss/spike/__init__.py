@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from slayerloss._check import check_flag, check_range, check_tensor
 from slayerloss.kernels.reference import surrogate
 
 __all__ = ["Spike"]
@@ -28,10 +29,13 @@ class Spike(torch.autograd.Function):
         scale_rho: factor of the surrogate.
         graded_spike: whether a spike carries the voltage.
         voltage_last: without effect, as in lava-dl.
-        scale: divides the graded spikes.
+        scale: divides the graded spikes, above 0.
 
     Returns:
         The spikes, of the shape and dtype of the voltage.
+
+    Raises:
+        DtypeError, ArgumentError: an argument of the wrong type or range.
 
     Example:
         >>> Spike.apply(torch.tensor([1.0, 1.5, 2.0]), 1.5, 1.0, 1.0, False, 0, 1)
@@ -55,6 +59,15 @@ class Spike(torch.autograd.Function):
         voltage_last: float | Tensor,
         scale: float,
     ) -> Tensor:
+        check_tensor("Spike", "voltage", voltage)
+        if isinstance(threshold, Tensor):
+            check_tensor("Spike", "threshold", threshold)
+        else:
+            check_range("Spike", "threshold", threshold)
+        check_range("Spike", "tau_rho", tau_rho, 0, low_open=True)
+        check_range("Spike", "scale_rho", scale_rho)
+        check_flag("Spike", "graded_spike", graded_spike)
+        check_range("Spike", "scale", scale, 0, low_open=True)
         distance = voltage - threshold
         ctx.save_for_backward(distance)
         ctx.constants = 0.0, float(tau_rho), float(scale_rho), graded_spike

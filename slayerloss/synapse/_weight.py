@@ -72,7 +72,8 @@ class Synapse(torch.nn.Module):
         weight: Tensor = self.weight
         if mask is not None:
             check_tensor(type(self).__name__, "mask", mask)
-            if tuple(mask.shape[:2]) != tuple(weight.shape[:2]) or mask.ndim not in (2, 5):
+            sizes = zip(mask.shape[2:], weight.shape[2:], strict=False)
+            if mask.ndim not in (2, 5) or mask.shape[:2] != weight.shape[:2] or any(m not in (1, w) for m, w in sizes):
                 rule = f"{tuple(weight.shape[:2])}, with or without (1, 1, 1) behind"
                 raise ShapeError(message(type(self).__name__, "mask has the wrong shape", rule, tuple(mask.shape)))
             weight = weight * mask.reshape(*mask.shape[:2], *(mask.shape[2:] or (1, 1, 1)))
@@ -91,7 +92,9 @@ class Synapse(torch.nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take a weight with or without weight norm, whichever this synapse has itself."""
         whole, length, direction = (prefix + name for name in ("weight", "weight_g", "weight_v"))
-        if self.weight_norm_enabled and whole in state_dict and direction not in state_dict:
+        if not all(isinstance(state_dict[key], Tensor) for key in (whole, length, direction) if key in state_dict):
+            pass  # which torch refuses
+        elif self.weight_norm_enabled and whole in state_dict and direction not in state_dict:
             state_dict[length], state_dict[direction] = _split(state_dict.pop(whole))
         elif not self.weight_norm_enabled and direction in state_dict:
             if length not in state_dict:

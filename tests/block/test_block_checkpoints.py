@@ -13,6 +13,7 @@ from block_zoo import EACH, IMAGE, NEURON, NORM, READOUTS, ZOO, events, make
 
 from slayerloss import ArgumentError
 from slayerloss.block import cuba
+from slayerloss.classifier import MovingWindow
 from slayerloss.neuron import _decay
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
@@ -168,6 +169,28 @@ def test_a_direction_without_length_is_refused():
     del state["synapse.weight_g"]
     with pytest.raises(ArgumentError, match=r"synapse.weight_v has no length"):
         make("dense").load_state_dict(state)
+
+
+@pytest.mark.parametrize("value", [3.0, None, [1.0], "a"])
+@pytest.mark.parametrize(
+    ("build", "key"),
+    [
+        (lambda: make("dense"), "neuron.current_decay"),
+        (lambda: make("dense"), "synapse.weight_v"),
+        (lambda: make("dense with weight norm"), "synapse.weight"),
+        (lambda: make("dense with delay"), "delay.delay"),
+        (lambda: cuba.Pool(EACH, 2, delay=True), "delay.delay"),
+        (lambda: cuba.Dense(NORM, 6, 5), "neuron.norm.running_mean"),
+        (lambda: MovingWindow(3), "filter.filter"),
+    ],
+)
+def test_what_is_no_tensor_is_refused_by_torch_itself(build, key, value):
+    module = build()
+    state = module.state_dict()
+    state.pop(key.replace("_v", ""), None)
+    state[key] = value
+    with pytest.raises(RuntimeError, match="Error\\(s\\) in loading state_dict"):
+        module.load_state_dict(state)
 
 
 def test_shapes_that_do_not_fit_are_named():

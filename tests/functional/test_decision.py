@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
-from slayerloss.functional import confidence, latency_to_decision, predict
+from slayerloss.functional import confidence, latency_to_decision, predict, spike_moid
 
 MODES = ("probability", "softmax", "logsoftmax")
 
@@ -63,6 +63,27 @@ def test_predict() -> None:
     assert predict(torch.tensor([[0.2, 0.5, 0.5], [0.0, 0.0, 0.0]])).tolist() == [1, 0]
     assert predict(torch.tensor([[False, True]])).tolist() == [1]
     assert predict(torch.zeros(0, 3)).shape == (0,)
+
+
+@pytest.mark.parametrize("eps", [1e-6, 1e-50])
+@pytest.mark.parametrize("values", [[0.0, -1e-6], [0.5, -0.5], [0.1, -0.3], [0.0, 0.0]])
+def test_negative_rates_have_a_finite_confidence(values: list[float], eps: float) -> None:
+    r = torch.tensor([values], requires_grad=True)
+    result = confidence(r, eps=eps)
+    result.sum().backward()
+    assert result.isfinite().all()
+    assert predict(result).equal(predict(r))
+    assert r.grad is not None
+    assert r.grad.isfinite().all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_learnable_temperature_hears_the_gradient_without_a_warning() -> None:
+    temperature, alpha, x = torch.tensor(0.5).requires_grad_(), torch.tensor(0.5).requires_grad_(), rates(2, 3, 4)
+    confidence(x, "softmax", temperature=temperature).square().sum().backward()
+    spike_moid(x, torch.tensor([0, 1]), alpha=alpha).backward()
+    assert temperature.grad
+    assert alpha.grad
 
 
 @given(st.integers(0, 10**6))

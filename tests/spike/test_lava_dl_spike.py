@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from slayerloss import ArgumentError, DtypeError
 from slayerloss.functional import spike
 from slayerloss.spike import Spike
 
@@ -18,6 +19,23 @@ def test_values_and_gradients(graded, shape):
     assert torch.equal(s, expected)
     g = torch.randn(shape, dtype=torch.float64)
     assert torch.equal(*(torch.autograd.grad(y, voltage, g)[0] for y in (s, expected)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "text"),
+    [
+        ({0: None}, DtypeError, "Spike: voltage is not a tensor"),
+        ({1: "a"}, DtypeError, "Spike: threshold is not a number"),
+        ({2: 0}, ArgumentError, "Spike: tau_rho is out of range; expected a number above 0, got 0"),
+        ({3: float("nan")}, ArgumentError, "Spike: scale_rho is out of range"),
+        ({4: "no"}, DtypeError, "Spike: graded_spike is neither True nor False"),
+        ({6: 0}, ArgumentError, "Spike: scale is out of range"),
+    ],
+)
+def test_errors(changed, error, text):
+    arguments = dict(enumerate([torch.ones(2, requires_grad=True), 1.0, 1.0, 1.0, True, 0, 1])) | changed
+    with pytest.raises(error, match=text):
+        Spike.apply(*arguments.values())
 
 
 def test_it_spikes_at_the_threshold_which_can_be_a_tensor():

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from slayerloss import ArgumentError
+from slayerloss import ArgumentError, ShapeError
 from slayerloss.functional import quantize_weight
 from slayerloss.synapse import Conv, Dense, Pool
 
@@ -105,6 +105,22 @@ def test_the_hook_sees_the_masked_weight():
     assert torch.equal(plain.effective_weight(), plain.weight)
     quantised = Dense(3, 2, pre_hook_fx=quantize_weight)
     assert torch.equal(quantised.effective_weight(), quantize_weight(quantised.weight))
+
+
+@pytest.mark.parametrize(
+    ("synapse", "shape"),
+    [
+        (Dense(3, 2), (2, 3, 2, 1, 1)),
+        (Dense(3, 2), (2, 3, 1, 1, 5)),
+        (Dense((4, 4, 3), 2), (2, 3, 2, 4, 1)),
+        (Conv(3, 2, 3), (2, 3, 1, 1, 5)),
+        (Conv(3, 2, 3), (2, 3, 1)),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_blamed(synapse, shape):
+    with pytest.raises(ShapeError, match=r"mask has the wrong shape; expected \(2, 3\), with or without \(1, 1, 1\)"):
+        synapse.effective_weight(torch.ones(shape))
+    assert torch.equal(synapse.effective_weight(torch.ones(synapse.weight.shape)), synapse.weight)
 
 
 def test_grad_norm():
