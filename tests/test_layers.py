@@ -28,6 +28,7 @@ LAYERS = [
     {"functional"},
     {"kernels"},
     {"io", "_distributed"},
+    {"_path"},
     {"_check", "_finding"},
 ]
 HEIGHT = {name: len(LAYERS) - i for i, names in enumerate(LAYERS) for name in names}
@@ -40,7 +41,7 @@ HEAVY = {
     "jsonargparse": {"cli", "train"},
     "yaml": {"train", "cli"},
 }
-WITHOUT_TORCH = {"_check", "_finding", "io", "netx"}
+WITHOUT_TORCH = {"_check", "_finding", "_path", "io", "netx"}
 
 
 def package_of(path: Path) -> str:

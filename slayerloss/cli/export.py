@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slayerloss._check import check_file_to_write
+from slayerloss._path import check_file_to_write
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files
 from slayerloss.io import replacing
 

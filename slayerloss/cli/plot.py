@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slayerloss._check import SlayerError, check_folder_to_write, check_installed
+from slayerloss._check import SlayerError, check_installed
+from slayerloss._path import check_folder_to_write
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slayerloss._check import check_file_to_write
+from slayerloss._path import check_file_to_write
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files, print_results
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from slayerloss._check import FormatError, check_path
+from slayerloss._check import FormatError
 from slayerloss._finding import Finding
+from slayerloss._path import check_path
 from slayerloss.data._near import did_you_mean
 from slayerloss.data.nmnist import CLASSES, SENSOR
 from slayerloss.io import SUFFIXES, Event, read

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from slayerloss._check import FormatError, check_flag, check_path, message
+from slayerloss._check import FormatError, check_flag, message
+from slayerloss._path import check_path
 from slayerloss.data._near import did_you_mean
 from slayerloss.data.dataset import EventDataset, Transform
 from slayerloss.io import Event, read_2d_spikes

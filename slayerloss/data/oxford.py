@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from slayerloss._check import FormatError, check_choice, check_integer, check_path, message
+from slayerloss._check import FormatError, check_choice, check_integer, message
+from slayerloss._path import check_path
 from slayerloss.data._near import did_you_mean
 from slayerloss.io import Event, read_1d_spikes, to_frames
 

@@ -10,17 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import (
-    ArgumentError,
-    FormatError,
-    SlayerError,
-    check_choice,
-    check_file_to_read,
-    check_file_to_write,
-    check_path,
-    check_range,
-    message,
-)
+from slayerloss._check import ArgumentError, FormatError, SlayerError, check_choice, check_range, message
+from slayerloss._path import check_file_to_read, check_file_to_write, check_path
 from slayerloss.io._values import numbers
 from slayerloss.io.atomic import replacing
 from slayerloss.io.event import Event, check_event

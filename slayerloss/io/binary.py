@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import FormatError, check_file_to_read, check_file_to_write, check_flag, check_path, message
+from slayerloss._check import FormatError, check_flag, message
+from slayerloss._path import check_file_to_read, check_file_to_write, check_path
 from slayerloss.io._values import whole
 from slayerloss.io.atomic import replacing
 from slayerloss.io.event import Event, check_event

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from slayerloss._check import ArgumentError, FormatError, check_path, message
+from slayerloss._check import ArgumentError, FormatError, message
+from slayerloss._path import check_path
 from slayerloss.io.arrays import encode_np_spikes, read_array_file, write_npz
 from slayerloss.io.binary import encode_1d_spikes, encode_2d_spikes, read_1d_spikes, read_2d_spikes
 from slayerloss.io.event import Event

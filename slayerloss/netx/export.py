@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slayerloss._check import (
-    ArgumentError,
-    ShapeError,
-    check_file_to_write,
-    check_integer,
-    check_path,
-    check_sequence,
-    check_type,
-    message,
-)
+from slayerloss._check import ArgumentError, ShapeError, check_integer, check_sequence, check_type, message
 from slayerloss._finding import Finding
+from slayerloss._path import check_file_to_write, check_path
 from slayerloss.netx.check import check
 from slayerloss.netx.description import Description
 from slayerloss.netx.write import describe, write

@@ -9,7 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slayerloss._check import FormatError, check_file_to_read, check_path, message
+from slayerloss._check import FormatError, message
+from slayerloss._path import check_file_to_read, check_path
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION
 from slayerloss.netx.validate import fail, validate

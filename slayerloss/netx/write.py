@@ -9,7 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from slayerloss._check import check_file_to_write, check_path, check_sequence, check_type
+from slayerloss._check import check_sequence, check_type
+from slayerloss._path import check_file_to_write, check_path
 from slayerloss.io.atomic import replacing
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION, LAYERS, NEURONS

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from slayerloss._check import ArgumentError, FormatError, check_choice, check_file_to_read, message
+from slayerloss._check import ArgumentError, FormatError, check_choice, message
+from slayerloss._path import check_file_to_read
 from slayerloss.plot.style import MUTED, PALETTE, RIVAL, TRUE, WIDTH, label_ends, label_size, new_axes, title
 
 Metrics: TypeAlias = "str | PathLike[str] | Mapping[str, Sequence[float]]"

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slayerloss._check import ArgumentError, FormatError, check_choice, check_file_to_read, check_installed, message
+from slayerloss._check import ArgumentError, FormatError, check_choice, check_installed, message
+from slayerloss._path import check_file_to_read
 from slayerloss.train.recipe import DataOptions, NetworkOptions, Options, Recipe, TrainerOptions
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slayerloss._check import ArgumentError, FormatError, check_folder_to_write, message
+from slayerloss._check import ArgumentError, FormatError, message
+from slayerloss._path import check_folder_to_write
 from slayerloss.train.checkpoint import load_parameters, read_checkpoint
 from slayerloss.train.learner import Learner
 from slayerloss.train.recipe import BEST, LAST, Options, Recipe, differences, plain

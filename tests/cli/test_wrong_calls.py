@@ -39,6 +39,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
         (["fit", "--config", "RECIPE", "--network.layers.1.in_neurons=7"], "layer dense2"),
         (["fit", "--config", "RECIPE", "--network.neuron.treshold=1"], "Did you mean 'threshold'"),
         (["fit", "--config", "RECIPE", "--loss.type=SpikeRat"], "Did you mean 'SpikeRate'"),
+        (["fit", "--config", "RECIPE", "--data.type=nmnist"], "Did you mean 'NMNIST'"),
         (["fit", "--config", "RECIPE", "--loss.true_rate=3"], "true_rate is out of range"),
         (["fit", "--config", "RECIPE", "--optimizer.type=Adamm"], "Did you mean 'Adam'"),
         (["fit", "--config", "RECIPE", "--optimizer.lr=-1"], "Invalid learning rate"),
