@@ -249,6 +249,34 @@ def test_adjoint_identity(taps: int, steps: int, per_channel: bool, seed: int) -
     torch.testing.assert_close(leaf.grad, causal_corr(b, kernel))
 
 
+@pytest.mark.parametrize("samples", [0, 1, 2, 40])  # of which 40 share a matrix
+@pytest.mark.parametrize("function", [causal_conv, causal_corr])
+def test_many_channels_with_kernels_of_their_own(function: Any, samples: int) -> None:
+    x, kernel = signal(samples, 50, 90), signal(50, 30, seed=1)
+    each = [function(x[:, c : c + 1], kernel[c]) for c in range(50)]
+    torch.testing.assert_close(function(x, kernel), torch.cat(each, 1), rtol=1e-10, atol=1e-10)
+    strided = x.movedim(-1, 0).contiguous().movedim(0, -1)
+    torch.testing.assert_close(function(strided.float(), kernel.float()), torch.cat(each, 1).float(), atol=1e-4, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(function(x.float(), kernel.float()), torch.cat(each, 1).float(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("function", [causal_conv, causal_corr])
+def test_gradients_of_many_channels(function: Any) -> None:
+    x, kernel = signal(1, 4, 6).requires_grad_(), signal(4, 3, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(function, (x, kernel))
+    assert torch.autograd.gradgradcheck(function, (x, kernel))
+
+
+def test_many_channels_cost_no_matrix_each() -> None:
+    """Of 300 x 450 for each of 2312 channels, a matrix would take 1.2 GB."""
+    x, kernel = torch.zeros(1, 2312, 300), torch.ones(2312, 300)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        causal_conv(x, kernel)
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert largest < 10 * x.numel() * x.element_size()
+
+
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (1,)])
 def test_gradients_of_both_arguments(shape: tuple[int, ...]) -> None:
     x, kernel = signal(2, 3, 2, 8).requires_grad_(), signal(*shape, seed=1).requires_grad_()
