@@ -157,6 +157,8 @@ def _is_number(value: Any) -> bool:
         return not isinstance(value, bool)
     if isinstance(value, type) or not hasattr(value, "__float__") or getattr(value, "ndim", 0) > 0:
         return False
+    if getattr(value, "is_meta", False):  # it holds none
+        return False
     dtype = str(getattr(value, "dtype", "float"))
     return "int" in dtype or "float" in dtype
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from slayerloss import ArgumentError, classifier, loss
+from slayerloss import ArgumentError, DtypeError, classifier, loss
 from slayerloss import functional as f
 from slayerloss.block import cuba
 from slayerloss.neuron.cuba import Neuron
@@ -42,6 +42,13 @@ def test_lengths_on_another_device_are_refused(name: str, device: str, other: st
     text = rf"lengths is not where the input is; expected {device}, got {other}. Use lengths.to\('{device}'\)"
     with pytest.raises(ArgumentError, match=text):
         TAKE_LENGTHS[name](X.to(device), lengths=lengths.to(other))
+
+
+def test_a_number_without_a_value_is_none() -> None:
+    with pytest.raises(DtypeError, match="temperature is not a number"):
+        f.confidence(X, "softmax", temperature=torch.ones((), device="meta"))
+    with pytest.raises(DtypeError, match="window is not an integer"):
+        f.moving_window(X, torch.ones((), device="meta", dtype=torch.int64))
 
 
 def test_targets_on_another_device_are_refused() -> None:
