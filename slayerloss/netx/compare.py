@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_type, message
+from slayerloss.io.event import as_array
 from slayerloss.netx.description import Description, leaves, trees_equal
 from slayerloss.netx.export import describe_model, device_of, find_blocks, label_of
 from slayerloss.netx.read import read
@@ -156,9 +157,7 @@ def _image_shape(description: Description, x: Tensor) -> tuple[int, int, int] | 
 
 def _array(output: Any) -> NDArray[Any]:
     """The spikes of a block's output, which `count_log` makes a tuple of."""
-    spikes = output[0] if isinstance(output, tuple) else output
-    array: NDArray[Any] = spikes.detach().cpu().numpy()
-    return array
+    return as_array("compare", "spikes", output[0] if isinstance(output, tuple) else output)
 
 
 def _add(result: Comparison, model: list[NDArray[Any]], file: list[NDArray[Any]]) -> None:

@@ -364,6 +364,13 @@ def test_counts_are_compared_as_counts(make: Any, tmp_path: Path) -> None:
         netx.compare(model, tmp_path / "network.net", x / 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_inputs_of_any_dtype_are_compared(dtype: torch.dtype, tmp_path: Path) -> None:
+    model, x = trained(convolutional)
+    netx.export(model, tmp_path / "network.net", input_shape=x.shape[1:-1])
+    assert_identical(model, tmp_path / "network.net", x.to(dtype))
+
+
 def test_silence_proves_nothing(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Sequential(cuba.Dense({**NEURON, "threshold": 100}, 20, 10), cuba.Dense(NEURON, 10, 4))

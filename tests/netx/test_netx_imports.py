@@ -21,7 +21,7 @@ def test_the_runner_imports_nothing_of_the_training_side(name: str) -> None:
         parts = module.split(".")
         assert parts[0] != "torch", module
         if parts[0] == "slayerloss":
-            assert parts[1] in ("_check", "_finding", "io", "netx"), module
+            assert parts[1] in ("_check", "_finding", "_path", "io", "netx"), module
 
 
 def test_every_file_of_netx_is_known_here() -> None:
