@@ -1,4 +1,4 @@
-"""What all tests share: where the golden values and the event data lie, if they lie anywhere."""
+"""What all tests share: a small run, and where the golden values and the event data lie, if they lie anywhere."""
 
 from __future__ import annotations
 
@@ -32,6 +32,16 @@ def recipe_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("recordings")
     return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
+
+
+@pytest.fixture(scope="session")
+def run_folder(recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs; not to be changed."""
+    from slayerloss import cli
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert cli.main(["fit", "--config", str(recipe_file), "--out", str(folder), "--trainer.max_epochs", "2"]) == 0
+    return folder
 
 
 @pytest.fixture(scope="session")
