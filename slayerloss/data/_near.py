@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from pathlib import Path
 
 
@@ -15,6 +17,8 @@ def did_you_mean(folder: Path, *names: str) -> str:
         >>> did_you_mean(root, "Train", "Test") == f"Did you mean '{root / 'NMNIST'}'?"
         True
     """
-    beside = folder if folder.is_dir() else folder.parent  # of a folder that is not there, what is beside it
-    near = [folder.parent, folder.parent.parent, *sorted(path for path in beside.glob("*") if path.is_dir())]
-    return next((f"Did you mean '{place}'?" for place in near if any((place / name).exists() for name in names)), "")
+    beside = folder if os.path.isdir(folder) else folder.parent  # of a folder that is not there, what is beside it
+    folders = glob.glob(os.path.join(glob.escape(str(beside)), "*", ""))
+    near = [folder.parent, folder.parent.parent, *sorted(map(Path, folders))]
+    there = (place for place in near if any(os.path.exists(place / name) for name in names))  # no: also if unreadable
+    return next((f"Did you mean '{place}'?" for place in there), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,27 @@ def test_a_folder_near_the_right_one_is_told_where_that_is(root, tmp_path_factor
     assert str(found).endswith("?")
     with pytest.raises(FormatError, match=f"holds no recordings; .* Did you mean '{right}'"):
         data.NMNIST(place / wrong)
+
+
+def test_an_unreadable_folder_beside_it_is_passed_over(root, tmp_path_factory, monkeypatch):
+    place = tmp_path_factory.mktemp("data")
+    right = root.rename(place / "NMNIST")
+    locked = place / "Locked"
+    locked.mkdir()
+    stat = os.stat
+
+    def refuse(path, *args, **options):
+        if str(path).startswith(f"{locked}{os.sep}"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)  # root would read it
+    (found,) = data.check(place / "NMNITS")
+    assert found.way_out == f"Did you mean '{right}'?"
+    with pytest.raises(FormatError, match=f"Did you mean '{right}'"):
+        data.NMNIST(place / "NMNITS")
+    with pytest.raises(FormatError, match="input.bs1' is missing"):
+        data.Oxford(place / "oxfort")
 
 
 def test_oxford_is_told_where_its_folder_is(tmp_path):
