@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -122,15 +122,12 @@ class SpikingBlock(Layer):
         torch.Size([1, 2, 5])
 
     Note:
-        Spikes have the float dtype of x. Half precision cannot hold the chip's integers: for it all between the input
-        and the spikes is float32, and graded spikes, which carry a voltage, are, too.
+        The output has the float dtype of x, and is float32 for float16 and bfloat16: half precision holds neither the
+        chip's integers nor the gradients that flow back through spikes.
 
         Without a bias, delays at the input and at the output give the same spikes. With one, only the former are the
         chip's.
     """
-
-    sends_spikes: ClassVar[bool] = True
-    """Whether the output is spikes, and no voltage."""
 
     def __init__(
         self,
@@ -207,8 +204,6 @@ class SpikingBlock(Layer):
             z, history = self._delayed(self.drive(x), before.history)
             y, after = self.respond(z, before.neuron, lengths)
         self.shape = y.shape[1:-1]
-        if self.sends_spikes and x.is_floating_point() and not getattr(self.neuron, "graded_spike", False):
-            y = y.to(x.dtype)
         return y, BlockState(history, after)
 
     def drive(self, x: Tensor) -> Tensor:

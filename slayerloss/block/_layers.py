@@ -245,7 +245,6 @@ class Recurrent(SpikingBlock):
 class Affine(SpikingBlock):
     """A readout that does not spike: the voltage of neurons without threshold, or the dendritic input itself."""
 
-    sends_spikes = False
     neuron_type: ClassVar[type]
 
     def __init__(

@@ -140,9 +140,6 @@ class Affine(_layers.Affine):
         >>> params = dict(threshold=1.25, current_decay=0.25, voltage_decay=0.03)
         >>> Affine(params, 20, 1)(torch.ones(4, 20, 5)).shape
         torch.Size([4, 1, 5])
-
-    Note:
-        For float16 and bfloat16 the voltage is float32, since half precision cannot hold it.
     """
 
     neuron_type = Neuron

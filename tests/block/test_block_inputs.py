@@ -11,7 +11,7 @@ from block_zoo import CHANNELS, COMPILES, NEURON, NORM, READOUTS, ZOO, events, m
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.block import cuba
-from slayerloss.neuron import Dropout, _decay
+from slayerloss.neuron import Dropout
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 ALL = pytest.mark.parametrize("name", [*ZOO, *READOUTS])
@@ -39,73 +39,6 @@ def test_memory_order_does_not_matter(name):
         x[:1].expand(2, *x.shape[1:]),
     ):
         assert torch.equal(block(strided), expected if strided.stride(0) else block(strided.contiguous()))
-
-
-@ALL
-@pytest.mark.parametrize(
-    "dtype", [torch.bool, torch.uint8, torch.int32, torch.int64, torch.float16, torch.bfloat16, torch.float64]
-)
-def test_spikes_of_any_dtype_give_the_same_answer(name, dtype):
-    block, x = make(name), events(name)
-    y = block(x.to(dtype))
-    voltage = name in READOUTS or block.neuron.graded_spike  # half precision cannot hold it
-    assert y.dtype == (dtype if dtype.is_floating_point and not (voltage and dtype.itemsize == 2) else torch.float32)
-    assert torch.equal(y.float(), block(x))
-
-
-@ALL
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_autocast_changes_neither_spikes_nor_gradients(name, dtype):
-    block, x = make(name), events(name).requires_grad_()
-    expected = block.run(x)[0]
-    expected.sum().backward()
-    wanted = [parameter.grad.clone() for parameter in block.parameters() if parameter.grad is not None]
-    block.zero_grad()
-    with torch.autocast("cpu", dtype):
-        y, after = block.run(x)
-    y.sum().backward()
-    assert y.dtype == torch.float32
-    assert torch.equal(y, expected)
-    if name in ZOO:
-        current = after.neuron[0].current if name.startswith("recurrent") else after.neuron.current
-        assert current.dtype == torch.float32
-    grads = [parameter.grad for parameter in block.parameters() if parameter.grad is not None]
-    assert all(torch.equal(*pair) for pair in zip(grads, wanted, strict=True))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_a_model_in_half_precision_keeps_wide_states(dtype):
-    block = make("dense").to(dtype)
-    y, state = block.run(events("dense").to(dtype))
-    assert y.dtype == dtype
-    assert state.neuron.current.dtype == torch.float32
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_leaves_decays_delays_and_running_means_as_they_are(dtype):
-    params = {**NORM, "shared_param": False, "requires_grad": True}
-    block = cuba.Dense(params, 6, 4097, delay=True)
-    block.neuron.current_decay.data = _decay.to_parameter(torch.arange(4097) / 4096)
-    block.delay.delay.data = torch.arange(4097) / 4096 + 1.9
-    block.neuron.norm.running_mean = torch.linspace(-4, 4, 4097)
-    fields = block.layer_fields()
-    block.to(dtype)
-    assert block.synapse.weight.dtype == dtype
-    for key, value in block.layer_fields().items():
-        if key in ("neuron", "delay", "bias"):
-            np.testing.assert_equal(value, fields[key])
-    block(torch.ones(1, 6, 3, dtype=dtype)).sum().backward()
-    assert block.neuron.current_decay.grad.dtype == block.delay.delay.grad.dtype == torch.float32
-
-
-def test_blocks_between_layers_under_autocast():
-    before, block, after = torch.nn.Linear(24, 24), make("dense"), torch.nn.Linear(24, 3)
-    with torch.autocast("cpu", torch.bfloat16):
-        spikes = block(before(events("dense")))
-        after(spikes).float().square().sum().backward()
-    assert spikes.dtype == torch.bfloat16
-    assert before.weight.grad.any()
-    assert before.weight.grad.isfinite().all()
 
 
 @pytest.mark.slow
