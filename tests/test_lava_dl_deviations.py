@@ -443,6 +443,12 @@ def _() -> None:
         slayer.classifier.Rate.confidence(SILENT, mode="soft")
 
 
+@deviation("the confidence of negative rates stays within -1 and 1")
+def _() -> None:
+    """lava-dl divides by the sum of the rates, which negative ones bring to 0."""
+    assert slayer.classifier.Rate.confidence(torch.tensor([[0.5, -0.5]])[..., None], mode="probability").abs().max() <= 1
+
+
 @deviation("calling a MovingWindow classifier gives the prediction")
 def _() -> None:
     """lava-dl's gives None."""

@@ -26,7 +26,7 @@ CONFIDENCE_MODES = ("probability", "softmax", "logsoftmax")
 def confidence(rate: Tensor, mode: str = "probability", *, temperature: float = 1.0, eps: float = 1e-6) -> Tensor:
     """Turn the rates of the classes into a confidence in each class.
 
-    probability: r_c / (max(sum_k r_k, 0) + eps);  softmax: exp(r_c/temperature) / sum_k exp(r_k/temperature);
+    probability: r_c / (sum_k abs(r_k) + eps);  softmax: exp(r_c/temperature) / sum_k exp(r_k/temperature);
     logsoftmax: the logarithm of the softmax
 
     Args:
@@ -52,15 +52,16 @@ def confidence(rate: Tensor, mode: str = "probability", *, temperature: float = 
         tensor([[0.8808, 0.1192]])
 
     Note:
-        lava-dl has no temperature, and returns None or raises for an unknown mode.
+        lava-dl has no temperature, and returns None or raises for an unknown mode. It sums rates with their signs, so
+        that negative ones can bring the sum to 0.
     """
     check_tensor("confidence", "rate", rate, min_ndim=2, layout="(N, C) or (N, C, T)")
     check_finite("confidence", "rate", rate)
     check_confidence_options("confidence", mode, temperature, eps)
     r = promote(rate).to(accumulation_dtype(rate))
     if mode == "probability":
-        total = r.sum(dim=1, keepdim=True) + eps
-        result = r / total.clamp(min=max(float(eps), torch.finfo(r.dtype).eps))  # negative rates can bring it to 0
+        magnitude = torch.where(r < 0, -r, r)  # abs, with a slope at 0
+        result = r / (magnitude.sum(dim=1, keepdim=True) + max(float(eps), torch.finfo(r.dtype).tiny))
     elif mode == "softmax":
         result = torch.softmax(r / temperature, dim=1)
     else:
