@@ -120,7 +120,7 @@ def test_an_unreadable_folder_beside_it_is_passed_over(root, tmp_path_factory, m
     assert found.way_out == f"Did you mean '{right}'?"
     with pytest.raises(FormatError, match=f"Did you mean '{right}'"):
         data.NMNIST(place / "NMNITS")
-    with pytest.raises(FormatError, match="input.bs1' is missing"):
+    with pytest.raises(FormatError, match=r"input\.bs1' is missing"):
         data.Oxford(place / "oxfort")
 
 
