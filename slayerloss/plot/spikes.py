@@ -101,13 +101,15 @@ def raster(
     rows, steps = np.nonzero(values)
     _neuron_axis(ax, num_neurons, names, per_channel)
     time_axis(ax, num_steps, step_ms)
-    if not _room_for_ticks(ax) and not dot_size(ax, steps * unit, rows):
+    ticks = _room_for_ticks(ax)
+    dot = 0.0 if ticks else dot_size(ax, steps * unit, rows)
+    if not ticks and not dot:
         _density(ax, values, unit, per_channel)
     else:
         colors = _graded(values[rows, steps], FAINT if chosen else INK)
         for neuron, color in chosen.items():
             colors[rows == neuron, :3] = to_rgba(color)[:3]
-        _marks(ax, rows, steps * unit, num_steps, colors)
+        _marks(ax, rows, steps * unit, num_steps, colors, dot)
     return ax
 
 
@@ -155,8 +157,8 @@ def raster_pair(
     time_axis(ax, num_steps, step_ms)
     for values, (color, width), label in ((wanted, _TARGET_MARK, "target"), (sent, _OUTPUT_MARK, "output")):
         rows, steps = np.nonzero(values)
-        sizes = {"width": width, "least": SMALLEST_DOT}
-        _marks(ax, rows, steps * unit, num_steps, to_rgba(color), label=label, **sizes)
+        dot = 0.0 if _room_for_ticks(ax) else max(dot_size(ax, steps * unit, rows), SMALLEST_DOT)
+        _marks(ax, rows, steps * unit, num_steps, to_rgba(color), dot, width=width, label=label)
     _pair_key(ax)
     return ax
 
@@ -213,19 +215,18 @@ def _marks(
     times: np.ndarray,
     num_steps: int,
     colors: Any,
+    dot: float,
     *,
     width: float = 1.0,
-    least: float = 0.0,
     label: str = "",
 ) -> None:
-    """Draw ticks where the y axis gives each neuron room for one, else dots. The limits of both axes must stand."""
-    if _room_for_ticks(ax):
+    """Draw dots `dot` points high, or ticks if that is 0. The limits of both axes must stand."""
+    if not dot:
         # Without snapping to pixels, or a thin mark would not lie in the middle of a thick one.
         ax.vlines(times, rows - 0.4, rows + 0.4, colors=colors, linewidths=width, label=label, snap=False)
         return
-    height = max(dot_size(ax, times, rows), least)
-    wide = min(max(0.6 * points_wide(ax) / num_steps, height), _DASH * height)
-    mark = MarkerStyle("s", transform=Affine2D().scale(1, height / wide))
+    wide = min(max(0.6 * points_wide(ax) / num_steps, dot), _DASH * dot)
+    mark = MarkerStyle("s", transform=Affine2D().scale(1, dot / wide))
     size = width**_DOT_POWER * wide**2
     ax.scatter(times, rows, s=size, color=colors, marker=mark, linewidths=0, label=label, rasterized=True)
 
@@ -236,9 +237,12 @@ def dot_size(ax: Axes, times: np.ndarray, rows: np.ndarray) -> float:
     The limits of both axes must stand.
     """
     points = ax.transData.transform(np.column_stack([times, rows])) * (72 / ax.figure.dpi)
+    if not len(points):
+        return _DOTS[0]
     for size in _DOTS:
-        places = np.unique((points // size).astype(int), axis=0)
-        if len(places) >= _OWN_PLACE * len(points):
+        x, y = (points // size).astype(np.int64).T
+        enough = _OWN_PLACE * len(points)
+        if (np.ptp(x) + 1) * (np.ptp(y) + 1) >= enough and len(np.unique(x * 2**32 + y)) >= enough:
             return size
     return 0.0
 

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.plot import raster, raster_pair
+from slayerloss.plot.spikes import dot_size
 from slayerloss.plot.style import ERROR, FAINT, TRUE, points_wide
 
 
@@ -137,6 +138,29 @@ def test_dots_are_the_smaller_the_denser_they_lie_and_never_wider_than_a_step(st
         assert size[0] <= max(size[1], points_wide(ax) / steps)
         sizes.append(size[1])
     assert 0 < sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize(("rate", "want"), [(0, 2.0), (0.004, 2.0), (0.008, 1.4), (0.015, 1.0), (0.03, 0.7), (0.5, 0.0)])
+def test_the_size_of_dots_gives_nearly_all_a_place_of_their_own(rate: float, want: float) -> None:
+    times, rows = np.nonzero(random_spikes(1000, 600, rate=rate).T)
+    ax = raster(np.zeros((600, 1000)))
+    points = ax.transData.transform(np.column_stack([times, rows])) * (72 / ax.figure.dpi)
+    sizes = (2.0, 1.4, 1.0, 0.7)
+    fit = [size for size in sizes if len({(x // size, y // size) for x, y in points}) >= 0.9 * len(points)]
+    assert dot_size(ax, times, rows) == max(fit, default=0.0) == want
+
+
+def test_the_size_of_dots_is_looked_for_once_and_not_at_all_among_more_spikes_than_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sorted_spikes: list[int] = []
+    unique = np.unique
+    monkeypatch.setattr(np, "unique", lambda x, **options: sorted_spikes.append(np.size(x)) or unique(x, **options))
+    few, many = random_spikes(300, 60, rate=0.005), random_spikes(2312, 300, rate=0.3)
+    raster(few)
+    assert sorted_spikes.count(int(few.sum())) == 1
+    raster(many)
+    assert max(sorted_spikes) < many.sum()
 
 
 def test_dots_of_one_step_do_not_merge_into_a_bar() -> None:
