@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from slayerloss._check import ArgumentError, DtypeError, ShapeError, message
 
-MOST_STEPS = 2**31 - 1
-"""Frames with more time steps are refused."""
+HIGHEST = 2**31 - 1
+"""Coordinates beyond are refused, and so are those below -HIGHEST - 1 and frames with more time steps."""
 MOST_VALUES = 2**33
 """Of all frames of a recording together."""
 _FAR = 2**61
@@ -37,9 +37,9 @@ def silent_frames(function: str, shape: tuple[int, ...], dtype: np.dtype[Any], w
 def check_steps(function: str, step: NDArray[np.int64]) -> int:
     """The number of steps up to the last event's; ArgumentError if they are too many for frames."""
     last = int(step.max(initial=0))
-    if last >= MOST_STEPS:
+    if last >= HIGHEST:
         way_out = "Give the number of steps, or a longer step"
-        raise ArgumentError(message(function, "an event comes too late", f"at most {MOST_STEPS} steps", last, way_out))
+        raise ArgumentError(message(function, "an event comes too late", f"at most {HIGHEST} steps", last, way_out))
     return last + 1
 
 
@@ -54,11 +54,22 @@ def whole(values: NDArray[Any]) -> NDArray[np.int64]:
 def coordinates(argument: str, values: ArrayLike) -> NDArray[np.int64]:
     """Coordinates of an Event as int64, fractions cut off; ArgumentError if they are beyond 32 bits."""
     array = numbers("Event", argument, values)
-    if array.size and (array.min() < -(1 << 31) or array.max() >= 1 << 31):
+    if array.size and (array.min() < -HIGHEST - 1 or array.max() > HIGHEST):
         raise ArgumentError(
             message("Event", f"{argument} is too large", "whole numbers of 32 bits", f"{array.min()} to {array.max()}")
         )
     return array.astype(np.int64, copy=False)
+
+
+def whole_coordinate(function: str, name: str, values: ArrayLike, lowest: int) -> NDArray[Any]:
+    """Coordinates of a file as numbers; ArgumentError unless they are whole ones from `lowest` on that fit an Event."""
+    array = numbers(function, name, values)
+    fractions = not np.array_equal(array, np.floor(array))
+    if array.size and (fractions or array.min() < lowest or array.max() > HIGHEST):
+        expected = f"whole numbers from {lowest} to {HIGHEST}" + ", or -1 and 1 only" * (name == "p")
+        got, way_out = f"{array.min()} to {array.max()}", "Round them first" * fractions
+        raise ArgumentError(message(function, f"{name} is no coordinate", expected, got, way_out))
+    return array
 
 
 def numbers(function: str, argument: str, values: ArrayLike) -> NDArray[Any]:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from slayerloss._check import ArgumentError, FormatError, SlayerError, check_choice, check_range, message
 from slayerloss._path import check_file_to_read, check_file_to_write, check_path
-from slayerloss.io._values import numbers
+from slayerloss.io._values import HIGHEST, numbers, whole_coordinate
 from slayerloss.io.atomic import replacing
 from slayerloss.io.event import Event, check_event
 
 _MILLISECOND, _MICROSECOND = 1e-3, 1e-6
-_HIGHEST = 2**31 - 1
 _OURS = "slayerloss"
 """The `format` of a `.npz` file that `write_npz` wrote: its coordinates are taken as they are."""
 
@@ -202,7 +201,7 @@ def write_npz(filename: str | os.PathLike[str], event: Event) -> None:
     """
     check_event("write", "event", event)
     check_file_to_write("write", check_path("write", "filename", filename))
-    event = _whole_event("write", f"'{filename}'", event, negative=True)
+    event = _whole_event("write", f"'{filename}'", event, lowest=-HIGHEST - 1)
     fields: dict[str, Any] = {"t": event.t, "x": event.x, "y": event.y, "p": event.c, "payload": event.p}
     fields = {name: values for name, values in fields.items() if values is not None}
     with replacing(filename) as temporary, open(temporary, "wb") as handle:
@@ -252,36 +251,23 @@ def _from_fields(function: str, place: str, fields: Any, time_unit: float, *, ou
         p = numbers(function, "p", fields["p"])
         if not ours and p.dtype.kind in "if" and len(p) and np.isin(p, (-1, 1)).all():
             p = p > 0
-        y = fields["y"] if "y" in names else None
-        x, y, p = _whole(function, {"x": fields["x"], "y": y, "p": p}, negative=ours)
-        return Event(x, y, p, t, fields["payload"] if "payload" in names else None)
+        lowest = -HIGHEST - 1 if ours else 0
+        x = whole_coordinate(function, "x", fields["x"], lowest)
+        y = whole_coordinate(function, "y", fields["y"], lowest) if "y" in names else None
+        c = whole_coordinate(function, "p", p, lowest)
+        return Event(x, y, c, t, fields["payload"] if "payload" in names else None)
     except SlayerError as error:
         raise FormatError(f"{place}: {error}") from None
 
 
-def _whole_event(function: str, place: str, event: Event, *, negative: bool = False) -> Event:
+def _whole_event(function: str, place: str, event: Event, *, lowest: int = 0) -> Event:
     """The event with its coordinates as integers; FormatError if reading it again would refuse them."""
     try:
-        x, y, c = _whole(function, {"x": event.x, "y": event.y, "c": event.c}, negative)
-        return Event(x, y, c, event.t, event.p)
+        x = whole_coordinate(function, "x", event.x, lowest)
+        y = None if event.y is None else whole_coordinate(function, "y", event.y, lowest)
+        return Event(x, y, whole_coordinate(function, "c", event.c, lowest), event.t, event.p)
     except SlayerError as error:
         raise FormatError(f"{place}: {error}") from None
-
-
-def _whole(function: str, coordinates: dict[str, Any], negative: bool) -> list[Any]:
-    """The coordinates of each name, None for none; FormatError unless they are whole numbers that an Event takes."""
-    lowest, arrays = -_HIGHEST - 1 if negative else 0, []
-    for name, values in coordinates.items():
-        array = None if values is None else numbers(function, name, values)
-        if array is not None and len(array):
-            low, high = array.min(), array.max()
-            fractions = not np.array_equal(array, np.floor(array))
-            if low < lowest or high > _HIGHEST or fractions:
-                expected = f"whole numbers from {lowest} to {_HIGHEST}" + ", or -1 and 1 only" * (name == "p")
-                way_out = "Round them first" * fractions
-                raise FormatError(message(function, f"{name} is no coordinate", expected, f"{low} to {high}", way_out))
-        arrays.append(array)
-    return arrays
 
 
 def _check_unit(function: str, time_unit: Any) -> float:

@@ -19,7 +19,7 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
-from slayerloss.io._values import MOST_STEPS, check_steps, silent_frames, whole
+from slayerloss.io._values import HIGHEST, check_steps, silent_frames, whole
 from slayerloss.io.event import Event, as_array, check_event
 
 
@@ -108,7 +108,7 @@ def to_frames(
     step = bins(event.t, step_ms, rounding)
     if num_steps is None:
         num_steps = check_steps("to_frames", step)
-    check_integer("to_frames", "num_steps", num_steps, 1, MOST_STEPS)
+    check_integer("to_frames", "num_steps", num_steps, 1, HIGHEST)
     kept = (step >= 0) & (step < num_steps)
     if not kept.all():
         event, step = event[kept], step[kept]

@@ -55,6 +55,18 @@ def test_other_negative_channels_are_refused(p):
         io.from_structured({"t": [1, 2, 3], "x": [1, 1, 1], "p": p})
 
 
+def test_events_and_files_take_the_same_coordinates(tmp_path):
+    lowest, highest = -(2**31), 2**31 - 1
+    io.write(tmp_path / "a.npz", Event([lowest, highest], None, [lowest, highest], [0, 1]))
+    assert io.read(tmp_path / "a.npz").x.tolist() == [lowest, highest]
+    for wrong in (lowest - 1, highest + 1):
+        with pytest.raises(ArgumentError, match="x_event is too large; expected whole numbers of 32 bits"):
+            Event([wrong], None, [0], [0])
+        np.savez_compressed(tmp_path / "a.npz", format="slayerloss", t=[1.5], x=[wrong], p=[0])
+        with pytest.raises(FormatError, match=rf"x is no coordinate; .* from {lowest} to {highest}, got {wrong} to"):
+            io.read(tmp_path / "a.npz")
+
+
 REAL = augment.Rotate(5)(Event([3], [4], [0], [1.0]), np.random.default_rng(0))
 
 
