@@ -62,7 +62,7 @@ def one_sample(
     check_integer(function, "sample", sample, 0, tensor.shape[0] - 1)
     num_steps = tensor.shape[-1]
     if lengths is not None:
-        lengths = torch.as_tensor(lengths)
+        lengths = torch.as_tensor(lengths).cpu()
         check_lengths(function, lengths, tensor)
         num_steps = int(lengths[sample])
     tensor = tensor[sample, ..., :num_steps]
@@ -82,7 +82,7 @@ def label_per_step(
         num_classes: labels lie below it.
         num_steps: T, without padding.
     """
-    tensor = torch.as_tensor(label)
+    tensor = torch.as_tensor(label).cpu()
     if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
         raise DtypeError(message(function, "label is not of an integer type", "class indices", tensor.dtype))
     shape = tuple(tensor.shape)

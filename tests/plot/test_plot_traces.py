@@ -81,6 +81,30 @@ def test_a_padded_batch_equals_its_samples(label: Any) -> None:
     assert ax.get_title(loc="left") == alone.get_title(loc="left")
 
 
+class OnGpu(torch.Tensor):
+    """Says that it lies on a GPU, and cannot become an array, until it is moved."""
+
+    device = torch.device("cuda:0")
+
+    def cpu(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+    def numpy(self) -> np.ndarray:
+        raise TypeError("it lies on a GPU")
+
+
+@pytest.mark.parametrize("label", [[1, 2], [[1] * 60, [2] * 60]])
+def test_lengths_and_labels_may_lie_on_a_gpu(label: Any) -> None:
+    batch, lengths = torch.stack([spikes(0), spikes(1)]), torch.tensor([40, 50])
+    label = torch.tensor(label)
+    moved = {name: value.as_subclass(OnGpu) for name, value in {"label": label, "lengths": lengths}.items()}
+    for draw in (rate_traces, confidence_traces):
+        want = draw(batch, 10, sample=1, label=label, lengths=lengths)
+        got = draw(batch.as_subclass(OnGpu), 10, sample=1, **moved)
+        for a, b in zip(got.lines, want.lines, strict=True):
+            np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
+
+
 @pytest.mark.parametrize("mode", ["probability", "softmax", "logsoftmax"])
 def test_confidence_is_that_of_functional(mode: str) -> None:
     x = spikes()
