@@ -140,7 +140,9 @@ def test_dots_are_the_smaller_the_denser_they_lie_and_never_wider_than_a_step(st
     assert 0 < sizes[1] < sizes[0]
 
 
-@pytest.mark.parametrize(("rate", "want"), [(0, 2.0), (0.004, 2.0), (0.008, 1.4), (0.015, 1.0), (0.03, 0.7), (0.5, 0.0)])
+@pytest.mark.parametrize(
+    ("rate", "want"), [(0, 2.0), (0.004, 2.0), (0.008, 1.4), (0.015, 1.0), (0.03, 0.7), (0.5, 0.0)]
+)
 def test_the_size_of_dots_gives_nearly_all_a_place_of_their_own(rate: float, want: float) -> None:
     times, rows = np.nonzero(random_spikes(1000, 600, rate=rate).T)
     ax = raster(np.zeros((600, 1000)))
