@@ -446,7 +446,8 @@ def _() -> None:
 @deviation("the confidence of negative rates stays within -1 and 1")
 def _() -> None:
     """lava-dl divides by the sum of the rates, which negative ones bring to 0."""
-    assert slayer.classifier.Rate.confidence(torch.tensor([[0.5, -0.5]])[..., None], mode="probability").abs().max() <= 1
+    rates = slayer.classifier.Rate.confidence(torch.tensor([[[0.5], [-0.5]]]), mode="probability")
+    assert rates.abs().max() <= 1
 
 
 @deviation("calling a MovingWindow classifier gives the prediction")

@@ -74,6 +74,8 @@ def in_scale_of(neuron: Any, hook: Hook | None) -> Hook | None:
 class Layer(torch.nn.Module):
     """A module that can be a layer of a network file."""
 
+    input_shape: torch.Size | None = None
+    """Of the last input, without N and T; None until there was one."""
     shape: torch.Size | None = None
     """Of the output, without N and T; None until it is known."""
 
@@ -203,7 +205,7 @@ class SpikingBlock(Layer):
         else:
             z, history = self._delayed(self.drive(x), before.history)
             y, after = self.respond(z, before.neuron, lengths)
-        self.shape = y.shape[1:-1]
+        self.input_shape, self.shape = x.shape[1:-1], y.shape[1:-1]
         return y, BlockState(history, after)
 
     def drive(self, x: Tensor) -> Tensor:

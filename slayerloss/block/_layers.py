@@ -294,7 +294,7 @@ class Flatten(Layer):
         """(N, C, H, W, T) -> (N, C H W, T); with `count_log` also None."""
         check_events("Flatten", x, "x")
         y = x.flatten(1, -2) if x.ndim > 3 else x
-        self.shape = torch.Size([y.shape[1], 1, 1])
+        self.input_shape, self.shape = x.shape[1:-1], torch.Size([y.shape[1], 1, 1])
         return (y, None) if self.count_log else y
 
     def layer_fields(self) -> dict[str, Any]:

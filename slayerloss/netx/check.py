@@ -28,6 +28,7 @@ def check(file: str | os.PathLike[str] | Description) -> list[Finding]:
         one of an unknown type.
 
     Raises:
+        FileError: there is no such file, or it may not be read.
         FormatError: the file cannot be read at all.
 
     Example:

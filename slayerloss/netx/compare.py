@@ -88,6 +88,7 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
         The counts; `.identical`, `.silent`, and as text a line a layer.
 
     Raises:
+        FileError: there is no such file, or it may not be read.
         FormatError: the file cannot be read or run.
         ArgumentError, ShapeError: the model is not made of blocks, or the input does not fit.
 
@@ -134,6 +135,10 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
             model(x)
             integers = network.encode(x)
             recording = network.run(integers)
+        missing = [name for i, name in enumerate(names) if i not in sent]
+        if missing:
+            problem, rule = f"layer {missing[0]} is not called", "a forward that calls its blocks"
+            raise ArgumentError(message("compare", problem, rule, "one that does not, but may use their `run`"))
         if description.layers[network.layer_indices[0]].type != "input":
             result.input_message_bits = max(result.input_message_bits, _message_bits(integers))
         _add(result, [_array(sent[i]) for i in range(len(blocks))], recording.spikes)

@@ -31,8 +31,8 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
         model: a block, a Sequential of blocks, or a module that holds them in one attribute, such as `blocks`. It is
             written as it is in eval mode, and not changed.
         path: the file to make or replace.
-        input_shape: (C, H, W) or (C,), without N and T. It is written into the file, so that a network whose first
-            layer is a Conv needs no `input_shape` in Lava, and it lets blocks be exported that have not run yet.
+        input_shape: (C, H, W) or (C,), without N and T; None for that of the last input. It lets blocks be exported
+            that have not run yet. Where the first layer is a Conv, the file says it, so that Lava need not be told.
 
     Returns:
         What `check` notes about the file, without errors: there are none.
@@ -56,6 +56,13 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
         blocks one after the other; whatever else it computes, `compare` sees.
     """
     check_file_to_write("export", check_path("export", "path", path))
+    description, findings = checked(model, input_shape)
+    write(path, description)
+    return findings
+
+
+def checked(model: Module, input_shape: Sequence[int] | None = None) -> tuple[Description, list[Finding]]:
+    """The Description of a model that Lava runs as it is, and what `check` notes about it; see `export`."""
     description, names = describe_model(model, input_shape)
     findings = check(description)
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -64,8 +71,7 @@ def export(model: Module, path: str | os.PathLike[str], input_shape: Sequence[in
         ways_out = ". ".join(dict.fromkeys(finding.way_out for finding in errors if finding.way_out))
         count = f"{len(errors)} problem{'s' * (len(errors) > 1)}"
         raise ArgumentError(message("export", told, "a network that Lava runs as it is", count, ways_out))
-    write(path, description)
-    return findings
+    return description, findings
 
 
 def _name(finding: Finding, names: list[str]) -> str:
@@ -89,7 +95,7 @@ def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> t
         layers.append(fields)
         names.append(name)
 
-    shape: tuple[int, ...] = () if input_shape is None else tuple(input_shape)
+    shape = tuple((blocks[0][1].input_shape if input_shape is None else input_shape) or ())
     for name, block in blocks:
         label = label_of(name, block)
         _refuse_block(block, label)
@@ -125,7 +131,8 @@ def _shaped(model: Module, input_shape: Sequence[int]) -> Module:
     except ShapeError as error:
         problem, got = f"input_shape does not fit layer {reached[-1] if reached else 0}", tuple(input_shape)
         raise ShapeError(message("export", problem, "a shape that every layer fits", got, str(error))) from error
-    if reached and reached != [label_of(*named) for named in blocks]:  # a forward that uses `run` reaches none
+    order = [label_of(*named) for named in blocks]
+    if reached != [label for label in order if label in reached]:  # a forward that uses `run` reaches some, or none
         raise _unclear("the blocks do not run once each in the order in which the model holds them", reached)
     return model
 
@@ -194,7 +201,7 @@ def find_blocks(model: Module) -> list[Named]:
 
 
 def _collect(module: Any, name: str) -> list[Named]:
-    from torch.nn import Dropout, Identity, ModuleList, Sequential
+    from torch.nn import Dropout, Flatten, Identity, ModuleList, Sequential
 
     if hasattr(module, "layer_fields"):
         return [(name, module)]
@@ -204,8 +211,9 @@ def _collect(module: Any, name: str) -> list[Named]:
     ]
     if isinstance(module, (Sequential, ModuleList)):
         for key, child in children:
-            if not _holds_blocks(child) and not isinstance(child, (Identity, Dropout)):
-                raise _unclear(f"layer {key} is not a block of slayerloss", type(child).__name__)
+            if not _holds_blocks(child) and not isinstance(child, (Identity, Dropout, Flatten)):
+                way_out = "Leave it out, or use a block of slayerloss.block.cuba"
+                raise _unclear(f"layer {key} is not a block of slayerloss", type(child).__name__, way_out)
         return [block for key, child in children for block in _collect(child, key)]
     holders = [(key, child) for key, child in children if _holds_blocks(child)]
     if len(holders) > 1:

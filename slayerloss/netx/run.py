@@ -84,6 +84,7 @@ class Network:
             changes nothing.
 
     Raises:
+        FileError: there is no such file, or it may not be read.
         FormatError: Lava cannot load the file, a layer or neuron is not run here, or the file does not match the
             checksum that it carries.
         ArgumentError: an argument does not fit the file.

@@ -27,6 +27,7 @@ def inspect(path: str | os.PathLike[str]) -> str:
         of the delays in the file's integers, decays per step and threshold in real units; then the sums.
 
     Raises:
+        FileError: there is no such file, or it may not be read.
         FormatError: the file cannot be read.
     """
     return table(read(path))

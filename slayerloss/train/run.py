@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ import numpy as np
 import torch
 
 import slayerloss
-from slayerloss import netx
 from slayerloss._check import FormatError, SlayerError, check_choice, message
 from slayerloss.io import replacing
+from slayerloss.netx.export import checked
 from slayerloss.train.build import build, build_data, build_learner, check_classes
 from slayerloss.train.checkpoint import load_parameters, read_checkpoint
 from slayerloss.train.data import EventData
@@ -193,12 +192,11 @@ def first_process() -> bool:
 
 def _say_what_export_refuses(network: torch.nn.Module, recipe: Recipe) -> None:
     """Warn in one line of what is not for Loihi in a network; a training may be for something else."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            netx.export(network, Path(folder) / "network.net", recipe.network.input_shape)
-        except SlayerError as error:
-            refusal = str(error).removeprefix("export: ")
-            print(f"warning: slayerloss export would refuse this network: {refusal}", flush=True)
+    try:
+        checked(network, recipe.network.input_shape)
+    except SlayerError as error:
+        refusal = str(error).removeprefix("export: ")
+        print(f"warning: slayerloss export would refuse this network: {refusal}", flush=True)
 
 
 def _begin(run: Run, last: Path) -> None:
