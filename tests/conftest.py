@@ -13,6 +13,7 @@ if os.environ.get("PYTEST_XDIST_WORKER"):  # the workers share the cores between
     os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore_glob = ["*/conftest.py"]  # for doctests; pytest would take two of the name for one
 SECONDS_OF_LAVA_DL = 300
 SHARED = Path(os.environ.get("SLAYERLOSS_SHARED", ROOT.parent / "shared"))
 
