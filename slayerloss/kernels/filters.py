@@ -93,11 +93,14 @@ def fir(x: Tensor, kernel: Tensor) -> Tensor:
     blocks = -(-steps // max(CONVOLUTION_BLOCK, taps // 2))
     size = -(-steps // blocks)
     # The matrices, of (taps + size) x size for each group, pay where they are shared by many rows. Where they would be
-    # larger than the signal, torch's convolution is faster and needs none; on a GPU it may round to TF32.
-    if x.shape[1] * blocks < min(size, groups) and x.device.type == "cpu":
+    # larger than the signal, torch's convolution needs none and is faster on a CPU; its gradient with respect to the
+    # kernel is slow, and pays where they would be 12 times the signal. On a GPU it may round to TF32.
+    rows = x.shape[1] * blocks
+    learns = kernel.requires_grad and torch.is_grad_enabled()
+    if x.device.type == "cpu" and rows < min(size, groups) and not (learns and 12 * rows > taps + size):
         with full_precision(x):
-            rows = x.expand(groups, -1, -1).transpose(0, 1)
-            return F.conv1d(rows, kernel.flip(-1)[:, None], groups=groups).transpose(0, 1)
+            samples = x.expand(groups, -1, -1).transpose(0, 1)
+            return F.conv1d(samples, kernel.flip(-1)[:, None], groups=groups).transpose(0, 1)
     matrix = _toeplitz(F.pad(kernel, (size - 1, size - 1)), size)
     x = _pad_end(x, blocks * size - steps).unfold(-1, size + taps - 1, size)
     with full_precision(x):

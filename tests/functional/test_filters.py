@@ -261,9 +261,10 @@ def test_many_channels_with_kernels_of_their_own(function: Any, samples: int) ->
         torch.testing.assert_close(function(x.float(), kernel.float()), torch.cat(each, 1).float(), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("taps", [3, 7])  # by matrices, and by torch's convolution
 @pytest.mark.parametrize("function", [causal_conv, causal_corr])
-def test_gradients_of_many_channels(function: Any) -> None:
-    x, kernel = signal(1, 4, 6).requires_grad_(), signal(4, 3, seed=1).requires_grad_()
+def test_gradients_of_many_channels(function: Any, taps: int) -> None:
+    x, kernel = signal(1, 4, 6).requires_grad_(), signal(4, taps, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(function, (x, kernel))
     assert torch.autograd.gradgradcheck(function, (x, kernel))
 
@@ -275,6 +276,23 @@ def test_many_channels_cost_no_matrix_each() -> None:
         causal_conv(x, kernel)
     largest = max(event.cpu_memory_usage for event in profile.events())
     assert largest < 10 * x.numel() * x.element_size()
+
+
+@pytest.mark.parametrize(
+    ("samples", "taps", "learns", "by_convolution"),
+    [(8, 100, False, True), (8, 100, True, False), (1, 100, True, True), (4, 300, True, True)],
+)
+def test_a_kernel_that_learns_takes_the_faster_gradient(
+    samples: int, taps: int, learns: bool, by_convolution: bool
+) -> None:
+    """512 channels, 300 steps: 97 or 47 ms for the second case, 13 or 20 for the third, 138 or 335 for the last."""
+    x, kernel = signal(samples, 64, 300), signal(64, taps, seed=1).requires_grad_(learns)
+    with torch.profiler.profile() as profile:
+        causal_conv(x, kernel)
+    assert ("aten::conv1d" in {event.name for event in profile.events()}) is by_convolution
+    with torch.profiler.profile() as profile, torch.no_grad():
+        causal_conv(x, kernel)
+    assert "aten::conv1d" in {event.name for event in profile.events()}
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (1,)])
