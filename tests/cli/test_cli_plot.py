@@ -9,24 +9,16 @@ import pytest
 pytest.importorskip("lightning", reason="training needs lightning: pip install 'slayerloss[train]'")
 pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 'slayerloss[plot]'")
 
-from tiny_recordings import tiny_recipe, write_recipe_file, write_recordings
-
 from slayerloss import train
 from slayerloss.cli.plot import draw, evaluate
 
 
-@pytest.fixture(scope="module")
-def recipe_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recordings")
-    return write_recipe_file(folder / "recipe.yaml", tiny_recipe(write_recordings(folder / "data")))
+def short_run(recipe_file: Path, folder: Path, *options: str) -> train.Run:
+    return train.fit(train.read_recipe(recipe_file, ["--trainer.max_epochs=1", *options]), folder)
 
 
-def short_run(recipe_path: Path, folder: Path, *options: str) -> train.Run:
-    return train.fit(train.read_recipe(recipe_path, ["--trainer.max_epochs=1", *options]), folder)
-
-
-def test_a_run_shows_its_name_its_input_and_how_it_was_trained(recipe_path: Path, tmp_path: Path) -> None:
-    run = short_run(recipe_path, tmp_path / "seven")
+def test_a_run_shows_its_name_its_input_and_how_it_was_trained(recipe_file: Path, tmp_path: Path) -> None:
+    run = short_run(recipe_file, tmp_path / "seven")
     evaluation = evaluate(run)
     recordings = run.data().test
     events = [int((recordings[i][0] != 0).sum()) for i in range(len(recordings))]
@@ -38,13 +30,13 @@ def test_a_run_shows_its_name_its_input_and_how_it_was_trained(recipe_path: Path
     assert evaluation.silent == sum(int(not sent.any()) for sent in spikes)
 
 
-def test_outputs_that_never_spike_are_counted(recipe_path: Path, tmp_path: Path) -> None:
-    run = short_run(recipe_path, tmp_path / "run", "--network.neuron.threshold=1000", "--data.augment=[]")
+def test_outputs_that_never_spike_are_counted(recipe_file: Path, tmp_path: Path) -> None:
+    run = short_run(recipe_file, tmp_path / "run", "--network.neuron.threshold=1000", "--data.augment=[]")
     evaluation = evaluate(run)
     assert evaluation.silent == len(run.data().test) > 0
     assert evaluation.harder == ["dropout"]
 
 
-def test_the_page_names_the_rows_of_the_network_file(recipe_path: Path, tmp_path: Path) -> None:
-    page = draw(short_run(recipe_path, tmp_path / "run"), tmp_path / "plots")
+def test_the_page_names_the_rows_of_the_network_file(recipe_file: Path, tmp_path: Path) -> None:
+    page = draw(short_run(recipe_file, tmp_path / "run"), tmp_path / "plots")
     assert "<td>0 input, 1 conv1, 2 flatten, 3 dense2</td>" in page.read_text(encoding="utf-8")
