@@ -43,6 +43,28 @@ def check_steps(function: str, step: NDArray[np.int64]) -> int:
     return last + 1
 
 
+def sums(values: ArrayLike | None, cell: NDArray[np.int64], cells: int) -> NDArray[Any]:
+    """The sum of the values in each cell, their number if there are none; in 64 bits."""
+    if values is None:
+        return np.bincount(cell, minlength=cells)
+    values = np.asarray(values)
+    added = np.zeros(cells, np.float64 if values.dtype.kind == "f" else np.int64)
+    np.add.at(added, cell, values)
+    return added
+
+
+def fitting(function: str, values: NDArray[Any], dtype: np.dtype[Any], way_out: str) -> NDArray[Any]:
+    """Sums in the dtype of the frames; ArgumentError if it does not hold them: a float may round a fraction."""
+    with np.errstate(all="ignore"):
+        held = values.astype(dtype)
+        rounds = values.dtype.kind == "f" and dtype.kind == "f"
+        lost = ~np.isfinite(held) if rounds else held.astype(values.dtype) != values
+    if lost.any():
+        problem = f"{dtype} does not hold a bin's sum"
+        raise ArgumentError(message(function, problem, "a dtype that does", values[lost][0], way_out))
+    return held
+
+
 def whole(values: NDArray[Any]) -> NDArray[np.int64]:
     """Coordinates as whole numbers: a caller may have replaced x or y by real ones, say to rotate a recording."""
     if values.dtype.kind in "biu":

@@ -21,7 +21,7 @@ from slayerloss._check import (
     check_type,
     message,
 )
-from slayerloss.io._values import check_steps, coordinates, numbers, silent_frames, whole
+from slayerloss.io._values import check_steps, coordinates, fitting, numbers, silent_frames, sums, whole
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +188,7 @@ class Event:
 
         Raises:
             ArgumentError: `sampling_time` is not above 0; `binning_mode` is unknown; or `empty_tensor` is read-only,
-                expanded, a leaf that requires grad, or of integers that do not hold the amplitude.
+                expanded, a leaf that requires grad, or of integers or booleans that do not hold a bin's sum.
             ShapeError: `empty_tensor` does not have four dimensions.
 
         Example:
@@ -207,7 +207,7 @@ class Event:
         check_flag(name, "random_shift", random_shift)
         if rng is not None:
             check_type(name, "rng", rng, np.random.Generator, "a numpy.random.Generator")
-        dtype = as_array(name, "empty_tensor", empty_tensor).dtype
+        array = as_array(name, "empty_tensor", empty_tensor)
         shape = tuple(empty_tensor.shape)
         if len(shape) != 4:
             layout = "(C, 1, X, T)" if self.dim == 1 else "(C, Y, X, T)"
@@ -220,12 +220,16 @@ class Event:
             t = t + _random_shift(int(t.min()), int(t.max()), shape[3], rng)
         if shape[0] == 1 and len(c) and c.min() == c.max():
             c = np.zeros_like(c)
-        index = (c, y, x, t)
+        index: tuple[NDArray[np.int64], ...] = (c, y, x, t)
         inside = np.logical_and.reduce([(axis >= 0) & (axis < size) for axis, size in zip(index, shape, strict=True)])
         index = (c[inside], y[inside], x[inside], t[inside])
         values = np.full(len(index[0]), 1 / sampling_time) if self.p is None else self.p[inside]
-        _check_held(name, values, dtype)
-        _put(empty_tensor, index, values, add=self.graded or str(binning_mode).upper() == "SUM")
+        add = self.graded or str(binning_mode).upper() == "SUM"
+        if array.dtype.kind in "biu":
+            if add:
+                index, values = _sums_held(array, index, values)
+            values, add = fitting(name, values, array.dtype, "Give a tensor of floats"), False
+        _put(empty_tensor, index, values, add)
         return empty_tensor
 
 
@@ -336,15 +340,13 @@ def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...], width: int) -> b
     return False
 
 
-def _check_held(function: str, values: NDArray[Any], dtype: np.dtype[Any]) -> None:
-    """Raise ArgumentError if a tensor of integers would cut the values off."""
-    if dtype.kind not in "iu":
-        return
-    with np.errstate(invalid="ignore"):
-        lost = values.astype(dtype) != values
-    if lost.any():
-        problem, way_out = f"empty_tensor of {dtype} does not hold the amplitude", "Give a tensor of floats"
-        raise ArgumentError(message(function, problem, "a dtype that does", f"{values[lost][0]:g}", way_out))
+def _sums_held(
+    array: NDArray[Any], index: tuple[NDArray[np.int64], ...], values: NDArray[Any]
+) -> tuple[tuple[NDArray[np.int64], ...], NDArray[Any]]:
+    """The bins that events fall into, and the sums of what they hold and the events' values."""
+    bins, cell = np.unique(np.ravel_multi_index(index, array.shape), return_inverse=True)
+    filled = np.unravel_index(bins, array.shape)
+    return filled, array[filled] + sums(values, cell, len(bins))
 
 
 def _put(tensor: Any, index: tuple[NDArray[np.int64], ...], values: NDArray[Any], add: bool) -> None:

@@ -19,7 +19,7 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
-from slayerloss.io._values import HIGHEST, check_steps, silent_frames, whole
+from slayerloss.io._values import HIGHEST, check_steps, fitting, silent_frames, sums, whole
 from slayerloss.io.event import Event, as_array, check_event
 
 
@@ -118,35 +118,11 @@ def to_frames(
     frames = silent_frames("to_frames", (num_steps, *sizes), frame_dtype, "Give num_steps or a longer step_ms")
     if count or event.graded:
         filled, index = np.unique(cell, return_inverse=True)
-        frames.reshape(-1)[filled] = _fitting(_sums(event, index.reshape(-1), len(filled)), frame_dtype)
+        way_out = "Use a wider dtype, shorter steps, or count=False, which marks the bins"
+        frames.reshape(-1)[filled] = fitting("to_frames", sums(event.p, index, len(filled)), frame_dtype, way_out)
     else:
         frames.reshape(-1)[cell] = 1
     return np.moveaxis(frames, 0, -1)
-
-
-def _sums(event: Event, cell: NDArray[np.int64], cells: int) -> NDArray[Any]:
-    """The number of events in each cell, or the sum of their payloads; in 64 bits."""
-    if event.p is None:
-        return np.bincount(cell, minlength=cells)
-    payload = np.asarray(event.p)
-    sums = np.zeros(cells, np.float64 if payload.dtype.kind == "f" else np.int64)
-    np.add.at(sums, cell, payload)
-    return sums
-
-
-def _fitting(sums: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The sums in the dtype of the frames; ArgumentError if it does not hold them: a float may round a fraction."""
-    with np.errstate(all="ignore"):
-        held = sums.astype(dtype)
-        rounds = sums.dtype.kind == "f" and dtype.kind == "f"
-        lost = ~np.isfinite(held) if rounds else held.astype(sums.dtype) != sums
-    if lost.any():
-        value = sums[lost][0]
-        way_out = "Use a wider dtype, shorter steps, or count=False, which marks the bins"
-        raise ArgumentError(
-            message("to_frames", f"{dtype} does not hold a bin's sum", "a dtype that does", value, way_out)
-        )
-    return held
 
 
 def from_frames(frames: Any, step_ms: float = 1.0) -> Event:

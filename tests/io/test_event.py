@@ -167,10 +167,32 @@ def test_tensors_that_can_be_written_to():
 def test_tensors_of_integers(make, binning_mode):
     event, dtype = Event([1, 2], [1, 2], [0, 1], [0, 1]), (np if make is np.zeros else torch).int8
     assert event.fill_tensor(make((2, 3, 3, 3), dtype=dtype), 1, binning_mode=binning_mode).sum() == 2
-    with pytest.raises(
-        ArgumentError, match=r"of int8 does not hold the amplitude; expected a dtype that does, got 0.5"
-    ):
-        event.fill_tensor(make((2, 3, 3, 3), dtype=dtype), 2.0, binning_mode=binning_mode)
+    for narrow in (dtype, bool if make is np.zeros else torch.bool):
+        with pytest.raises(
+            ArgumentError, match=r"fill_tensor: \w+ does not hold .*; expected a dtype that does, got 0.5"
+        ):
+            event.fill_tensor(make((2, 3, 3, 3), dtype=narrow), 2.0, binning_mode=binning_mode)
+
+
+@pytest.mark.parametrize("payload", [None, np.ones(127), np.ones(127, np.int8)])
+@pytest.mark.parametrize("make", [np.zeros, torch.zeros])
+def test_sums_that_integers_do_not_hold_are_refused(make, payload):
+    spikes = make((1, 1, 1, 1), dtype=(np if make is np.zeros else torch).int8)
+    event = Event([0] * 127, [0] * 127, [0] * 127, [0] * 127, payload)
+    assert event.fill_tensor(spikes, binning_mode="SUM").item() == 127
+    with pytest.raises(ArgumentError, match=r"int8 does not hold a bin's sum; .* got 254.* Give a tensor of floats"):
+        event.fill_tensor(spikes, binning_mode="SUM")
+    assert spikes.item() == 127
+    empty = make((0, 1, 1, 1), dtype=spikes.dtype)
+    assert event.fill_tensor(empty, binning_mode="SUM") is empty
+
+
+@pytest.mark.parametrize("make", [np.zeros, torch.zeros])
+def test_tensors_of_booleans_mark_the_bins(make):
+    spikes = make((1, 1, 2, 1), dtype=bool if make is np.zeros else torch.bool)
+    assert Event([1, 1], None, [0, 0], [0, 0]).fill_tensor(spikes).tolist() == [[[[False], [True]]]]
+    with pytest.raises(ArgumentError, match=r"bool does not hold a bin's sum; .* got 3"):
+        Event([1, 1], None, [0, 0], [0, 0]).fill_tensor(spikes, binning_mode="SUM")
 
 
 def test_real_coordinates_that_a_caller_puts_in_are_rounded():
