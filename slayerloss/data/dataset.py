@@ -61,12 +61,12 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         *,
         num_steps: int | None,
         step_ms: float,
-        count: bool,
-        flatten: bool,
-        rounding: str,
-        indices: ArrayLike | None,
-        transform: Transform | Sequence[Transform] | None,
-        augment_seed: int,
+        count: bool = False,
+        flatten: bool = False,
+        rounding: str = "floor",
+        indices: ArrayLike | None = None,
+        transform: Transform | Sequence[Transform] | None = None,
+        augment_seed: int = 0,
     ) -> None:
         name = type(self).__name__
         if num_steps is not None:

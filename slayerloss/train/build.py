@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
@@ -21,6 +22,8 @@ from slayerloss.train.recipe import DataOptions, Recipe
 from slayerloss.train.schedule import Schedule
 
 _DATASETS = ("Digits", "NMNIST", "Oxford")
+_OF_A_SPLIT = ("train", "indices", "transform", "augment_seed")
+"""What a dataset takes, so that training, validation and test have recordings of their own."""
 _LOSSES = ("SpikeMax", "SpikeMoid", "SpikeRate", "SpikeTime")
 _DECISIONS = ("Rate", "MovingWindow")
 
@@ -58,18 +61,39 @@ def build_data(options: DataOptions, seed: int = 0) -> EventData:
 
 
 def _dataset(options: DataOptions, **arguments: Any) -> Any:
-    check_choice("recipe", "data.type", options.type, _DATASETS)
-    create = getattr(data, options.type)
-    known = inspect.signature(create).parameters
+    create = _dataset_type(options.type)
+    known = dict(inspect.signature(create).parameters)
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        known |= inspect.signature(data.EventDataset).parameters
+    missing = [] if options.type in _DATASETS else [name for name in _OF_A_SPLIT if name not in known]
+    if missing:
+        rule, way_out = f"the arguments {', '.join(_OF_A_SPLIT)}", "Hand **options on to EventDataset"
+        problem, got = f"{options.type} cannot give a split its recordings", f"no {', '.join(missing)}"
+        raise ArgumentError(message("recipe", problem, rule, got, way_out))
     if "root" in known and options.root is None:
         way_out = "Give it as --data.root FOLDER"
         raise ArgumentError(message("recipe", "data.root is missing", f"the folder of {options.type}", "null", way_out))
     if "root" not in known and options.root is not None:
-        rule = f"none: {options.type} come with the package"
+        rule = f"none: {options.type} takes no root"
         raise ArgumentError(message("recipe", "data.root is not used", rule, repr(options.root), "Leave it out"))
     for name in ("root", "num_steps", "step_ms", "count", "rounding"):
         arguments.setdefault(name, getattr(options, name))
     return create(**{name: value for name, value in arguments.items() if name in known})
+
+
+def _dataset_type(name: str) -> Callable[..., Any]:
+    """A dataset of slayerloss.data, or any class by its import path, such as gestures.Gestures."""
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        check_choice("recipe", "data.type", name, _DATASETS)
+        return cast(Callable[..., Any], getattr(data, name))
+    try:
+        return cast(Callable[..., Any], getattr(importlib.import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        way_out = f"Set PYTHONPATH to the folder of {module.partition('.')[0]}"
+        raise ArgumentError(
+            message("recipe", f"data.type {name!r} is missing", "module.Class", error, way_out)
+        ) from None
 
 
 def _split(dataset: Any, options: DataOptions) -> tuple[Sequence[int], Sequence[int]]:

@@ -27,7 +27,7 @@ class DataOptions:
     """The recordings.
 
     Args:
-        type: dataset of slayerloss.data: Digits, NMNIST or Oxford
+        type: dataset of slayerloss.data: Digits, NMNIST or Oxford; or your own, such as gestures.Gestures
         root: folder of the dataset; Digits needs none
         num_steps: time steps of each recording; null gives each its own length and pads the batches
         step_ms: width of a time step in ms
