@@ -47,7 +47,7 @@ def open_run(options: argparse.Namespace) -> Run:
 
 
 def print_results(results: dict[str, Any]) -> None:
-    """Print metrics, how many recordings were silent, and the spikes of each layer in one line."""
+    """Print metrics, how many recordings were silent, and the events of the input and each layer in one line."""
     from slayerloss.train.callbacks import format_metric
 
     for name, value in results.items():
@@ -56,8 +56,8 @@ def print_results(results: dict[str, Any]) -> None:
     if results.get("test_silent"):
         silent, recordings = int(results["test_silent"]), int(results["test_recordings"])
         print(f"{silent:,} of {recordings:,} recordings had no output spike; they count as class 0")
-    spikes = {name.removeprefix("events_"): value for name, value in results.items() if name.startswith("events_")}
-    print("spikes per recording: " + ", ".join(f"{name} {value:,.0f}" for name, value in spikes.items()))
+    events = {name.removeprefix("events_"): value for name, value in results.items() if name.startswith("events_")}
+    print("events per recording: " + ", ".join(f"{name} {value:,.0f}" for name, value in events.items()))
 
 
 def print_files(**files: Path) -> None:

@@ -66,25 +66,18 @@ def evaluate(run: Run, checkpoint: str = "best") -> Evaluation:
     results = run.test(checkpoint)
     network, loss, decision = run.network(checkpoint), run.recipe.loss, build_decision(run.recipe)
     filter_options = ("time_constant", "length", "filter_order", "normalize")
-    recordings = run.data().test
-    sent = {name.removeprefix("events_"): v for name, v in results.items() if name.startswith("events_")}
     return plot.Evaluation(
-        samples=list(samples(network, recordings, decision)),
+        samples=list(samples(network, run.data().test, decision)),
         name=run.folder.resolve().name,
         confusion=results.get("confusion"),
         silent=int(results.get("test_silent", 0)),
-        events={"input": _input_events(recordings), **sent},
+        events={name.removeprefix("events_"): v for name, v in results.items() if name.startswith("events_")},
         weights={name: fields["weight"] for name, fields in _fields(network) if "weight" in fields},
         step_ms=run.recipe.data.step_ms,
         window=getattr(decision, "time_window", None),
         harder=_harder(run, network),
         spike_time={k: v for k, v in loss.items() if k in filter_options} if loss["type"] == "SpikeTime" else {},
     )
-
-
-def _input_events(recordings: Any) -> float:
-    """Events per recording, as the network gets them."""
-    return sum(int((recordings[i][0] != 0).sum()) for i in range(len(recordings))) / len(recordings)
 
 
 def _harder(run: Run, network: Network) -> list[str]:

@@ -29,7 +29,8 @@ class Learner(pl.LightningModule):
 
     Logged for each stage (train, valid, test): `<stage>_loss`, per sample where the loss is a sum; `<stage>_accuracy`
     with a decision; `events_<layer>`, events per sample of every spiking layer, of the validation if there is one. Of a
-    test with a decision also `test_recordings`, how many they were, and `test_silent`, how many had no output spike.
+    test also `events_input`, events per sample of the input, and with a decision `test_recordings`, how many they were,
+    and `test_silent`, how many had no output spike.
 
     Args:
         network: blocks; it is called with events (N, C, ..., T), and with `lengths` if the batch has them.
@@ -144,8 +145,8 @@ class Learner(pl.LightningModule):
             if stage == "test":
                 self._count_silent(spikes.detach(), lengths)
         if log_events:
-            events_of = {f"events_{name}": _events(sent, lengths) / size for name, sent in self._sent.items()}
-            self._log(events_of, size)
+            counted = {"input": events, **self._sent} if stage == "test" else self._sent
+            self._log({f"events_{name}": _events(sent, lengths) / size for name, sent in counted.items()}, size)
         return loss
 
     def _log(self, values: dict[str, Tensor], size: int) -> None:
@@ -209,5 +210,5 @@ def _size(events: Tensor) -> int:
 
 
 def _events(sent: Tensor, lengths: Tensor | None) -> Tensor:
-    """The events of a layer, so that the average over the processes is that of the whole batch."""
+    """The events of a layer or of the input, so that the average over the processes is that of the whole batch."""
     return count(sent.detach() != 0, lengths=lengths).sum() * world_size()

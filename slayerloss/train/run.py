@@ -103,8 +103,9 @@ class Run:
         """Measure a checkpoint on the test recordings and write what comes out to `test.json`, for `results`.
 
         Returns:
-            test_loss, events of each layer per sample; of a classification also test_accuracy, test_recordings (how
-            many there are), test_silent (how many of them had no output spike), and `confusion`, rows the true class.
+            test_loss, events per sample of the input and of each layer; of a classification also test_accuracy,
+            test_recordings (how many there are), test_silent (how many of them had no output spike), and `confusion`,
+            rows the true class.
         """
         data = self.data()
         learner = build_learner(self.recipe, data.train)

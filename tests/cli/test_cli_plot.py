@@ -24,6 +24,7 @@ def test_a_run_shows_its_name_its_input_and_how_it_was_trained(recipe_file: Path
     events = [int((recordings[i][0] != 0).sum()) for i in range(len(recordings))]
     assert list(evaluation.events) == ["input", "conv1", "dense2"]
     assert evaluation.events["input"] == pytest.approx(sum(events) / len(events))
+    assert run.results()["events_input"] == evaluation.events["input"]
     assert evaluation.name == "seven"
     assert evaluation.harder == ["augmentation", "dropout"]
     spikes = [run.network()(recordings[i][0][None]) for i in range(len(recordings))]
