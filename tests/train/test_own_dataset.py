@@ -56,7 +56,7 @@ def test_a_recipe_trains_on_a_class_by_its_import_path(here: Path, capsys: pytes
     [
         (
             "no_such_module.Sides",
-            "'no_such_module.Sides' is missing; .* Set PYTHONPATH to the folder of no_such_module",
+            "'no_such_module.Sides' is missing; .* Set PYTHONPATH to the folder of no_such",
         ),
         ("sides_of_a_test.Slides", "'sides_of_a_test.Slides' is missing; expected module.Class"),
         ("sides_of_a_test.WithoutTrain", "WithoutTrain cannot give a split its recordings; .* got no train"),
