@@ -144,6 +144,9 @@ class Network:
     def __len__(self) -> int:
         return len(self._stages)
 
+    def __repr__(self) -> str:
+        return f"Network('{self.description.source}', input {self.input_shape}, layers {self.shapes})"
+
     def __str__(self) -> str:
         return table(self.description)
 

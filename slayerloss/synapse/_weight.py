@@ -57,6 +57,11 @@ class Synapse(torch.nn.Module):
             return torch._weight_norm(self.weight_v, self.weight_g, 0)
         return super().__getattr__(name)
 
+    def extra_repr(self) -> str:
+        shape = (self.weight_v if self.weight_norm_enabled else self.weight).shape[:4]
+        text = f"weight={tuple(shape if any(size > 1 for size in shape[2:]) else shape[:2])}"
+        return f"{text}, weight_norm=True" if self.weight_norm_enabled else text
+
     def enable_weight_norm(self) -> None:
         """Hold the weight as direction and length from now on; its value stays."""
         if not self.weight_norm_enabled:

@@ -41,7 +41,7 @@ class DataOptions:
             for instance [{type: Shift, max_pixels: 2}]
         shuffle: draw a new order for each epoch
         passes: passes over the training recordings in one epoch; a batch ends with its pass
-        limit: use only so many training recordings, and as many for the test; null takes all
+        limit: use about so many training recordings, of each class its share, and as many for the test; null takes all
         workers: processes that read ahead; 0 reads in the training process
     """
 

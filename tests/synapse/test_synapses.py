@@ -21,6 +21,11 @@ def test_weights_have_lava_dls_shapes():
     assert Dense(3, 4, weight_norm=True).weight_g.shape == (4, 1, 1, 1, 1)
 
 
+def test_a_synapse_prints_its_sizes():
+    assert repr(Dense(3, 4)) == "Dense(weight=(4, 3))"
+    assert repr(Conv(4, 6, (3, 2), groups=2, weight_norm=True)) == "Conv(weight=(6, 2, 3, 2), weight_norm=True)"
+
+
 @pytest.mark.parametrize("weight_scale", [1, 3])
 def test_initial_weights_are_uniform_within_one_over_the_root_of_the_fan_in(weight_scale):
     for synapse, fan_in in ((Dense(400, 50, weight_scale), 400), (Conv(4, 60, 5, weight_scale=weight_scale), 100)):
