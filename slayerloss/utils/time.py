@@ -69,16 +69,18 @@ def shift(input: Tensor, shift_val: float | Tensor, sampling_time: float = 1) ->
                  [4., 5., 6.]]])
 
     Note:
-        lava-dl divides a tensor's times by `sampling_time` twice.
+        lava-dl divides the times of several neurons by `sampling_time` twice.
     """
     check_tensor("shift", "input", input, min_ndim=1, layout="(N, ..., T)")
     check_range("shift", "sampling_time", sampling_time, 0, low_open=True)
     if not isinstance(shift_val, Tensor):
         check_range("shift", "shift_val", shift_val, -LARGEST_TIME, LARGEST_TIME)
-        shift_val = torch.tensor(float(shift_val), dtype=torch.float64)  # float32 rounds 0.6 / 0.2 up to 3
+        shift_val = torch.tensor(float(shift_val), dtype=torch.float64)
     times = shift_val.detach()
     check_tensor("shift", "shift_val", times)
     check_values("shift", "shift_val", times, -LARGEST_TIME, LARGEST_TIME)
+    if times.numel() == 1:
+        times = times.cpu().double()  # as lava-dl divides: float32 rounds 0.6 / 0.2 up to 3
     neurons = input.shape[1:-1]
     if times.numel() not in (1, neurons.numel()):
         rule = f"one time, or one for each of {neurons.numel()} neurons"

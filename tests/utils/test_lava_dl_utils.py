@@ -43,6 +43,13 @@ def test_shift_of_everything(steps):
     assert torch.equal(utils.time.shift(x, 3.0 * steps, 3), y)
 
 
+@pytest.mark.parametrize(("time", "sampling_time", "steps"), [(-1.8, 0.2, -8), (0.7, 0.1, 6), (0.6, 0.2, 3)])
+def test_a_tensor_of_one_time_is_divided_in_float64(time, sampling_time, steps):
+    times = torch.tensor(time)
+    for one in (times, times.reshape(1, 1), times.clone().requires_grad_()):
+        assert utils.time.shift(torch.eye(20)[None, :1].roll(10, -1), one, sampling_time).argmax() == 10 + steps
+
+
 def test_shift_of_each_neuron_and_its_gradient():
     x, steps = torch.rand(2, 3, 2, 5, dtype=torch.float64), torch.tensor([0, 1, -1, 2, 9, -9])
     y = utils.time.shift(x, steps)
