@@ -41,12 +41,9 @@ def read(path: str | os.PathLike[str], *, time_unit: float | None = None, unwrap
     """
     suffix = _suffix("read", path)
     arrays = suffix in (".npy", ".npz")
-    name, value, kinds = (
-        ("unwrap", unwrap, ".bin, .bs2 and .bs1") if arrays else ("time_unit", time_unit, ".npy and .npz")
-    )
+    name, value = ("unwrap", unwrap) if arrays else ("time_unit", time_unit)
     if value is not None:
-        problem, rule = f"{name} does not go with {suffix} files", f"{name} for {kinds} files only"
-        raise ArgumentError(message("read", problem, rule, repr(value), "Leave it out"))
+        raise ArgumentError(message("read", f"{name} does not go with {suffix} files", f"no {name}", repr(value)))
     if arrays:
         return read_array_file(path, time_unit)
     return read_1d_spikes(path, unwrap=unwrap) if suffix == ".bs1" else read_2d_spikes(path, unwrap=unwrap)
