@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from slayerloss import FileError, MissingFileError, io
 from slayerloss.io import Event
 
+ON_WINDOWS = sys.platform == "win32"
+LONGEST = pytest.param(
+    "a" * 251 + ".npz", marks=pytest.mark.skipif(ON_WINDOWS, reason="Windows limits the whole path to 260 characters")
+)
+HALF_A_PAIR = pytest.param(
+    "\ud800.npz", marks=pytest.mark.skipif(ON_WINDOWS, reason="Windows takes half a surrogate pair in a name")
+)
 
-@pytest.mark.parametrize("name", ["a" * 251 + ".npz", "\u00e9" * 125 + ".bin", "\U0001f600" * 62 + ".bs2", "b" * 97])
+
+@pytest.mark.parametrize("name", [LONGEST, "\u00e9" * 125 + ".bin", "\U0001f600" * 62 + ".bs2", "b" * 97])
 def test_every_name_that_the_disk_takes_can_be_written(name, tmp_path):
     if "." in name:
         io.write(tmp_path / name, Event([3], [1], [1], [0.25]))
@@ -24,7 +34,7 @@ def test_every_name_that_the_disk_takes_can_be_written(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ["a" * 252 + ".npz", "a\0.npz", "\ud800.npz"])
+@pytest.mark.parametrize("name", ["a" * 252 + ".npz", "a\0.npz", HALF_A_PAIR])
 def test_a_name_that_the_disk_does_not_take_is_refused(name, tmp_path):
     with pytest.raises(FileError, match="cannot be written; expected a file that can be made or replaced, got"):
         io.write(tmp_path / name, Event([3], [1], [1], [0.25]))
@@ -34,19 +44,15 @@ def test_a_name_that_the_disk_does_not_take_is_refused(name, tmp_path):
 
 
 def test_replacing_names_the_file_that_it_cannot_make(tmp_path):
-    with (
-        pytest.raises(MissingFileError, match=r"no/a' cannot be written; .* got No such file"),
-        io.replacing(tmp_path / "no" / "a"),
-    ):
-        pass
     (tmp_path / "folder").mkdir()
-    with (
-        pytest.raises(FileError, match=r"folder' cannot be written; .* got Is a dir"),
-        io.replacing(tmp_path / "folder"),
+    for path, error, reason in (
+        (tmp_path / "no" / "a", MissingFileError, "No such file"),
+        (tmp_path / "folder", FileError, "Access is denied" if ON_WINDOWS else "Is a dir"),
+        (Path(tmp_path.anchor), FileError, ""),
     ):
-        pass
-    with pytest.raises(FileError, match="'/' cannot be written"), io.replacing("/"):
-        pass
+        match = re.escape(f"'{path}' cannot be written") + f"; .* got .*{reason}"
+        with pytest.raises(error, match=match), io.replacing(path):
+            pass
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
