@@ -12,6 +12,8 @@ from slayerloss._path import check_folder_to_write
 from slayerloss.cli._parser import Parser, add_run, open_run, print_files
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from slayerloss.plot import Evaluation, Sample
     from slayerloss.train import Network, Run
 
@@ -109,12 +111,22 @@ def samples(network: Network, dataset: Any, decision: Callable[..., Any] | None)
         if decision is None:
             yield plot.Sample(events, output[0], sent, target=label, name=str(index))
             return
-        prediction = int(decision(output).flatten().mode().values)  # of a decision at every step the most frequent
+        prediction, tied = _answer(decision, output)
         if left[prediction == label]:
             left[prediction == label] -= 1
-            yield plot.Sample(events, output[0], sent, int(label), prediction, name=str(index))
+            yield plot.Sample(events, output[0], sent, int(label), prediction, tied=tied, name=str(index))
         if not any(left.values()):
             return
+
+
+def _answer(decision: Callable[..., Any], output: Tensor) -> tuple[int, list[int]]:
+    """What output spikes (1, C, T) are taken for as a whole, and the other classes for which as much speaks."""
+    from slayerloss.classifier import Rate
+
+    decided = decision(output).flatten()
+    prediction = int(decided.mode().values)  # of a decision at every step the most frequent
+    votes = decision.rate(output).flatten() if isinstance(decision, Rate) else decided.bincount()
+    return prediction, [int(c) for c in (votes == votes[prediction]).nonzero() if c != prediction]
 
 
 def _fields(network: Network) -> Iterator[tuple[str, dict[str, Any]]]:

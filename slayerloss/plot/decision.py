@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from slayerloss._check import ShapeError, message
+from slayerloss._check import ShapeError, check_integer, message
 from slayerloss.functional import confidence, moving_window
 from slayerloss.plot._arrays import batch_size, check_names, label_per_step, one_sample
 from slayerloss.plot.frames import draw_strip
@@ -29,6 +29,7 @@ def decision_figure(
     hidden: Mapping[str, Any] | None = None,
     label: Any = None,
     names: Sequence[str] | None = None,
+    answer: int | None = None,
     mode: str = "probability",
     sample: int = 0,
     lengths: Any = None,
@@ -46,6 +47,7 @@ def decision_figure(
         hidden: layer name -> its spikes, with the same T.
         label: the true class, or classes, as in `rate_traces`.
         names: of the C classes.
+        answer: the class that the whole recording is taken for, as in `confidence_traces`.
         mode: "probability", "softmax" or "logsoftmax", as in `functional.confidence`.
         sample: which of a batch.
         lengths: steps of the sample, or (N,) of a batch.
@@ -77,6 +79,8 @@ def decision_figure(
             function, label, batch=batch_size(output), sample=sample, num_classes=num_classes, num_steps=num_steps
         )
     names = check_names(function, names, num_classes) or [str(c) for c in range(num_classes)]
+    if answer is not None:
+        check_integer(function, "answer", answer, 0, num_classes - 1)
 
     heights = [1.0] * len(drawn) + [0.4, 1.6]
     if num_classes <= MOST_NAMES:
@@ -88,12 +92,12 @@ def decision_figure(
     *rows, last, counted, lowest = (add_axes(figure, grid[i]) for i in range(len(heights)))
     for i, (ax, (name, spikes)) in enumerate(zip(rows, drawn, strict=False)):
         draw_stage(ax, name, spikes, step_ms, is_input=events is not None and i == 0)
-    _output(last, final, window, truth, mode, names, step_ms)
+    _output(last, final, window, truth, mode, names, step_ms, answer)
     _counted(counted, final, window, step_ms)
     for ax in (*rows, last, counted):
         ax.set_xlabel("")
         ax.tick_params(labelbottom=False)
-    confidence_traces(final, window, lowest, label=truth, mode=mode, names=names, step_ms=step_ms)
+    confidence_traces(final, window, lowest, label=truth, mode=mode, names=names, answer=answer, step_ms=step_ms)
     return figure
 
 
@@ -133,16 +137,23 @@ def _has_space(spikes: Tensor) -> bool:
 
 
 def _output(
-    ax: Axes, output: Tensor, window: int, truth: Tensor | None, mode: str, names: list[str], step_ms: float | None
+    ax: Axes,
+    output: Tensor,
+    window: int,
+    truth: Tensor | None,
+    mode: str,
+    names: list[str],
+    step_ms: float | None,
+    answer: int | None,
 ) -> None:
     """Draw the spikes of the classes in the colours of their confidences, with the names of those in colour."""
     rates = moving_window(output.reshape(1, -1, output.shape[-1]), window)
-    parts = stretches(confidence(rates, mode)[0].numpy(), truth)
+    parts = stretches(confidence(rates, mode)[0].numpy(), truth, answer)
     colors = {c: color for part in parts for c, color in part.drawn.items()}
     true = [part.true for part in parts if part.true >= 0]
     colors.update(dict.fromkeys(true, TRUE))  # also where it is a rival for a while
     raster(output, ax, names=names, highlight=colors, step_ms=step_ms)
-    label_ends(ax, [(c, name_of(c, names, true), color) for c, color in colors.items()])
+    label_ends(ax, [(c, name_of(c, names, true, answer), color) for c, color in colors.items()])
     title(ax, f"output: {int((output != 0).sum()):,} spikes, {len(names):,} neurons")
 
 

@@ -20,6 +20,7 @@ from slayerloss.plot.style import WIDTH, add_axes, heading, new_figure, set_capt
 from slayerloss.plot.tables import confusion_matrix, weight_histogram
 
 _FILTER = ("time_constant", "length", "filter_order", "normalize")
+_MOST_TIED = 3  # classes that the heading names
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Sample:
     """The true class of a classification."""
     prediction: int | None = None
     """The class that the whole recording was taken for."""
+    tied: Sequence[int] = ()
+    """Other classes that the whole recording could as well be taken for."""
     target: Any = None
     """The target spikes of a regression, like `output`."""
     name: str = ""
@@ -192,17 +195,21 @@ def _classified(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
         hidden=sample.hidden,
         label=sample.label,
         names=evaluation.class_names,
+        answer=sample.prediction,
         step_ms=evaluation.step_ms,
     )
     names = evaluation.class_names
     said = {"class": sample.label, "as a whole taken for": sample.prediction}
     parts = [f"{words} {names[c] if names else c}" for words, c in said.items() if c is not None]
+    if sample.prediction is not None:
+        parts[-1] += _tied(sample, names)
     caption = (
         "From above: the input; the spikes of the layers, or in grey the share of neurons that spike in a step; how "
         "many output spikes the last steps hold; and the confidence in each class by these spikes. With few of them it "
-        "says little: of a single one it is 1. The true class is blue, its strongest rival orange; the bar at the "
-        "bottom is thick where the decision by these spikes is right and thin where it is wrong. The heading names the "
-        "decision on the whole recording, which may be another."
+        "says little: of a single one it is 1. The true class is blue. Orange is the class that the whole recording "
+        "was taken for, or, where that is right, the strongest rival of the true one. The bar at the bottom is thick "
+        "where the decision by these spikes is right and thin where it is wrong; no bar: no spikes, or a tie. The "
+        "heading names the decision on the whole recording, which may be another; of tied classes the first is taken."
     )
     _explain(figure, evaluation, ", ".join([_which(sample), *parts]), caption)
     return {"decision": figure}
@@ -234,6 +241,18 @@ def _regressed(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
     caption = "The events of the input and the spikes of the hidden layers."
     _explain(layers, evaluation, f"{_which(sample)}, input and hidden layers", caption)
     return {"output": output, "error": error, "layers": layers}
+
+
+def _tied(sample: Sample, names: Sequence[str] | None) -> str:
+    """In brackets, why the answer might as well have been another."""
+    if not np.any(to_tensor("run_figures", "output", sample.output).numpy()):
+        return " (no output spikes)"
+    if not sample.tied:
+        return ""
+    if len(sample.tied) > _MOST_TIED:
+        return f" (tied with {len(sample.tied)} others)"
+    *first, last = [str(names[c] if names else c) for c in sample.tied]
+    return f" (tied with {', '.join(first)}{' and ' * bool(first)}{last})"
 
 
 def _which(sample: Sample) -> str:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 from torch import Tensor
 
+from slayerloss._check import check_integer
 from slayerloss.functional import confidence, latency_to_decision, moving_window, predict
 from slayerloss.plot._arrays import batch_size, check_names, label_per_step, one_sample, step_unit
 from slayerloss.plot.style import FAINT, INK, MUTED, RIVAL, TRUE, label_ends, label_size, new_axes, time_axis, title
@@ -94,6 +95,7 @@ def confidence_traces(
     mode: str = "probability",
     temperature: float = 1.0,
     names: Sequence[str] | None = None,
+    answer: int | None = None,
     start: str = "zero",
     sample: int = 0,
     lengths: Any = None,
@@ -112,6 +114,8 @@ def confidence_traces(
         mode: "probability", "softmax" or "logsoftmax", as in `functional.confidence`.
         temperature: of the softmax modes.
         names: of the C classes.
+        answer: the class that the whole recording is taken for, which need not lead here. Where it is wrong, it is the
+            rival in colour, and is named so.
         start: what lies before the first step, as in `functional.moving_window`.
         sample: which of a batch.
         lengths: steps of the sample, or (N,) of a batch.
@@ -122,7 +126,8 @@ def confidence_traces(
 
     Raises:
         ShapeError: `spikes` or `label` has the wrong shape.
-        ArgumentError: a label, `window`, `start`, `mode`, `temperature` or the number of `names` is out of range.
+        ArgumentError: a label, `answer`, `window`, `start`, `mode`, `temperature` or the number of `names` is out of
+            range.
 
     Example:
         >>> ax = confidence_traces([[0, 1, 1, 1], [1, 1, 0, 0]], window=1, label=0)
@@ -133,12 +138,14 @@ def confidence_traces(
     truth = _truth("confidence_traces", label, spikes, rates, sample)
     num_classes, num_steps = rates.shape[1:]
     names = check_names("confidence_traces", names, num_classes)
+    if answer is not None:
+        check_integer("confidence_traces", "answer", answer, 0, num_classes - 1)
     unit = step_unit("confidence_traces", step_ms)
     values = confidence(rates, mode, temperature=temperature)[0].numpy()
 
     ax = new_axes(ax)
     is_log = mode == "logsoftmax"
-    ends = _draw_classes(ax, values, truth, names, unit)
+    ends = _draw_classes(ax, values, truth, names, unit, answer)
     time_axis(ax, num_steps, step_ms)
     ax.set_ylabel(f"{'log ' * is_log}confidence\n({last_steps(window, step_ms)})")
     if not is_log:
@@ -177,19 +184,25 @@ def _truth(function: str, label: Any, spikes: Any, rates: Tensor, sample: int) -
     )
 
 
-def stretches(values: np.ndarray, truth: Tensor | None) -> list[Stretch]:
-    """The stretches of one true class in (C, T) rates or confidences, and what is drawn in colour there."""
+def stretches(values: np.ndarray, truth: Tensor | None, answer: int | None = None) -> list[Stretch]:
+    """The stretches of one true class in (C, T) rates or confidences, and what is drawn in colour there.
+
+    Where `answer` is a class and wrong, it is the rival.
+    """
     num_steps = values.shape[1]
     runs = _runs(np.full(num_steps, -1) if truth is None else truth.numpy())
-    return [_stretch(values, *run) for run in runs]
+    return [_stretch(values, *run, answer) for run in runs]
 
 
-def _stretch(values: np.ndarray, first: int, end: int, true: int) -> Stretch:
+def _stretch(values: np.ndarray, first: int, end: int, true: int, answer: int | None) -> Stretch:
     span = values[:, first:end]
     strength = np.lexsort((-span.mean(1), -span[:, -1]))  # at the end, and before it
     others = [c for c in strength.tolist() if c != true]
     drawn = {}
-    if others and (span[others[0]] > span.min(0)).any():  # a class that never leads another is no rival
+    if answer in others:
+        others.remove(answer)
+        drawn[answer] = INK if true < 0 else RIVAL
+    elif others and (span[others[0]] > span.min(0)).any():  # a class that never leads another is no rival
         drawn[others.pop(0)] = INK if true < 0 else RIVAL
     if true >= 0:
         drawn[true] = TRUE
@@ -197,7 +210,12 @@ def _stretch(values: np.ndarray, first: int, end: int, true: int) -> Stretch:
 
 
 def _draw_classes(
-    ax: Axes, values: np.ndarray, truth: Tensor | None, names: list[str] | None, unit: float
+    ax: Axes,
+    values: np.ndarray,
+    truth: Tensor | None,
+    names: list[str] | None,
+    unit: float,
+    answer: int | None = None,
 ) -> list[tuple[float, str, str]]:
     """Draw (C, T), the true class and its rival on top, and return what to write at the ends of the lines."""
     num_classes, num_steps = values.shape
@@ -205,7 +223,7 @@ def _draw_classes(
     times = np.arange(num_steps) * unit
     for c in range(num_classes):
         ax.plot(times, values[c], color=FAINT, linewidth=0.8, zorder=1.5, label=names[c])
-    parts = stretches(values, truth)
+    parts = stretches(values, truth, answer)
     for part in parts:
         span = slice(part.first, part.end)
         for c, color in part.drawn.items():
@@ -215,16 +233,17 @@ def _draw_classes(
             _name_above(ax, times[span].mean(), name_of(part.true, names, [part.true]))
 
     last = parts[-1]
-    ends = [(values[c, -1], name_of(c, names, [last.true]), color) for c, color in last.drawn.items()]
+    ends = [(values[c, -1], name_of(c, names, [last.true], answer), color) for c, color in last.drawn.items()]
     if last.others:
         text = names[last.others[0]] if len(last.others) == 1 else "the others"
         ends.append((values[last.others, -1].mean(), text, MUTED))
     return ends
 
 
-def name_of(index: int, names: Sequence[str], true: Sequence[int]) -> str:
-    """The name of a class, which says so where it is a true one."""
-    return f"{names[index]} (true)" if index in true else names[index]
+def name_of(index: int, names: Sequence[str], true: Sequence[int], answer: int | None = None) -> str:
+    """The name of a class, which says so where it is a true one, or else the answer."""
+    said = " (true)" if index in true else " (answer)" if index == answer else ""
+    return f"{names[index]}{said}"
 
 
 def _name_above(ax: Axes, time: float, text: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("lightning", reason="training needs lightning: pip install 'slayerloss[train]'")
 pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 'slayerloss[plot]'")
 
-from slayerloss import train
-from slayerloss.cli.plot import draw, evaluate
+from slayerloss import block, classifier, train
+from slayerloss.cli.plot import draw, evaluate, samples
 
 
 def short_run(recipe_file: Path, folder: Path, *options: str) -> train.Run:
@@ -41,3 +43,23 @@ def test_outputs_that_never_spike_are_counted(recipe_file: Path, tmp_path: Path)
 def test_the_page_names_the_rows_of_the_network_file(recipe_file: Path, tmp_path: Path) -> None:
     page = draw(short_run(recipe_file, tmp_path / "run"), tmp_path / "plots")
     assert "<td>0 input, 1 conv1, 2 flatten, 3 dense2</td>" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("decision", "answer", "tied"),
+    [
+        (classifier.Rate(), 1, [2]),  # two spikes each
+        (classifier.MovingWindow(1), 0, [1]),  # two steps each, those of 0 silent
+        (classifier.MovingWindow(9), 1, []),
+    ],
+)
+def test_a_tie_of_the_whole_recording_is_found(decision: Any, answer: int, tied: list[int]) -> None:
+    neuron = {"threshold": 0.5, "current_decay": 1, "voltage_decay": 0}
+    network = train.Network({"input": block.cuba.Input(neuron), "output": block.cuba.Input(neuron)})
+    events = torch.zeros(3, 5)
+    events[1, :2] = events[2, 1:3] = 1
+    (sample,) = samples(network, [(events, 0)], decision)
+    sent = torch.as_tensor(sample.output)
+    want = sent.sum(-1) if isinstance(decision, classifier.Rate) else decision(sent[None]).flatten().bincount()
+    best = (want == want.max()).nonzero().flatten().tolist()
+    assert [sample.prediction, *sample.tied] == best == [answer, *tied]

@@ -156,6 +156,29 @@ def test_classification_run() -> None:
     assert "1 recording had no output spike" in figures["confusion"].axes[0].get_xlabel()
 
 
+@pytest.mark.parametrize(
+    ("tied", "said"),
+    [
+        ((), "taken for 2"),
+        ((8,), "taken for 2 (tied with 8)"),
+        ((8, 9), "taken for 2 (tied with 8 and 9)"),
+        ((0, 1, 8, 9), "taken for 2 (tied with 4 others)"),
+    ],
+)
+def test_the_heading_says_with_which_classes_the_answer_is_tied(tied: tuple[int, ...], said: str) -> None:
+    sample = Sample(random_spikes(2, 10), np.eye(10), label=9, prediction=2, tied=tied)
+    figure = run_figures(Evaluation([sample], step_ms=1.0))["decision_0"]
+    assert figure.get_suptitle() == f"a recording, class 9, as a whole {said}"
+    assert {"9 (true)", "2 (answer)"} <= {text.get_text() for text in figure.axes[-1].texts}
+    assert "no bar: no spikes, or a tie" in figure.get_label()
+
+
+def test_the_heading_says_that_no_output_spiked() -> None:
+    sample = Sample(random_spikes(2, 9), np.zeros((3, 9)), label=1, prediction=0, tied=(1, 2))
+    heading = run_figures(Evaluation([sample]))["decision_0"].get_suptitle()
+    assert heading == "a recording, class 1, as a whole taken for 0 (no output spikes)"
+
+
 def test_regression_run(tmp_path: Path) -> None:
     sample = Sample(events=random_spikes(4, 700), output=random_spikes(5, 700), target=random_spikes(5, 700))
     evaluation = Evaluation([sample], spike_time={"time_constant": 2.0, "filter_order": 2, "reduction": "sum"})

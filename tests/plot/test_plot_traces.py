@@ -213,6 +213,27 @@ def test_a_class_that_never_leads_another_is_no_rival() -> None:
     assert set(texts(rate_traces(x, 2, label=1))) == {"1 (true)", "the others"}
 
 
+def test_a_wrong_answer_is_the_rival_even_where_another_class_leads() -> None:
+    x = torch.zeros(4, 8)
+    x[1, :2], x[2, 6:], x[3, ::4] = 1, 1, 1  # true 1; class 2 leads at the end
+    figure = decision_figure(x, 2, label=1, answer=3)
+    for ax in (figure.axes[-1], figure.axes[0]):
+        assert {"1 (true)", "3 (answer)"} <= set(texts(ax))
+        assert "2" not in texts(ax)
+    (line,) = coloured(figure.axes[-1], RIVAL)
+    np.testing.assert_array_equal(line.get_ydata(), F.confidence(F.moving_window(x[None], 2))[0, 3].numpy())
+    assert {"1 (true)", "2"} <= set(texts(decision_figure(x, 2, label=1, answer=1).axes[-1]))
+    silent = confidence_traces(torch.zeros(3, 5), 2, label=1, answer=0)
+    assert {"1 (true)", "0 (answer)"} <= set(texts(silent))
+    assert {"3 (answer)", "the others"} == set(texts(confidence_traces(x, 2, answer=3)))
+
+
+def test_an_answer_that_is_no_class_is_refused() -> None:
+    for draw in (confidence_traces, decision_figure):
+        with pytest.raises(ArgumentError, match=rf"{draw.__name__}: answer is out of range.* at most 3, got 4"):
+            draw(spikes(), 5, answer=4)
+
+
 def test_decision_figure_of_a_batch_takes_the_label_of_its_sample() -> None:
     batch = torch.stack([spikes(0), spikes(1)])
     figure = decision_figure(batch, 7, events=batch, label=torch.tensor([0, 2]), sample=1)
