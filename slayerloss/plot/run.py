@@ -145,7 +145,7 @@ def _confusion(evaluation: Evaluation) -> dict[str, Figure]:
     figure = _figure(confusion_matrix(evaluation.confusion, names=names, silent=silent))
     caption = (
         "How many test recordings of each class (row) were taken for each class (column). Blue is right, orange is "
-        "wrong; the shade is the share of the row."
+        "wrong; the stronger the shade, the larger the share of the row. White cells are empty."
     )
     _explain(figure, evaluation, "test recordings by class", caption)
     return {"confusion": figure}

@@ -18,6 +18,8 @@ _MOST_NUMBERS = 25  # classes whose counts are written into the cells
 
 _LOWEST, _HIGHEST = -256, 254  # weights of the chip
 
+_PALEST = 0.25  # the tint of the smallest share
+
 _RIGHT = LinearSegmentedColormap.from_list("right", ["white", TRUE])
 _WRONG = LinearSegmentedColormap.from_list("wrong", ["white", ERROR])
 
@@ -27,8 +29,8 @@ def confusion_matrix(
 ) -> Axes:
     """Draw how often each class (row) was taken for each class (column).
 
-    The shade is the share of the row, from none to all: right decisions in one colour, mistakes in another. Empty cells
-    stay empty.
+    The stronger the shade, the larger the share of the row: right decisions in one colour, mistakes in another. Empty
+    cells stay white, and even the smallest share is tinted so that it is seen.
 
     Args:
         matrix: (C, C) counts, rows the true class, columns the predicted one.
@@ -60,7 +62,8 @@ def confusion_matrix(
     ax = new_axes(ax, (side, side))
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     diagonal = np.eye(num_classes, dtype=bool)
-    colors = np.where(diagonal[..., None], _RIGHT(share), _WRONG(share))
+    tint = np.where(counts > 0, _PALEST + (1 - _PALEST) * share, 0.0)
+    colors = np.where(diagonal[..., None], _RIGHT(tint), _WRONG(tint))
     ax.imshow(colors)
     if num_classes <= _MOST_NUMBERS:
         for row, column in np.argwhere(counts > 0):
@@ -77,7 +80,7 @@ def confusion_matrix(
         ax.set_xticks(range(num_classes), names, rotation=90 if max(map(len, names)) > 3 else 0)
         ax.set_yticks(range(num_classes), names)
     ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    ax.spines[:].set(visible=True, color=MUTED, linewidth=0.7)
     ax.set(xlabel="predicted" + _silent(silent, names[0]), ylabel="true")
     right, total = float(np.trace(counts)), float(counts.sum())
     title(ax, f"{right:.0f} of {total:.0f} right ({100 * right / max(total, 1):.1f} %)")

@@ -199,7 +199,7 @@ def _stretch(values: np.ndarray, first: int, end: int, true: int, answer: int | 
     strength = np.lexsort((-span.mean(1), -span[:, -1]))  # at the end, and before it
     others = [c for c in strength.tolist() if c != true]
     drawn = {}
-    if answer in others:
+    if answer is not None and answer in others:
         others.remove(answer)
         drawn[answer] = INK if true < 0 else RIVAL
     elif others and (span[others[0]] > span.min(0)).any():  # a class that never leads another is no rival

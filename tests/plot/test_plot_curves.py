@@ -151,8 +151,9 @@ def test_confusion_matrix_shows_counts_and_shares() -> None:
     assert colors[0, 0, 2] > colors[0, 0, 0]  # right: blue
     assert colors[2, 0, 0] > colors[2, 0, 2]  # wrong: orange
     full = np.array(to_rgb(ERROR))
-    for row, column, share in ((0, 1, 0.2), (2, 0, 1.0)):
-        np.testing.assert_allclose(colors[row, column], 1 - share * (1 - full), atol=0.01)
+    for row, column, tint in ((0, 1, 0.4), (2, 0, 1.0)):  # of shares 0.2 and 1
+        np.testing.assert_allclose(colors[row, column], 1 - tint * (1 - full), atol=0.01)
+    assert all(spine.get_visible() for spine in ax.spines.values())
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
 
 
@@ -161,6 +162,13 @@ def test_silent_recordings_are_named_below_the_matrix() -> None:
     said = {silent: confusion_matrix(np.eye(2), names=["a", "b"], silent=silent).get_xlabel() for silent in (1, 2)}
     assert said[1] == "predicted\n1 recording had no output spike and counts as class a"
     assert said[2] == "predicted\n2 recordings had no output spike and count as class a"
+
+
+def test_a_single_mistake_among_many_is_seen() -> None:
+    ax = confusion_matrix([[500, 1], [0, 36]])
+    mistake = np.asarray(ax.images[0].get_array())[0, 1, :3]
+    full = np.array(to_rgb(ERROR))
+    assert (1 - mistake >= 0.24 * (1 - full)).all()
 
 
 def test_many_classes_get_no_numbers_and_an_empty_matrix_no_error() -> None:
