@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -43,17 +44,43 @@ def draw(run: Run, folder: Path, checkpoint: str = "best") -> Path:
     from slayerloss import plot
 
     figures = plot.run_figures(evaluate(run, checkpoint), run.folder / "metrics.csv")
-    facts = {"run": run.folder, "checkpoint": checkpoint, **_facts(run, checkpoint)}
+    facts = {**_measured(run.results()), **_facts(run, checkpoint)}
     return plot.report(figures, folder, title=f"Run {run.folder.name}", facts=facts)
 
 
-def _facts(run: Run, checkpoint: str) -> dict[str, Any]:
-    """What the page says of a run: which row of the network file each layer becomes, if Lava can run it; the recipe."""
-    from slayerloss.netx.export import describe_model
-
+def _measured(results: dict[str, Any]) -> dict[str, str]:
+    """What the test measured, for the page; a regression has no accuracy."""
     facts = {}
+    if "test_accuracy" in results:
+        facts["test accuracy"] = f"{100 * results['test_accuracy']:.1f} %"
+    if "test_loss" in results:
+        facts["test loss"] = f"{results['test_loss']:.4g}"
+    if "test_recordings" in results:
+        silent = f", {int(results.get('test_silent', 0)):,} of them without an output spike"
+        facts["test recordings"] = f"{int(results['test_recordings']):,}{silent}"
+    return facts
+
+
+def _facts(run: Run, checkpoint: str) -> dict[str, Any]:
+    """What the page says of a run: the checkpoint, the network, what wrote it; the recipe.
+
+    Of the network also which row of the network file each layer becomes, if Lava can run it.
+    """
+    from slayerloss.netx.export import describe_model
+    from slayerloss.train.checkpoint import read_checkpoint
+
+    network = run.network(checkpoint)
+    sizes = [sum(parameter.numel() for parameter in layer.parameters()) for layer in network.children()]
+    versions = json.loads((run.folder / "versions.json").read_text(encoding="utf-8"))
+    facts = {
+        "checkpoint": f"{checkpoint}, of epoch {read_checkpoint(run.checkpoint(checkpoint))['epoch'] + 1}",
+        "parameters": f"{sum(sizes):,}, in {sum(size > 0 for size in sizes)} layers",
+        "seed": run.recipe.seed,
+        "trained by": f"slayerloss {versions.get('slayerloss', 'of an unknown version')}",
+        "run": run.folder,
+    }
     with suppress(SlayerError):
-        description, names = describe_model(run.network(checkpoint), run.recipe.network.input_shape)
+        description, names = describe_model(network, run.recipe.network.input_shape)
         types = [layer.type for layer in description.layers]
         short = [kind if kind == "flatten" else name.split()[0] for kind, name in zip(types, names, strict=True)]
         facts["layers of the network file"] = ", ".join(f"{i} {name}" for i, name in enumerate(short))

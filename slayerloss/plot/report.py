@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from slayerloss._check import ArgumentError, message
 from slayerloss.io import replacing
+from slayerloss.plot.style import section_of
 
 PAGE = "report.html"
 
@@ -32,8 +33,9 @@ def report(
     A file is replaced when its new content is complete, the page last.
 
     Args:
-        figures: file name without ending -> figure, in the order of the page. The heading is the name with blanks for
-            underscores; the caption is what `set_caption` attached.
+        figures: file name without ending -> figure, in the order of the page. The heading and the caption are what
+            `set_caption` attached; without a heading, it is the name with blanks for underscores. A caption that
+            several figures share stands below the first of them.
         path: the folder; it is made if it is missing.
         title: of the page.
         facts: name -> value, a table at the top. A value of several lines becomes a block that the reader opens.
@@ -59,11 +61,16 @@ def report(
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     sections = []
+    explained: dict[str, tuple[str, str]] = {}  # caption -> name and heading of the first figure that has it
     for name, figure in figures.items():
         drawn = {suffix: _draw(figure, suffix) for suffix in ("png", "svg")}
         for suffix, content in drawn.items():
             _write(folder / f"{name}.{suffix}", content)
-        sections.append(_section(name, figure.get_label(), drawn["svg"]))
+        heading, caption = section_of(figure) or name.replace("_", " "), str(figure.get_label() or "")
+        heading = heading[:1].upper() + heading[1:]
+        first, above = explained.setdefault(caption, (name, heading))
+        shown = f"To be read as '{above}' above." if caption and first != name else caption
+        sections.append(_section(name, heading, shown, drawn["svg"]))
     page = _PAGE.substitute(title=html.escape(title), facts=_facts(facts or {}), figures="\n".join(sections))
     _write(folder / PAGE, page.encode())
     return folder / PAGE
@@ -83,18 +90,12 @@ def _write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _section(name: str, caption: object, svg: bytes) -> str:
-    text = html.escape(str(caption or ""))
-    heading = html.escape(_heading(name))
+def _section(name: str, heading: str, caption: str, svg: bytes) -> str:
+    text, heading = html.escape(caption), html.escape(heading)
     image = f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
     below = f"<figcaption>{text}</figcaption>\n" if text else ""
     shown = f'<figure>\n<img src="{image}" alt="{text or heading}">\n{below}</figure>'
     return f'<section id="{name}">\n<h2>{heading}</h2>\n{shown}\n</section>'
-
-
-def _heading(name: str) -> str:
-    text = name.replace("_", " ")
-    return text[:1].upper() + text[1:]
 
 
 def _facts(facts: Mapping[str, object]) -> str:

@@ -100,10 +100,10 @@ def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[
         return {**figures, **_network(evaluation)}
 
 
-def _explain(figure: Figure, evaluation: Evaluation, text: str, caption: str) -> None:
-    """Write what a figure shows, and of which run, above it; attach its caption."""
+def _explain(figure: Figure, evaluation: Evaluation, text: str, caption: str, section: str = "") -> None:
+    """Write what a figure shows, and of which run, above it; attach its caption and the name of its section."""
     heading(figure, f"{evaluation.name}: {text}" if evaluation.name else text)
-    set_caption(figure, caption)
+    set_caption(figure, caption, section=section)
 
 
 def _logged(columns: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Figure]:
@@ -211,7 +211,8 @@ def _classified(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
         "where the decision by these spikes is right and thin where it is wrong; no bar: no spikes, or a tie. The "
         "heading names the decision on the whole recording, which may be another; of tied classes the first is taken."
     )
-    _explain(figure, evaluation, ", ".join([_which(sample), *parts]), caption)
+    section = ", ".join([_which(sample), *parts[: sample.label is not None]])
+    _explain(figure, evaluation, ", ".join([_which(sample), *parts]), caption, section)
     return {"decision": figure}
 
 
@@ -225,13 +226,13 @@ def _regressed(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
         "single channels, from the largest error to the smallest, with the spikes under the traces"
     )
     stretch = ", in the stretch shaded above." if middle else "."
-    _explain(error, evaluation, f"{_which(sample)}, errors", caption + stretch)
+    _explain(error, evaluation, text := f"{_which(sample)}, errors", caption + stretch, text)
     output = _figure(raster_pair(sample.output, sample.target, step_ms=step_ms))
     caption = (
         "Output spikes over target spikes. A blue mark in an orange one is a spike in its place; an orange one alone "
         "is missing, a blue one alone is too many."
     )
-    _explain(output, evaluation, f"{_which(sample)}, output over target", caption)
+    _explain(output, evaluation, text := f"{_which(sample)}, output over target", caption, text)
     stages = [("input", sample.events), *sample.hidden.items()]
     layers = new_figure(None, (WIDTH, 0.3 + 1.9 * len(stages)))
     for i, (name, spikes) in enumerate(stages):
@@ -239,7 +240,7 @@ def _regressed(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
         draw_stage(ax, name, to_tensor("run_figures", name, spikes), step_ms, is_input=i == 0)
         ax.label_outer()
     caption = "The events of the input and the spikes of the hidden layers."
-    _explain(layers, evaluation, f"{_which(sample)}, input and hidden layers", caption)
+    _explain(layers, evaluation, text := f"{_which(sample)}, input and hidden layers", caption, text)
     return {"output": output, "error": error, "layers": layers}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -204,6 +205,15 @@ def _lowest(group: Sequence[float], gap: float) -> float:
     return max(0.0, sum(group) / len(group) - (len(group) - 1) * gap / 2)
 
 
-def set_caption(figure: Figure, text: str) -> None:
-    """Attach the sentence that says what one sees; `report` prints it below the figure."""
+_sections: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()
+
+
+def set_caption(figure: Figure, text: str, *, section: str = "") -> None:
+    """Attach the sentence that says what one sees, and the name of its section; `report` prints both."""
     figure.set_label(text)
+    _sections[figure] = section
+
+
+def section_of(figure: Figure) -> str:
+    """The name that `set_caption` attached."""
+    return _sections.get(figure, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 pytest.importorskip("lightning", reason="training needs lightning: pip install 'slayerloss[train]'")
 pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 'slayerloss[plot]'")
 
+import slayerloss
 from slayerloss import block, classifier, train
 from slayerloss.cli.plot import draw, evaluate, samples
 
@@ -43,6 +45,23 @@ def test_outputs_that_never_spike_are_counted(recipe_file: Path, tmp_path: Path)
 def test_the_page_names_the_rows_of_the_network_file(recipe_file: Path, tmp_path: Path) -> None:
     page = draw(short_run(recipe_file, tmp_path / "run"), tmp_path / "plots")
     assert "<td>0 input, 1 conv1, 2 flatten, 3 dense2</td>" in page.read_text(encoding="utf-8")
+
+
+def test_the_page_begins_with_what_was_measured_and_by_what(recipe_file: Path, tmp_path: Path) -> None:
+    run = short_run(recipe_file, tmp_path / "run", "--seed=7")
+    text = draw(run, tmp_path / "plots", "last").read_text(encoding="utf-8")
+    results, network = run.results(), run.network("last")
+    facts = dict(re.findall("<tr><th>(.*)</th><td>(.*)</td></tr>", text))
+    silent = f"{int(results['test_silent'])} of them without an output spike"
+    assert list(facts.items())[:7] == [
+        ("test accuracy", f"{100 * results['test_accuracy']:.1f} %"),
+        ("test loss", f"{results['test_loss']:.4g}"),
+        ("test recordings", f"{len(run.data().test)}, {silent}"),
+        ("checkpoint", "last, of epoch 1"),
+        ("parameters", f"{sum(p.numel() for p in network.parameters()):,}, in 2 layers"),
+        ("seed", "7"),
+        ("trained by", f"slayerloss {slayerloss.__version__}"),
+    ]
 
 
 @pytest.mark.parametrize(

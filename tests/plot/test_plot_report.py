@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from slayerloss import ArgumentError
 from slayerloss.plot import Evaluation, Sample, raster, report, run_figures, set_caption
+from slayerloss.plot.style import section_of
 
 
 class Page(html.parser.HTMLParser):
@@ -68,6 +69,19 @@ def test_page_holds_everything_and_needs_nothing(tmp_path: Path) -> None:
         assert text in parsed.text
     assert "prefers-color-scheme: dark" in page.read_text()
     assert "width=device-width" in page.read_text()
+
+
+def test_a_caption_that_figures_share_stands_once_and_sections_have_the_names_given(tmp_path: Path) -> None:
+    figures = {f"decision_{i}": captioned("How to read it.") for i in range(3)}
+    for i, figure in enumerate(figures.values()):
+        set_caption(figure, "How to read it.", section=f"recording {i}, class <{i}>")
+    text = report({**figures, "no_section": captioned("Other.")}, tmp_path, title="t").read_text()
+    shown = Page(text).text
+    assert shown.count("How to read it.") == 1
+    assert shown.count("To be read as 'Recording 0, class <0>' above.") == 2
+    headings = re.findall("<h2>(.*)</h2>", text)
+    assert headings == [*(f"Recording {i}, class &lt;{i}&gt;" for i in range(3)), "No section"]
+    assert Page(text).images[1]["alt"] == "To be read as 'Recording 0, class <0>' above."
 
 
 def test_images_fetch_nothing(tmp_path: Path) -> None:
@@ -143,6 +157,7 @@ def test_classification_run() -> None:
         step_ms=1.0,
     )
     figures = run_figures(evaluation, {**COLUMNS, "events_first": [4.0, 5.0]})
+    assert section_of(figures["decision_0"]) == "recording 00807.bin, class <owl>"
     assert list(figures) == [
         "learning", "spikes_over_epochs", "confusion", "decision_0", "decision_1", "spikes", "weights",
     ]  # fmt: skip
