@@ -39,6 +39,7 @@ from slayerloss.plot.style import (
 _LEAST_TICK = 3.5  # points of the y axis per neuron; with less, spikes are dots
 _DOTS = (2.0, 1.4, 1.0, 0.7)  # points
 _OWN_PLACE = 0.9  # of the dots must have a place of their own; where they have not, the share of spikes is drawn
+_THINNEST = 0.3  # points, the height of a mark where a row of a neuron is lower than that
 SMALLEST_DOT = 1.2  # points, where nothing else can be drawn
 _DASH = 6.0  # how much wider than high dots may be, where steps are wide
 _LEAST_BLOCK = 1.0  # points, the side of the smallest block of a share
@@ -63,9 +64,9 @@ def raster(
 ) -> Axes:
     """Draw a mark for every spike, time to the right and neurons upwards.
 
-    Few neurons get ticks, many get dots, the smaller the denser they lie; where dots would hide each other, the share
-    of neurons that spike is drawn as grey, in blocks of neurons and steps. A graded spike is the paler the smaller it
-    is, a negative one has another colour.
+    Few neurons get ticks. Of many, a mark is as high as the row of its neuron, or a hairline where that is lower,
+    however many spikes there are; where marks would hide each other, the share of neurons that spike is drawn as grey,
+    in blocks of neurons and steps. A graded spike is the paler the smaller it is, a negative one has another colour.
 
     Args:
         spikes: (C, T) or (C, H, W, T), or a batch of them. With space, the neurons of a channel lie side by side and
@@ -102,14 +103,14 @@ def raster(
     _neuron_axis(ax, num_neurons, names, per_channel)
     time_axis(ax, num_steps, step_ms)
     ticks = _room_for_ticks(ax)
-    dot = 0.0 if ticks else dot_size(ax, steps * unit, rows)
-    if not ticks and not dot:
+    if not ticks and not dot_size(ax, steps * unit, rows):
         _density(ax, values, unit, per_channel)
     else:
         colors = _graded(values[rows, steps], FAINT if chosen else INK)
         for neuron, color in chosen.items():
             colors[rows == neuron, :3] = to_rgba(color)[:3]
-        _marks(ax, rows, steps * unit, num_steps, colors, dot)
+        row = min(max(points_high(ax) / num_neurons, _THINNEST), _DOTS[0])
+        _marks(ax, rows, steps * unit, num_steps, colors, 0.0 if ticks else max(row, _DOTS[-1]), height=row)
     return ax
 
 
@@ -218,15 +219,19 @@ def _marks(
     dot: float,
     *,
     width: float = 1.0,
+    height: float | None = None,
     label: str = "",
 ) -> None:
-    """Draw dots `dot` points high, or ticks if that is 0. The limits of both axes must stand."""
+    """Draw dots `dot` points wide or wider, and `height`, else `dot`, points high; or ticks if `dot` is 0.
+
+    The limits of both axes must stand.
+    """
     if not dot:
         # Without snapping to pixels, or a thin mark would not lie in the middle of a thick one.
         ax.vlines(times, rows - 0.4, rows + 0.4, colors=colors, linewidths=width, label=label, snap=False)
         return
     wide = min(max(0.6 * points_wide(ax) / num_steps, dot), _DASH * dot)
-    mark = MarkerStyle("s", transform=Affine2D().scale(1, dot / wide))
+    mark = MarkerStyle("s", transform=Affine2D().scale(1, (height or dot) / wide))
     size = width**_DOT_POWER * wide**2
     ax.scatter(times, rows, s=size, color=colors, marker=mark, linewidths=0, label=label, rasterized=True)
 

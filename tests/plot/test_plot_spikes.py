@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.plot import raster, raster_pair
 from slayerloss.plot.spikes import dot_size
-from slayerloss.plot.style import ERROR, FAINT, TRUE, points_wide
+from slayerloss.plot.style import ERROR, FAINT, TRUE, points_high, points_wide
 
 
 def drawn(collection: Any) -> set[tuple[float, float]]:
@@ -128,16 +128,17 @@ def test_lines_part_the_channels_where_there_is_room() -> None:
     assert raster(random_spikes(3, 1, 1, 20)).get_ylabel() == "neuron"
 
 
-@pytest.mark.parametrize(("steps", "most"), [(30, 4.0), (3000, 12.0)])
-def test_dots_are_the_smaller_the_denser_they_lie_and_never_wider_than_a_step(steps: int, most: float) -> None:
-    few, many = (raster(random_spikes(300, steps, rate=rate / steps)) for rate in (0.5, most))
-    sizes = []
-    for ax in (few, many):
+@pytest.mark.parametrize(("neurons", "steps"), [(100, 30), (300, 30), (300, 3000), (2000, 30)])
+def test_a_mark_is_as_high_as_a_row_however_many_spikes_there_are(neurons: int, steps: int) -> None:
+    sizes = set()
+    for rate in (0.02, 0.1, 0.5):
+        ax = raster(random_spikes(neurons, steps, rate=rate / steps))
         (dots,) = ax.collections
-        size = dots.get_paths()[0].get_extents().size * dots.get_sizes()[0] ** 0.5
-        assert size[0] <= max(size[1], points_wide(ax) / steps)
-        sizes.append(size[1])
-    assert 0 < sizes[1] < sizes[0]
+        wide, high = dots.get_paths()[0].get_extents().size * dots.get_sizes()[0] ** 0.5
+        assert wide <= max(0.7, high, points_wide(ax) / steps)
+        assert high == pytest.approx(min(2.0, max(0.3, points_high(ax) / neurons)))
+        sizes.add((round(wide, 6), round(high, 6)))
+    assert len(sizes) == 1
 
 
 @pytest.mark.parametrize(
