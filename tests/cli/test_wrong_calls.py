@@ -64,7 +64,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
         (["fit", "--config", "EMPTY"], "empty' is a folder; expected a file"),
         (["fit", "digits"], "unrecognized arguments: digits. A recipe is given as --config RECIPE; "),
         (["fit", "--config", "RECIPE", "--data.limit=1"], "nothing is left to train with"),
-        (["fit", "--config", "digits", "--data.root=EMPTY"], "data.root is not used; expected none: Digits takes no root"),
+        (["fit", "--config", "digits", "--data.root=EMPTY"], "data.root is not used; expected none: Digits takes no"),
         (["fit", "--config", "GARBAGE"], "is no text"),
         (["fit", "--config", "BLANK"], "there are no layers"),
         (["fit", "--config", "RECIPE", "--out"], "expected one argument"),
