@@ -85,7 +85,7 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
             The file is fed what `Network.encode` makes of them, with the weight and bias of the file's input layer.
 
     Returns:
-        The counts; `.identical`, `.silent`, and as text a line a layer.
+        What differs; printed, a line for each layer.
 
     Raises:
         FileError: there is no such file, or it may not be read.
