@@ -15,7 +15,9 @@ class Finding:
         place: the file or folder, or the path inside an HDF5 file.
         problem: what is there, and what becomes of it.
         way_out: what to do about it.
-        fatal: nothing can load or run it.
+        fatal: it cannot be loaded or run, by whom `scope` says.
+        scope: of a network file, "lava" for what only Lava (or the chip) would refuse, change or ignore, and "file" for
+            what has no meaning whatever reads it, such as NaN or shapes that do not chain.
 
     Example:
         >>> print(Finding("warning", "Train/3", "the folder is empty", "Unpack the archive again"))
@@ -27,6 +29,7 @@ class Finding:
     problem: str
     way_out: str = ""
     fatal: bool = False
+    scope: str = "file"
 
     def __str__(self) -> str:
         way_out = f" {self.way_out}{'' if self.way_out.endswith('?') else '.'}" if self.way_out else ""

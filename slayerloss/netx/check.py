@@ -67,8 +67,12 @@ def _findings(description: Description) -> Iterator[Finding]:
             yield from _neuron(layer.neuron, f"{place}/neuron", last=i + 1 == len(description.layers))
 
 
-def _fatal(place: str, problem: str, way_out: str = "") -> Finding:
-    return Finding("error", place, problem, way_out, fatal=True)
+def _fatal(place: str, problem: str, way_out: str = "", scope: str = "lava") -> Finding:
+    return Finding("error", place, problem, way_out, fatal=True, scope=scope)
+
+
+def _lava(severity: str, place: str, problem: str, way_out: str = "") -> Finding:
+    return Finding(severity, place, problem, way_out, scope="lava")
 
 
 def _values(tree: Tree, rules: dict[str, Field], place: str) -> Iterator[Finding]:
@@ -79,16 +83,20 @@ def _values(tree: Tree, rules: dict[str, Field], place: str) -> Iterator[Finding
         here = f"{place}/{name}"
         values = np.asarray(tree[name])
         if not np.all(np.isfinite(values)):
-            yield _fatal(here, "NaN or infinity; Lava makes a large negative number of it", "Train again")
+            yield _fatal(here, "NaN or infinity; Lava makes a large negative number of it", "Train again", "file")
             continue
         if np.any(values != np.trunc(values)):
             way_out = "Write integers: train with the 8-bit quantisation that blocks have by default"
-            yield Finding("error", here, "there are fractions; Lava cuts them off", way_out)
+            yield _lava("error", here, "there are fractions; Lava cuts them off", way_out)
         for bound, sign, extreme in ((rule.low, -1, values.min()), (rule.high, 1, values.max())):
             if bound is not None and extreme * sign > bound.value * sign:
                 side = "below" if sign < 0 else "above"
                 problem = f"{extreme:g} is {side} {bound.value}; {bound.effect}"
-                yield Finding(bound.severity, here, problem, fatal=bound.fatal)
+                yield Finding(bound.severity, here, problem, fatal=bound.fatal, scope=bound.scope)
+
+
+Problem = tuple[str, str, str]
+"""What is wrong, the way out, and the `scope` of a Finding."""
 
 
 class Chain:
@@ -100,9 +108,9 @@ class Chain:
         self.processes = 0
         self.flatten = False
 
-    def append(self, layer: Layer) -> tuple[str, str] | None:
-        """Take the next layer; return what is wrong with its place in the network, and the way out."""
-        problem: tuple[str, str] | None = getattr(self, f"_{layer.type}")(layer)
+    def append(self, layer: Layer) -> Problem | None:
+        """Take the next layer; return what is wrong with its place in the network, the way out, and the scope."""
+        problem: Problem | None = getattr(self, f"_{layer.type}")(layer)
         self.length += 1
         if layer.type != "flatten":
             self.flatten = False
@@ -110,43 +118,45 @@ class Chain:
             self.processes += layer.type != "input" or layer.neuron is not None
         return problem
 
-    def _input(self, layer: Layer) -> tuple[str, str] | None:
-        return ("an input layer inside the network gets no input", "Put it first") if self.length else None
+    def _input(self, layer: Layer) -> Problem | None:
+        return ("an input layer inside the network gets no input", "Put it first", "file") if self.length else None
 
-    def _flatten(self, layer: Layer) -> tuple[str, str] | None:
+    def _flatten(self, layer: Layer) -> Problem | None:
         self.flatten = True
         if self.processes and self.shape is not None and len(self.shape) != 3:
-            return f"Lava cannot flatten the shape {self.shape}: it has no (C, H, W)", "Leave the layer out"
+            return f"Lava cannot flatten the shape {self.shape}: it has no (C, H, W)", "Leave the layer out", "lava"
         return None
 
-    def _dense(self, layer: Layer) -> tuple[str, str] | None:
+    def _dense(self, layer: Layer) -> Problem | None:
         if self.shape is None:
             return None
         if self.processes and len(self.shape) > 1 and not self.flatten:
-            return f"a dense layer cannot read the shape {self.shape}", "Put a flatten layer before it"
+            return f"a dense layer cannot read the shape {self.shape}", "Put a flatten layer before it", "lava"
         inputs, sent = weight_matrix(layer).shape[1], math.prod(self.shape)
-        return None if inputs == sent else (f"the layer has {inputs} inputs, and {sent} come from the layer before", "")
+        problem = f"the layer has {inputs} inputs, and {sent} come from the layer before"
+        return None if inputs == sent else (problem, "", "file")
 
-    def _dense_rec(self, layer: Layer) -> tuple[str, str] | None:
+    def _dense_rec(self, layer: Layer) -> Problem | None:
         if "delay" in layer.fields:
-            return "Lava cannot load a recurrent layer with delays", "Take the delays out"
+            return "Lava cannot load a recurrent layer with delays", "Take the delays out", "lava"
         return self._dense(layer)
 
-    def _conv(self, layer: Layer) -> tuple[str, str] | None:
+    def _conv(self, layer: Layer) -> Problem | None:
         if self.flatten:
-            return "Lava ignores a flatten layer before a conv layer", "Leave the flatten layer out"
+            return "Lava ignores a flatten layer before a conv layer", "Leave the flatten layer out", "lava"
         if layer.neuron is None:
-            return "Lava cannot load a conv layer without a neuron", ""
+            return "Lava cannot load a conv layer without a neuron", "", "lava"
         weight, groups = layer.fields["weight"], int(layer.fields["groups"])
         if len(weight) % groups:
-            return f"{len(weight)} channels do not divide into {groups} groups", ""
+            return f"{len(weight)} channels do not divide into {groups} groups", "", "file"
         if self.shape is None:
             return None
         channels = weight.shape[1] * groups
         if len(self.shape) != 3 or self.shape[0] != channels:
-            return f"the layer reads images of {channels} channels, not {self.shape}", ""
+            return f"the layer reads images of {channels} channels, not {self.shape}", "", "file"
         expected = (len(weight), *_conv_size(self.shape[1:], layer))
-        return None if layer.shape == expected else (f"the shape is {layer.shape}, and the input makes {expected}", "")
+        problem = f"the shape is {layer.shape}, and the input makes {expected}"
+        return None if layer.shape == expected else (problem, "", "file")
 
 
 def _conv_size(size: tuple[int, ...], layer: Layer) -> tuple[int, ...]:
@@ -158,10 +168,10 @@ def _conv_size(size: tuple[int, ...], layer: Layer) -> tuple[int, ...]:
 
 def _synapse(layer: Layer, place: str) -> Iterator[Finding]:
     if layer.type == "conv" and "delay" in layer.fields:
-        yield Finding("error", f"{place}/delay", "Lava ignores the delays of a conv layer", "Take the delays out")
+        yield _lava("error", f"{place}/delay", "Lava ignores the delays of a conv layer", "Take the delays out")
     if layer.type == "input" and {"weight", "bias"} & layer.fields.keys():
         way_out = "Feed int(weight * x + bias), which Network.encode computes"
-        yield Finding("note", place, "Lava does not apply the weight and bias of an input layer", way_out)
+        yield _lava("note", place, "Lava does not apply the weight and bias of an input layer", way_out)
     if not layer.type.startswith("dense"):
         return
     matrices = {"weight": weight_matrix(layer)}
@@ -175,7 +185,7 @@ def _synapse(layer: Layer, place: str) -> Iterator[Finding]:
             changed = int(np.sum(packed.weight != matrix << packed.shift))
             problem = f"{changed} of {matrix.size} weights ({matrix.min()} to {matrix.max()}) change in Lava's synapse"
             way_out = "Keep weights in [-254, 254], and give the layer weights of both signs"
-            yield Finding("error", f"{place}/{name}", problem, way_out)
+            yield _lava("error", f"{place}/{name}", problem, way_out)
 
 
 def _neuron(neuron: Tree, place: str, last: bool) -> Iterator[Finding]:
@@ -186,15 +196,15 @@ def _neuron(neuron: Tree, place: str, last: bool) -> Iterator[Finding]:
 
     for name in ("iDecay", "vDecay"):
         if largest(name) > 8192:
-            yield _fatal(f"{place}/{name}", "a state would grow in every step")
+            yield _fatal(f"{place}/{name}", "a state would grow in every step", scope="file")
     if largest("vThMant") >= 1 << 17 and not last:
-        yield Finding("warning", f"{place}/vThMant", "v cannot reach the threshold: the neurons never spike")
+        yield _lava("warning", f"{place}/vThMant", "v cannot reach the threshold: the neurons never spike")
     if largest("gradedSpike"):
-        yield Finding("error", f"{place}/gradedSpike", "Lava sends 1 instead of v", "Train with graded_spike=False")
+        yield _lava("error", f"{place}/gradedSpike", "Lava sends 1 instead of v", "Train with graded_spike=False")
     if "messageBits" in neuron:
         yield _fatal(f"{place}/messageBits", "Lava hangs on this field", "Delete it")
     if largest("weight_exp"):
-        yield Finding("error", f"{place}/weight_exp", "Lava ignores it", "Use the mean-only batch norm")
+        yield _lava("error", f"{place}/weight_exp", "Lava ignores it", "Use the mean-only batch norm")
     for name, usual in (("refDelay", 1), ("wgtExp", 0)):
         if largest(name, usual) != usual:
-            yield Finding("warning", f"{place}/{name}", f"Lava ignores it; only {usual} has no effect")
+            yield _lava("warning", f"{place}/{name}", f"Lava ignores it; only {usual} has no effect")

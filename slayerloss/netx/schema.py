@@ -26,12 +26,13 @@ Two patterns are special: ("ndim",) is a list of one to three sizes, ("flat",) a
 
 @dataclass(frozen=True)
 class Bound:
-    """The last value that is right, what happens beyond it, and how bad that is; see `check.Finding`."""
+    """The last value that is right, what happens beyond it, and how bad that is for whom; see `check.Finding`."""
 
     value: int
     effect: str
     severity: str = "error"
     fatal: bool = False
+    scope: str = "lava"
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ _PAIR: tuple[Shape, ...] = ((), (2,))
 _NO_ROOM = "the chip has no room for it"
 _WEIGHT_RANGE = Bound(-256, _NO_ROOM, "warning"), Bound(255, _NO_ROOM, "warning")
 _BIAS_RANGE = Bound(-(1 << 15), "it wraps around in 16 bits"), Bound((1 << 15) - 1, "it wraps around in 16 bits")
-_DELAY_RANGE = Bound(0, "Lava cannot load it", fatal=True), Bound(62, "it becomes 62")
+_DELAY_RANGE = Bound(0, "Lava cannot load it", fatal=True, scope="file"), Bound(62, "it becomes 62")
 
 
 def _geometry(shapes: tuple[Shape, ...], lowest: int, meaning: str) -> Field:
-    low, high = Bound(lowest, "it has no meaning", fatal=True), Bound(127, "Lava keeps it in 8 bits", fatal=True)
+    low = Bound(lowest, "it has no meaning", fatal=True, scope="file")
+    high = Bound(127, "Lava keeps it in 8 bits", fatal=True)
     return Field("integer", shapes, meaning, True, low, high)
 
 
@@ -121,7 +123,7 @@ NOT_IN_LAVA = MappingProxyType(
 
 
 def _decay(meaning: str) -> Field:
-    low, high = Bound(0, "it would be a growth", fatal=True), Bound(4096, _NO_ROOM)
+    low, high = Bound(0, "it would be a growth", fatal=True, scope="file"), Bound(4096, _NO_ROOM)
     return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
 
 
