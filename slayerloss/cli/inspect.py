@@ -14,9 +14,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("file", metavar="FILE", help="network file")
     options = parser.parse_args(arguments)
     from slayerloss import netx
+    from slayerloss.netx.isolated import read_isolated
+    from slayerloss.netx.table import table
 
-    description = netx.read(options.file)
-    print(netx.inspect(options.file))
+    description = read_isolated(options.file)
+    print(table(description))
     findings = netx.check(description)
     for finding in findings:
         print(finding)
