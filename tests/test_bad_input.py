@@ -213,6 +213,10 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "netx.write": (netx.write, {"path": FOLDER / "out.net", "description": NET}),
     "netx.export": (netx.export, {"model": MODEL, "path": FOLDER / "out.net", "input_shape": (3,)}),
     "netx.compare": (netx.compare, {"model": MODEL, "file": FOLDER / "model.net", "inputs": X}),
+    "netx.operations": (netx.operations, {"network": netx.Network(NET), "x": np.ones((2, 1, 5)), "recording": None}
+        | {"lengths": [5, 3]}),
+    "netx.energy": (netx.energy, {"operations": netx.operations(netx.Network(NET), np.ones((2, 1, 5)))}
+        | {"figures": netx.LOIHI}),
     "Network.run": (netx.Network(NET).run, {"x": np.ones((2, 1, 5)), "states": True}),
     "Network.encode": (netx.Network(NET).encode, {"x": np.ones((2, 1, 5))}),
 }  # fmt: skip

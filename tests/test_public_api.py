@@ -31,8 +31,8 @@ PUBLIC = {
         read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
     "kernels": "reference",
     "loss": "SparsityEnforcer SpikeMax SpikeMoid SpikeRate SpikeTime",
-    "netx": """Comparison Description Finding Layer Network Recording check compare describe export inspect read
-        write""",
+    "netx": """Comparison Description Energy Figures Finding LOIHI Layer LayerOperations Network Operations Recording
+        check compare describe energy export inspect operations read write""",
     "neuron": "Dropout cuba norm",
     "neuron.cuba": "Neuron",
     "neuron.norm": "MeanOnlyBatchNorm",

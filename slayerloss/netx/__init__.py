@@ -9,24 +9,33 @@ from slayerloss._finding import Finding
 from slayerloss.netx.check import check
 from slayerloss.netx.compare import Comparison, compare
 from slayerloss.netx.description import Description, Layer
+from slayerloss.netx.energy import LOIHI, Energy, Figures, energy
 from slayerloss.netx.export import export
+from slayerloss.netx.operations import LayerOperations, Operations, operations
 from slayerloss.netx.read import read
 from slayerloss.netx.run import Network, Recording
 from slayerloss.netx.table import inspect
 from slayerloss.netx.write import describe, write
 
 __all__ = [
+    "LOIHI",
     "Comparison",
     "Description",
+    "Energy",
+    "Figures",
     "Finding",
     "Layer",
+    "LayerOperations",
     "Network",
+    "Operations",
     "Recording",
     "check",
     "compare",
     "describe",
+    "energy",
     "export",
     "inspect",
+    "operations",
     "read",
     "write",
 ]

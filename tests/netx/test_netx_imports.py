@@ -12,7 +12,21 @@ from test_layers import imports
 import slayerloss
 
 PACKAGE = Path(slayerloss.__file__).parent
-RUNNER = ["read", "write", "check", "run", "lif", "synapse", "packing", "table", "schema", "validate", "description"]
+RUNNER = [
+    "read",
+    "write",
+    "check",
+    "run",
+    "lif",
+    "synapse",
+    "packing",
+    "table",
+    "schema",
+    "validate",
+    "description",
+    "operations",
+    "energy",
+]
 
 
 @pytest.mark.parametrize("name", RUNNER)
