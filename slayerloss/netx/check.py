@@ -13,7 +13,7 @@ from slayerloss._finding import Finding
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.packing import lossless, pack
 from slayerloss.netx.read import read
-from slayerloss.netx.schema import LAYERS, NEURONS, NOT_IN_LAVA, Field
+from slayerloss.netx.schema import LAVA_RUNS, LAYERS, NEURONS, NOT_IN_LAVA, Field
 from slayerloss.netx.synapse import integers, pair, weight_matrix
 
 
@@ -47,12 +47,12 @@ def _findings(description: Description) -> Iterator[Finding]:
     chain = Chain()
     for i, layer in enumerate(description.layers):
         place = f"layer/{i}"
-        if layer.type not in LAYERS:
+        if layer.type not in LAVA_RUNS:
             what = "cannot load it" if layer.type in NOT_IN_LAVA else "drops the layer without a word"
-            way_out = NOT_IN_LAVA.get(layer.type) or f"Lava has {', '.join(LAYERS)}"
+            way_out = NOT_IN_LAVA.get(layer.type) or f"Lava has {', '.join(LAVA_RUNS)}"
             yield _fatal(f"{place}/type", f"the layer type is {layer.type!r}; Lava {what}", way_out)
             return
-        if layer.neuron is not None and layer.neuron["type"] not in NEURONS:
+        if layer.neuron is not None and layer.neuron["type"] not in ("CUBA", "LOIHI"):
             yield Finding("note", f"{place}/neuron/type", f"{layer.neuron['type']} is not looked into")
             return
         values = [*_values(layer.fields, LAYERS[layer.type], place)]

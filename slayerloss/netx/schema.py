@@ -1,15 +1,31 @@
 """The network file format as data: which fields a layer and a neuron have, of which type, shape and range.
 
-The reader, the writer and the checks of single fields walk these tables, so for them a new layer or neuron type is a
-new row here. A new layer type also needs its place in the chain, `check.Chain`, and what runs it, `run._stage`; a new
-neuron type needs `lif`. A layer or neuron type without a row is kept as it was read, and refused where its meaning is
-needed.
+The reader, the writer, the checks of single fields and the specification page walk these tables, so for them a new
+layer or neuron type is a new row here. What computes needs to know it as well: `check.Chain`, and the stages of the
+runtime. A layer or neuron type without a row is kept as it was read, and refused where its meaning is needed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
+
+from slayerloss.netx.field import Bound, Field, Kind, Shape
+
+__all__ = [
+    "COMPLEX",
+    "FORMAT_VERSION",
+    "LAVA_RUNS",
+    "LAVA_TAKES_FOR",
+    "LAYERS",
+    "MAX_NEURONS",
+    "NEURONS",
+    "NOT_IN_LAVA",
+    "READOUT",
+    "Bound",
+    "Field",
+    "Kind",
+    "Shape",
+]
 
 FORMAT_VERSION = 1
 """The attribute `format_version` of the root; Lava ignores it, and a file without it is read as version 1."""
@@ -17,43 +33,10 @@ FORMAT_VERSION = 1
 MAX_NEURONS = 1 << 24
 """More neurons than any layer of a real network has; a claim above is a damaged file."""
 
-Shape = tuple[str | int, ...]
-"""C, H and W are the layer's own shape, "out" is their product; another letter is fixed by the first field with it.
-
-Two patterns are special: ("ndim",) is a list of one to three sizes, ("flat",) a matrix of "out" rows in one row.
-"""
-
-
-@dataclass(frozen=True)
-class Bound:
-    """The last value that is right, what happens beyond it, and how bad that is for whom; see `check.Finding`."""
-
-    value: int
-    effect: str
-    severity: str = "error"
-    fatal: bool = False
-    scope: str = "lava"
-
-
-@dataclass(frozen=True)
-class Field:
-    """One dataset of a layer or neuron group.
-
-    `kind` is "integer" (int64 in files), "number" (an integer that the format keeps as float32), "flag" (bool), "text"
-    (variable-length UTF-8) or "real" (a float of old files). `shapes` are alternatives.
-    """
-
-    kind: str
-    shapes: tuple[Shape, ...]
-    meaning: str
-    required: bool = False
-    low: Bound | None = None
-    high: Bound | None = None
-
-
 _SCALAR: tuple[Shape, ...] = ((), (1,))
 _SIZES: tuple[Shape, ...] = (("ndim",),)
 _PAIR: tuple[Shape, ...] = ((), (2,))
+_COMPLEX_PARTS = ("real", "imag")
 _NO_ROOM = "the chip has no room for it"
 _WEIGHT_RANGE = Bound(-256, _NO_ROOM, "warning"), Bound(255, _NO_ROOM, "warning")
 _BIAS_RANGE = Bound(-(1 << 15), "it wraps around in 16 bits"), Bound((1 << 15) - 1, "it wraps around in 16 bits")
@@ -66,13 +49,52 @@ def _geometry(shapes: tuple[Shape, ...], lowest: int, meaning: str) -> Field:
     return Field("integer", shapes, meaning, True, low, high)
 
 
+def _kernel(shape: Shape, meaning: str) -> Field:
+    """The weights of a layer that slides a kernel over an image; old files have a time axis of one step behind it."""
+    return Field("number", (shape, (*shape, 1)), meaning, True, *_WEIGHT_RANGE, parts=_COMPLEX_PARTS)
+
+
+def _neuron(without: str) -> Field:
+    return Field("group", (), f"the neurons; {without}")
+
+
+_IMAGE_SHAPE = Field("integer", ((3,),), "(C, H, W)", True)
+_NONE_IN_LAVA = _neuron("Lava cannot load the layer without them")
+
 _DENSE = {
     "shape": Field("integer", _SIZES, "(N,), in old files (N, 1, 1)", True),
     "inFeatures": Field("integer", _SCALAR, "number of inputs; nothing reads it"),
     "outFeatures": Field("integer", _SCALAR, "number of neurons; nothing reads it"),
-    "weight": Field("number", (("out", "in"), ("flat",)), "weights, times 64", True),  # `packing` knows the range
+    # `packing` knows the range of the weights
+    "weight": Field("number", (("out", "in"), ("flat",)), "weights, times 64", True, parts=_COMPLEX_PARTS),
     "bias": Field("number", (*_SCALAR, ("out",)), "added to v in every step, times 64", False, *_BIAS_RANGE),
     "delay": Field("number", ((), ("out",), ("in",), ("out", "in")), "steps to wait", False, *_DELAY_RANGE),
+    "neuron": _neuron("without them the layer is a readout, which sums up its input and never spikes"),
+}
+
+_SLIDING = {
+    "shape": _IMAGE_SHAPE,
+    "kernelSize": Field("integer", _PAIR, "(H, W); nothing reads it, the weight has it"),
+    "stride": _geometry(_PAIR, 1, "(H, W)"),
+    "padding": _geometry(_PAIR, 0, "(H, W)"),
+    "dilation": _geometry(_PAIR, 1, "(H, W)"),
+    "delay": Field("number", (*_SCALAR, ("C",)), "steps to wait; Lava does not read it", False, *_DELAY_RANGE),
+    "neuron": _NONE_IN_LAVA,
+}
+
+_CONVOLUTION = {
+    **_SLIDING,
+    "inChannels": Field("integer", _SCALAR, "channels of the input; nothing reads it"),
+    "outChannels": Field("integer", _SCALAR, "C; nothing reads it"),
+    "groups": _geometry(((),), 1, "groups of channels that do not mix"),
+    "bias": Field(
+        "number",
+        (("C",), ("W", "H", "C")),
+        "added to v in every step, times 64",
+        False,
+        *_BIAS_RANGE,
+        not_in_lava=((1,),),
+    ),
 }
 
 LAYERS = MappingProxyType(
@@ -81,34 +103,29 @@ LAYERS = MappingProxyType(
             "shape": Field("integer", _SIZES, "(C, H, W) or (N,)", True),
             "weight": Field("number", _SCALAR, "scale of the input; whoever feeds the network applies it"),
             "bias": Field("number", _SCALAR, "offset of the input; whoever feeds the network applies it"),
+            "neuron": _neuron("without them the layer only says the shape of the input"),
         },
         "dense": _DENSE,
-        "dense_rec": {**_DENSE, "weight_rec": Field("number", (("out", "out"),), "recurrent weights, times 64", True)},
+        "dense_rec": {
+            **_DENSE,
+            "weight_rec": Field("number", (("out", "out"),), "recurrent weights, times 64", True, parts=_COMPLEX_PARTS),
+        },
         "conv": {
-            "shape": Field("integer", ((3,),), "(C, H, W)", True),
-            "inChannels": Field("integer", _SCALAR, "channels of the input; nothing reads it"),
-            "outChannels": Field("integer", _SCALAR, "C; nothing reads it"),
-            "kernelSize": Field("integer", _PAIR, "(H, W); nothing reads it"),
-            "stride": _geometry(_PAIR, 1, "(H, W)"),
-            "padding": _geometry(_PAIR, 0, "(H, W)"),
-            "dilation": _geometry(_PAIR, 1, "(H, W)"),
-            "groups": _geometry(((),), 1, "groups of channels that do not mix"),
-            "weight": Field(
-                "number",
-                (("C", "in", "kH", "kW"), ("C", "in", "kH", "kW", 1)),
-                "weights, times 64, correlated with the input",
-                True,
-                *_WEIGHT_RANGE,
-            ),
-            "bias": Field(
-                "number", (("C",), ("W", "H", "C")), "added to v in every step, times 64", False, *_BIAS_RANGE
-            ),
-            "delay": Field("number", (*_SCALAR, ("C",)), "nothing reads it", False, *_DELAY_RANGE),
+            **_CONVOLUTION,
+            "weight": _kernel(("C", "in/groups", "kH", "kW"), "weights, times 64, correlated with the input"),
         },
         "flatten": {"shape": Field("integer", _SIZES, "(C * H * W, 1, 1)", True)},
+        "pool": {**_SLIDING, "weight": _kernel((1, 1, "kH", "kW"), "the one kernel of all channels, times 64")},
+        "unpool": {**_SLIDING, "weight": _kernel((1, 1, "kH", "kW"), "the one kernel of all channels, times 64")},
+        "convT": {
+            **_CONVOLUTION,
+            "weight": _kernel(("in", "C/groups", "kH", "kW"), "weights, times 64, of a transposed convolution"),
+        },
+        "average": {"shape": Field("integer", _SIZES, "(groups, 1, 1): neurons are averaged in so many groups", True)},
+        "concat": {"shape": Field("integer", _SIZES, "the output; lava-dl names the type and never writes it", True)},
     }
 )
-"""Layer type -> field name -> Field, for the layers that Lava loads. Fields beyond these are kept."""
+"""Layer type -> field name -> Field. Fields beyond these are kept."""
 
 NOT_IN_LAVA = MappingProxyType(
     {
@@ -123,12 +140,25 @@ NOT_IN_LAVA = MappingProxyType(
 
 
 def _decay(meaning: str) -> Field:
-    low, high = Bound(0, "it would be a growth", fatal=True, scope="file"), Bound(4096, _NO_ROOM)
+    low, high = Bound(0, "it would be a growth", fatal=True), Bound(4096, _NO_ROOM)
     return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
 
 
+def _rotation(meaning: str) -> Field:
+    low, high = Bound(-4096, "it would be a growth"), Bound(4096, "it would be a growth")
+    return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
+
+
+_TYPE = Field("text", _SCALAR, "the row's name", True)
+_GRADED = Field("flag", _SCALAR, "spikes carry v; Lava sends 1 all the same")
+_REFRACTORY = Field("integer", _SCALAR, "refractory steps; nothing reads it")
+_UNREAD = {
+    "weight_exp": Field("number", _SCALAR, "binary exponent of a norm's scale; Lava does not read it"),
+    "messageBits": Field("integer", _SCALAR, "bits of a spike's value; Lava hangs on a file that has it"),
+}
+
 _CUBA = {
-    "type": Field("text", _SCALAR, "the row's name", True),
+    "type": _TYPE,
     "iDecay": _decay("loss of u per step, times 4096"),
     "vDecay": _decay("loss of v per step, times 4096"),
     "vThMant": Field(
@@ -138,8 +168,54 @@ _CUBA = {
         True,
         Bound(0, "neurons at rest spike in every step", "warning"),
     ),
-    "refDelay": Field("integer", _SCALAR, "refractory steps; nothing reads it"),
-    "gradedSpike": Field("flag", _SCALAR, "spikes carry v; Lava sends 1 all the same"),
+    "refDelay": _REFRACTORY,
+    "gradedSpike": _GRADED,
+    **_UNREAD,
+}
+
+_RESONATOR = {
+    "type": _TYPE,
+    "sinDecay": _rotation("(1 - decay) sin(2 pi / period), times 4096"),
+    "cosDecay": _rotation("(1 - decay) cos(2 pi / period), times 4096"),
+    "gradedSpike": _GRADED,
+    **_UNREAD,
+}
+_RF_PHASE = {
+    **_RESONATOR,
+    "vThMant": Field("integer", _SCALAR, "threshold of the real state, times 64; from 2^17 on no spikes", True),
+}
+_RF_IZHIKEVICH = {
+    **_RESONATOR,
+    "vThMant": Field(
+        "integer",
+        _SCALAR,
+        "threshold of the imaginary state, times 64; from 2^17 on no spikes",
+        True,
+        Bound(1, "neurons at rest spike in every step", "warning"),
+    ),
+}
+
+_ADAPTIVE = {
+    "thDecay": _decay("loss of the threshold's rise per step, times 4096"),
+    "refDecay": _decay("loss of the refractory state per step, times 4096"),
+    "vThStep": Field(
+        "integer", _SCALAR, "rise of the threshold at a spike, times 64", True, Bound(0, "it would fall", "warning")
+    ),
+}
+
+_SDNN = {
+    "type": _TYPE,
+    "activation": Field("text", _SCALAR, "name of the function between sum and difference; Lava takes all for relu"),
+    "vThMant": Field(
+        "integer",
+        _SCALAR,
+        "the least change that is sent, times 64; 0 sends every change",
+        True,
+        Bound(0, "every change is sent, as with 0", "warning"),
+        Bound((1 << 19) - 1, "it wraps around in 32 bits"),
+    ),
+    "sigma_output": Field("flag", _SCALAR, "the layer sends its sums; Lava looks only whether the field is there"),
+    **_UNREAD,
 }
 
 NEURONS = MappingProxyType(
@@ -152,9 +228,33 @@ NEURONS = MappingProxyType(
             "theta": Field("integer", _SCALAR, "vThMant * 64; nothing reads it"),
             "wgtExp": Field("integer", _SCALAR, "nothing reads it"),
         },
+        "SDNN": _SDNN,
+        "RF_PHASE": _RF_PHASE,
+        "RF_IZHIKEVICH": _RF_IZHIKEVICH,
+        "ALIF": {**_CUBA, **_ADAPTIVE},
+        "ADRF_PHASE": {**_RF_PHASE, **_ADAPTIVE},
+        "ADRF_IZHIKEVICH": {**_RF_IZHIKEVICH, **_ADAPTIVE},
     }
 )
 """Neuron type -> field name -> Field."""
+
+COMPLEX = frozenset({"RF_PHASE", "RF_IZHIKEVICH", "ADRF_PHASE", "ADRF_IZHIKEVICH"})
+"""Neuron types with a complex state; the weights of their layers are groups of two parts, see Field.parts."""
+
+_LIF = ("CUBA", "LOIHI")
+LAVA_RUNS: MappingProxyType[str, frozenset[str | None]] = MappingProxyType(
+    {
+        "input": frozenset({None, *_LIF, "SDNN"}),
+        "dense": frozenset({None, *_LIF, "SDNN", *COMPLEX}),
+        "dense_rec": frozenset({None, *_LIF, "SDNN"}),
+        "conv": frozenset({*_LIF, "SDNN"}),
+        "flatten": frozenset({None}),
+    }
+)
+"""Layer type -> the neuron types that Lava loads on it; None is a layer without neurons."""
+
+LAVA_TAKES_FOR = MappingProxyType({"ADRF_PHASE": "RF_PHASE", "ADRF_IZHIKEVICH": "RF_IZHIKEVICH"})
+"""Neuron type -> the other one that Lava runs in its place, without a word."""
 
 READOUT = MappingProxyType({"type": "CUBA", "iDecay": 0, "vDecay": 4096, "vThMant": 1 << 17, "refDelay": 1})
 """The neuron of a dense layer that has none: u sums up its input, v equals u, and it never spikes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,8 @@ from numpy.typing import NDArray
 
 from slayerloss._check import FormatError, message
 from slayerloss.netx.description import Layer, Tree
-from slayerloss.netx.schema import LAYERS, MAX_NEURONS, NEURONS, Field, Shape
-
-_KINDS = {
-    "integer": ("iu", "integers"),
-    "number": ("iuf", "numbers"),
-    "real": ("iuf", "numbers"),
-    "flag": ("biu", "a truth value"),
-    "text": ("U", "text"),
-}
+from slayerloss.netx.field import KINDS, Field, Shape
+from slayerloss.netx.schema import COMPLEX, LAYERS, MAX_NEURONS, NEURONS
 
 
 def fail(source: str, place: str, problem: str, expected: str, got: object, way_out: str = "") -> FormatError:
@@ -44,15 +38,18 @@ def validate(layer: Layer, source: str, place: str) -> None:
             raise fail(source, f"{place}/neuron", "is not a group", "a group with the neuron's fields", "a dataset")
         if not isinstance(neuron.get("type"), str):
             raise fail(source, f"{place}/neuron/type", "is not there or not text", "the neuron's type", "none")
-    if layer.type not in LAYERS or (neuron is not None and neuron["type"] not in NEURONS):
-        return
-    fields = LAYERS[layer.type]
-    _validate_field(fields["shape"], layer.fields.get("shape"), {}, source, f"{place}/shape")
-    sizes = _own_sizes(layer, source, place)
-    for name, rule in fields.items():
-        _validate_field(rule, layer.fields.get(name), sizes, source, f"{place}/{name}")
+    kind = None if neuron is None else neuron["type"]
+    sizes: dict[str, int] = {}
+    if layer.type in LAYERS:
+        fields = LAYERS[layer.type]
+        _validate_field(fields["shape"], layer.fields.get("shape"), sizes, source, f"{place}/shape")
+        sizes = _own_sizes(layer, source, place)
+        for name, rule in fields.items():
+            _validate_field(rule, layer.fields.get(name), sizes, source, f"{place}/{name}")
+            if rule.parts and (kind is None or kind in NEURONS):
+                _validate_group(kind in COMPLEX, layer.fields.get(name), rule, source, f"{place}/{name}")
     if neuron is not None:
-        for name, rule in NEURONS[neuron["type"]].items():
+        for name, rule in NEURONS.get(neuron["type"], {}).items():
             _validate_field(rule, neuron.get(name), sizes, source, f"{place}/neuron/{name}")
 
 
@@ -72,18 +69,34 @@ def _validate_field(rule: Field, value: Any, sizes: dict[str, int], source: str,
             raise fail(source, place, "is missing", rule.meaning, "none")
         return
     if isinstance(value, Mapping):
-        raise fail(source, place, "is a group", f"a dataset of {_KINDS[rule.kind][1]}", "a group")
+        if rule.kind == "group":
+            return
+        if not rule.parts:
+            raise fail(source, place, "is a group", f"a dataset of {KINDS[rule.kind].words}", "a group")
+        for name in rule.parts:
+            _validate_field(replace(rule, parts=()), value.get(name), sizes, source, f"{place}/{name}")
+        return
     array = np.asarray(value)
-    kinds, words = _KINDS[rule.kind]
-    if array.dtype.kind not in kinds:
-        raise fail(source, place, "has the wrong type", words, array.dtype)
-    for pattern in rule.shapes:
+    kind = KINDS[rule.kind]
+    wrong = array.dtype.kind == "O" and not all(isinstance(item, str) for item in array.flat)
+    if wrong or array.dtype.kind not in kind.accepted:
+        raise fail(source, place, "has the wrong type", kind.words, array.dtype)
+    for pattern in (*rule.shapes, *rule.not_in_lava):
         fitted = _fit(pattern, array.shape, sizes)
         if fitted is not None:
             sizes.update(fitted)
             return
     expected = " or ".join(_words(pattern, sizes) for pattern in rule.shapes)
     raise fail(source, place, "has the wrong shape", expected, array.shape)
+
+
+def _validate_group(is_complex: bool, value: Any, rule: Field, source: str, place: str) -> None:
+    """Raise FormatError for a field in two parts of neurons with one state, or the other way round."""
+    if isinstance(value, Mapping) and not is_complex:
+        raise fail(source, place, "is a group", f"a dataset of {KINDS[rule.kind].words}", "a group")
+    if value is not None and not isinstance(value, Mapping) and is_complex:
+        expected = f"a group with {' and '.join(rule.parts)}, for neurons with a complex state"
+        raise fail(source, place, "is not a group", expected, "a dataset")
 
 
 def _fit(pattern: Shape, shape: tuple[int, ...], sizes: Mapping[str, int]) -> dict[str, int] | None:
@@ -125,20 +138,20 @@ def _normalized(value: Any, rule: Field | None, source: str, place: str) -> Any:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return normalize(value, {}, source, place)
-    types = {"integer": np.int64, "number": np.float32, "flag": np.bool_, "real": np.float64}
+        parts = {} if rule is None else dict.fromkeys(rule.parts, rule)
+        return normalize(value, parts, source, place)
     try:
         array = np.asarray(value)
     except ValueError as error:  # lists of different lengths
         raise fail(source, place, "is ragged", "rows of one length", type(value).__name__) from error
-    if rule is None or rule.kind not in types:
+    if rule is None or rule.kind in ("text", "group"):
         return array
-    kinds, words = _KINDS[rule.kind]
-    if array.dtype.kind not in f"{kinds}bf":
-        raise fail(source, place, "has the wrong type", words, array.dtype)
+    kind = KINDS[rule.kind]
+    if array.dtype.kind not in f"{kind.accepted}bf":
+        raise fail(source, place, "has the wrong type", kind.words, array.dtype)
     with np.errstate(all="ignore"):  # what does not fit is refused below
-        kept: NDArray[Any] = array.astype(types[rule.kind])
+        kept: NDArray[Any] = array.astype(kind.dtype)
         lost = np.isfinite(array) & ~np.isfinite(kept) if rule.kind != "integer" else kept != array
     if np.any(lost):
-        raise fail(source, place, f"does not fit into {kept.dtype}", words, array[lost].flat[0])
+        raise fail(source, place, f"does not fit into {kept.dtype}", kind.words, array[lost].flat[0])
     return kept

@@ -59,7 +59,7 @@ TRAPS = [
     ),
     ("decay", one(dense([[2, -2]], {"iDecay": 5000})), "error", "neuron/iDecay", "5000 is above 4096", False),
     ("threshold", [dense([[2, 2]], {"vThMant": 1 << 17}), dense([[2]])], "warning", "neuron/vThMant", "never", False),
-    ("pool", one({"type": "pool", "shape": [1, 2, 2]}), "error", "type", "cannot load it", True),
+    ("pool", one({"type": "average", "shape": [1, 2, 2]}), "error", "type", "cannot load it", True),
     ("input inside", [dense([[2]]), entrance(1)], "error", "", "inside the network", True),
     ("no flatten", [IMAGE, dense(np.full((1, 8), 2))], "error", "", "Put a flatten layer before it", True),
     ("flatten, conv", [entrance(1, 3, 3), flatten(entrance(1, 3, 3)), IMAGE], "error", "", "before a conv", True),
