@@ -21,6 +21,7 @@ RUNNER = [
     "synapse",
     "packing",
     "table",
+    "field",
     "schema",
     "validate",
     "description",
