@@ -13,7 +13,8 @@ from slayerloss.netx.energy import LOIHI, Energy, Figures, energy
 from slayerloss.netx.export import export
 from slayerloss.netx.operations import LayerOperations, Operations, operations
 from slayerloss.netx.read import read
-from slayerloss.netx.run import Network, Recording
+from slayerloss.netx.recording import Recording, State
+from slayerloss.netx.run import Network
 from slayerloss.netx.table import inspect
 from slayerloss.netx.write import describe, write
 
@@ -29,6 +30,7 @@ __all__ = [
     "Network",
     "Operations",
     "Recording",
+    "State",
     "check",
     "compare",
     "describe",

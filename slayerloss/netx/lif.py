@@ -2,94 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from slayerloss.netx.description import Tree
+from slayerloss.netx.neurons import Feedback, Record, States, blocks, decay, share
+from slayerloss.netx.synapse import Array, largest, to_int32
 
 _LIMIT = 1 << 23  # u and v have 24 bits
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class LIF:
-    """The parameters of a layer's neurons, each broadcast over (C, H, W).
+    """The neurons of a layer; each parameter is one value, or one a neuron, in the order H, W, C.
 
-    `current` and `voltage` are what a step leaves of u and v, in 1/4096. `bias` and `threshold` are in the units of v.
-    Before the update of the steps t with t % interval == offset % interval, u and v are set to zero.
+    `current_kept` and `voltage_kept` are what a step leaves of u and v, in 1/4096. `bias` and `threshold` are in the
+    units of v. Before the steps t with t % interval == offset % interval, u and v are set to zero. Neurons that are not
+    `binary` send v in place of 1.
     """
 
-    current: Array
-    voltage: Array
+    names: ClassVar[tuple[str, ...]] = ("u", "v")
+    current_kept: Array
+    voltage_kept: Array
     bias: Array
     threshold: Array
     interval: int | None = None
     offset: int = 0
+    binary: bool = True
 
     def run(
-        self, inputs: Array, feedback: Callable[[Array], Array] | None = None, states: bool = False
-    ) -> tuple[Array, Array | None, Array | None]:
-        """Run from zero states over all steps.
+        self,
+        arriving: Sequence[Array],
+        highest: int,
+        states: States,
+        first: int,
+        record: Record | None = None,
+        feedback: Feedback | None = None,
+    ) -> Array:
+        """See `Neurons.run`.
 
-        u = trunc(current * u / 4096) + 64 a, wrapped to 24 bits; v = trunc(voltage * v / 4096) + u + bias, cut off at
-        24 bits; a spike where v > threshold, and v = 0 there.
-
-        Args:
-            inputs: (T, N, *shape) int32, the sum of the weights that arrive in step t = 1..T, at index t-1.
-            feedback: the spikes (N, *shape) of one step -> what they add to the input of the next.
-            states: also return u and v.
-
-        Returns:
-            Spikes (T, N, *shape) int8, and u and v (T, N, *shape) int32, v after the reset, or None.
+        u = trunc(current_kept * u / 4096) + 64 a, wrapped to 24 bits; v = trunc(voltage_kept * v / 4096) + u + bias,
+        cut off at 24 bits; a spike where v > threshold, and v = 0 there.
         """
-        spikes = np.empty(inputs.shape, np.int8)
-        all_u, all_v = (np.empty(inputs.shape, np.int32) if states else None for _ in range(2))
-        # A decay times a state of 24 bits is exact in float64, and the cast to integer truncates as the chip does.
-        keep_u, keep_v = self.current / 4096, self.voltage / 4096
-        u, v = (np.zeros(inputs.shape[1:], np.int32) for _ in range(2))
-        for t, current in enumerate(inputs, start=1):
-            if self.interval is not None and t % self.interval == self.offset % self.interval:
-                u, v = np.zeros_like(u), np.zeros_like(v)
-            if feedback is not None and t > 1:
-                current = current + feedback(spikes[t - 2])
-            u = (u * keep_u).astype(np.int32) + (current << 6)
-            if u.max() > _LIMIT or u.min() <= -_LIMIT:
-                u = np.where(u > _LIMIT, u - 2 * _LIMIT, np.where(u <= -_LIMIT, u + 2 * _LIMIT, u))
-            v = np.clip((v * keep_v).astype(np.int32) + u + self.bias, 1 - _LIMIT, _LIMIT - 1)
-            spike = v > self.threshold
-            v[spike] = 0
-            spikes[t - 1] = spike
-            if all_u is not None and all_v is not None:
-                all_u[t - 1], all_v[t - 1] = u, v
-        return spikes, all_u, all_v
+        (sums,) = arriving
+        largest_u, largest_v = self._bounds(highest, states, len(sums))
+        in_float32 = max(largest_u * _odd(self.current_kept), largest_v * _odd(self.voltage_kept)) <= 1 << 24
+        dtype = np.float32 if in_float32 else np.float64
+        sent = np.empty(sums.shape, np.bool_ if self.binary else np.int32)
+        for here in blocks(sums.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
+            u, v = (states[name][here].astype(dtype) for name in self.names)
+            step = self._step(u, v, here[1], wraps=largest_u >= _LIMIT, saturates=largest_v >= _LIMIT)
+            for t in range(len(sums)):
+                at = (t, *here)
+                if self.interval is not None and (first + t) % self.interval == self.offset % self.interval:
+                    u[...], v[...] = 0, 0
+                if feedback is not None and t > 0:
+                    feedback(sent[t - 1], sums[t])
+                step(sums[at], sent[at])
+                if record is not None:
+                    record["u"][at], record["v"][at] = u, v
+            states["u"][here], states["v"][here] = u, v
+        return sent
+
+    def _step(self, u: Array, v: Array, columns: slice, wraps: bool, saturates: bool) -> Callable[[Array, Array], None]:
+        """One step of some neurons, in place: (the sums, where the spikes go)."""
+        kept_u, kept_v = (share(kept / 4096, columns, u.dtype.type) for kept in (self.current_kept, self.voltage_kept))
+        bias, threshold = (share(values, columns, u.dtype.type) for values in (self.bias, self.threshold))
+        current, fired = np.empty_like(u), np.empty(u.shape, np.bool_)
+
+        def step(sums: Array, sent: Array) -> None:
+            np.multiply(sums, 64, out=current, casting="unsafe")
+            decay(u, kept_u)
+            np.add(u, current, out=u)
+            if wraps:
+                _wrap_once(u)
+            decay(v, kept_v)
+            np.add(v, u, out=v)
+            np.add(v, bias, out=v)
+            if saturates:
+                np.clip(v, 1 - _LIMIT, _LIMIT - 1, out=v)
+            np.greater(v, threshold, out=fired)
+            sent[...] = fired if self.binary else v * fired
+            v[fired] = 0
+
+        return step
+
+    def _bounds(self, highest: int, states: States, num_steps: int) -> tuple[float, float]:
+        """The largest |u| and |v| that `num_steps` steps can reach, neither wrapped nor cut off."""
+        largest_u = largest(states["u"]) + 64 * highest * _summed(self.current_kept, num_steps)
+        drive = largest_u + largest(self.bias)
+        return largest_u, largest(states["v"]) + drive * _summed(self.voltage_kept, num_steps)
 
 
-def lif(neuron: Tree, bias: Any, shape: tuple[int, ...], interval: int | None, offset: int) -> LIF:
-    """Make the neurons of a layer from its fields.
-
-    Args:
-        neuron: the fields of a CUBA or LOIHI neuron.
-        bias: the layer's bias as the file has it, or None: one value, one a channel, or (W, H, C).
-        shape: (C, H, W) or (N,).
-        interval, offset: of the reset; None for no reset.
-    """
-    mantissa = np.asarray(0 if bias is None else bias).astype(np.int64).astype(np.int16)  # as Lava stores it
-    mantissa = mantissa.T if mantissa.ndim == 3 else _per_channel(mantissa, shape)
-    decay_u, decay_v, threshold = (np.asarray(neuron[name], np.int64) for name in ("iDecay", "vDecay", "vThMant"))
-    return LIF(
-        current=_per_channel(4096 - decay_u, shape),
-        voltage=_per_channel(4096 - decay_v, shape),
-        bias=mantissa.astype(np.int32) << 6,
-        threshold=_per_channel(np.clip(threshold, -_LIMIT, _LIMIT).astype(np.int32), shape) << 6,
-        interval=interval,
-        offset=offset,
-    )
+def _summed(kept: Array, num_steps: int) -> float:
+    """1 + k + k^2 + ..., for what a step leaves: what a constant input adds up to, at most."""
+    most = largest(kept)
+    return num_steps if most >= 4096 else min(num_steps, 4096 / (4096 - most))
 
 
-def _per_channel(values: Array, shape: tuple[int, ...]) -> Array:
-    """Line one value, or one a channel, up with (C, H, W) or (N,)."""
-    return values.reshape(-1, *[1] * (len(shape) - 1))
+def _odd(kept: Array) -> int:
+    """The largest odd part of the numbers: the bits that a product gains."""
+    numbers = np.abs(kept[kept != 0])
+    return int((numbers // (numbers & -numbers)).max(initial=1))
+
+
+def _wrap_once(u: Array) -> None:
+    """Bring u back into 24 bits by one turn, as Lava does, after the 32 bits that it is kept in."""
+    if largest(u) >= 1 << 31:
+        u[...] = to_int32(u)
+    u[u > _LIMIT] -= 2 * _LIMIT
+    u[u <= -_LIMIT] += 2 * _LIMIT

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from slayerloss._check import ArgumentError, ShapeError, check_type, message
 from slayerloss.io.event import as_array
 from slayerloss.netx.description import Layer
-from slayerloss.netx.run import Network, Recording
+from slayerloss.netx.recording import Recording
+from slayerloss.netx.run import Network
 from slayerloss.netx.synapse import integers, pair
 
 Array = NDArray[Any]

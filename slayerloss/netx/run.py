@@ -4,64 +4,32 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from slayerloss._check import (
     ArgumentError,
     FormatError,
     ShapeError,
+    check_choice,
     check_flag,
     check_integer,
     check_sequence,
     message,
 )
-from slayerloss.io.event import as_array
+from slayerloss.netx.build import Settings, build, makes_stage
 from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
-from slayerloss.netx.lif import LIF, lif
+from slayerloss.netx.inputs import check_whole, encode, numbers
+from slayerloss.netx.neurons import States
 from slayerloss.netx.read import read
-from slayerloss.netx.schema import READOUT
-from slayerloss.netx.synapse import Synapse, convolution, dense, weight_matrix
+from slayerloss.netx.recording import Recording, State, counted, given_states, live_states, samples_of
+from slayerloss.netx.stage import inward, outward
+from slayerloss.netx.synapse import Array, weight_matrix
 from slayerloss.netx.table import table
 
-Array = NDArray[Any]
-
-_CHUNK_BYTES = 1 << 27  # memory of the samples that run at the same time
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a network did in a run.
-
-    Attributes:
-        output: spikes of the last layer, (N, C, T) or (N, C, H, W, T), int8; index t-1 is Lava's step t.
-        spikes: the same of every layer.
-        states: {"u": ..., "v": ...} of every layer, int32, each after the step; None unless asked for.
-    """
-
-    output: Array
-    spikes: list[Array]
-    states: list[dict[str, Array]] | None = None
-
-    def __repr__(self) -> str:
-        sent = ", ".join(f"{int(np.count_nonzero(layer)):,}" for layer in self.spikes)
-        return f"Recording(output {self.output.shape}, spikes of each layer: {sent})"
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """A layer that Lava makes a process of."""
-
-    index: int  # in the file
-    shape: tuple[int, ...]
-    synapse: Synapse | None  # none on an input layer, whose neurons take the input as it is
-    feedback: Synapse | None
-    neurons: LIF
+_CHUNK_BYTES = 1 << 23  # of what arrives at the widest layer, so that it stays near the processor
 
 
 class Network:
@@ -78,15 +46,15 @@ class Network:
         reset_interval: set all states to zero every so many steps; None for never. Layer i does so before the steps t
             with t % reset_interval == (reset_offset + 1 + i) % reset_interval.
         reset_offset: see reset_interval.
-        spike_exp: in [0, 31], the binary places of graded spikes in Lava's other neurons; CUBA neurons have none, so
-            that it changes nothing.
-        sparse_fc_layer: let Lava hold dense weights as sparse matrices; the spikes are the same, so that it
-            changes nothing.
+        spike_exp: in [0, 31], the binary places of what sigma-delta neurons send.
+        sparse_fc_layer: as if Lava held dense weights as sparse matrices: the same, but where sums pass 32 bits.
+        arithmetic: "lava" does what Lava does with the file, to the bit, and refuses what Lava cannot load; "ideal"
+            does what the file says, and also runs pool and average layers. `quirks` says where they differ.
 
     Raises:
         FileError: there is no such file, or it may not be read.
-        FormatError: Lava cannot load the file, a layer or neuron is not run here, or the file does not match the
-            checksum that it carries.
+        FormatError: Lava cannot load the file, a layer or neuron does not run, or the file does not match the checksum
+            that it carries.
         ArgumentError: an argument does not fit the file.
 
     Example:
@@ -113,6 +81,7 @@ class Network:
         reset_offset: int = 0,
         spike_exp: int = 6,
         sparse_fc_layer: bool = False,
+        arithmetic: Literal["lava", "ideal"] = "lava",
     ) -> None:
         whole = net_config if isinstance(net_config, Description) else _intact(read(net_config))
         if num_layers is not None:
@@ -121,25 +90,27 @@ class Network:
             check_integer("Network", "reset_interval", reset_interval, 1)
         check_integer("Network", "skip_layers", skip_layers, 0)
         reset_offset = check_integer("Network", "reset_offset", reset_offset)
-        self.input_message_bits = check_integer("Network", "input_message_bits", input_message_bits, 0, 32)
+        bits = check_integer("Network", "input_message_bits", input_message_bits, 0, 32)
         check_integer("Network", "spike_exp", spike_exp, 0, 31)
         check_flag("Network", "sparse_fc_layer", sparse_fc_layer)
+        check_choice("Network", "arithmetic", arithmetic, ["lava", "ideal"])
+        lava = arithmetic == "lava"
         layers = whole.layers[:num_layers]
         self.description = Description(layers, source=whole.source)
-        _refuse(self.description)
-
-        first = next((i for i, layer in enumerate(layers) if i >= skip_layers and _makes_process(layer)), None)
+        _refuse(self.description, lava)
+        first = next((i for i, layer in enumerate(layers) if i >= skip_layers and makes_stage(layer, lava)), None)
         if first is None:
             raise ArgumentError(message("Network", "no layer is left", f"skip_layers below {len(layers)}", skip_layers))
-        self._stages: list[_Stage] = []
-        for i in range(first, len(layers)):
-            if _makes_process(layers[i]):
-                offset = reset_offset + 1 + len(self._stages)
-                self._stages.append(_stage(i, layers[i], reset_interval, offset))
-        if any(_makes_process(layer) for layer in layers[:first]):
-            self.input_message_bits = 0  # the input is what a skipped layer would send: spikes
-        self._feeds_neurons = layers[first].type == "input"
+        skipped = [layer for layer in layers[:first] if makes_stage(layer, lava)]
+        if skipped:  # the input is what the last of them would send
+            bits = 16 if (skipped[-1].neuron or {}).get("type") == "SDNN" else 0
+        settings = Settings(whole.source, lava, reset_interval, reset_offset, spike_exp, sparse_fc_layer)
+        self.arithmetic = arithmetic
+        self.input_message_bits = bits
+        self._stages = build(self.description, first, bits, settings)
         self.input_shape = _input_shape(self.description, first, input_shape)
+        self._live: tuple[int, list[States]] | None = None
+        self._batched = True
 
     def __len__(self) -> int:
         return len(self._stages)
@@ -175,65 +146,131 @@ class Network:
             DtypeError: x is not of numbers.
             ArgumentError: x has NaN, infinity or values beyond 32 bits, or fractions where no input layer takes them.
         """
-        values = _numpy(x).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise ArgumentError(message("Network.encode", "x holds NaN or infinity", "finite values", values.shape))
-        if self._feeds_neurons:
-            fields = self.description.layers[self._stages[0].index].fields
-            weight, bias = (
-                float(np.asarray(fields.get(name, usual)).item()) for name, usual in (("weight", 64), ("bias", 0))
-            )
-            values = np.trunc(weight * np.clip(2 * np.rint(32 * values), -256, 254) / 64 + bias)
-        _check_whole("Network.encode", values, "Put an Input block before the others; it takes real numbers")
-        return values.astype(np.int32)
+        first = self.description.layers[self._stages[0].index]
+        return encode(x, first.fields if first.type == "input" else None)
 
-    def run(self, x: Any, states: bool = False) -> Recording:
-        """Run from zero states.
+    def run(self, x: Any, states: bool = False, state: State | None = None) -> Recording:
+        """Run from rest, or go on from a state.
 
         Args:
             x: (N, C, T) or (N, C, H, W, T), or one sample without N: integers, or floats without fractions. Images
                 enter a first dense layer flattened in the order C, H, W.
-            states: record u and v as well.
+            states: record the states of the neurons as well.
+            state: of a run of the same network before, `Recording.state`: this one goes on where that one ended, the
+                number of its first step included. It is not changed. None: from rest, at step 1.
 
         Returns:
             Spikes, and states, of all layers; without N if x has none.
 
         Raises:
-            ShapeError: x does not fit the network.
-            DtypeError: x is not of numbers.
+            ShapeError: x or the state does not fit the network.
+            DtypeError: x is not of numbers, or the state is none.
             ArgumentError: x has fractions or values beyond 32 bits.
+
+        Example:
+            >>> from slayerloss.netx import describe
+            >>> neuron = {"type": "CUBA", "iDecay": 4096, "vDecay": 0, "vThMant": 80}
+            >>> network = Network(describe([{"type": "dense", "shape": [1], "weight": [[50]], "neuron": neuron}]))
+            >>> x = np.ones((1, 6), int)
+            >>> first = network.run(x[:, :3])
+            >>> first.output, network.run(x[:, 3:], state=first.state).output, network.run(x).output
+            (array([[0, 0, 1]], dtype=int8), array([[0, 1, 0]], dtype=int8), array([[0, 0, 1, 0, 1, 0]], dtype=int8))
         """
         states = check_flag("Network.run", "states", states)
         inputs, batched = self._inputs(x)
+        if state is None:
+            step, live = 0, [stage.rest(inputs.shape[1]) for stage in self._stages]
+        else:
+            step, live = state.step, given_states(state, self._stages, inputs.shape[1], batched)
+        spikes, records = self._advance(inputs, live, step, states)
+        return Recording.of(self._stages, spikes, records, live, step + len(inputs), batched)
+
+    def step(self, x: Any) -> Array:
+        """Run one step on, from `state`.
+
+        Args:
+            x: (N, C) or (N, C, H, W), or one sample without N: the input of this step.
+
+        Returns:
+            What the last layer sends in this step, (N, C) or (N, C, H, W), without N if x has none.
+
+        Raises:
+            ShapeError: x does not fit the network, or the samples of the steps before.
+            DtypeError, ArgumentError: see `run`.
+
+        Example:
+            >>> from slayerloss.netx import describe
+            >>> neuron = {"type": "CUBA", "iDecay": 4096, "vDecay": 0, "vThMant": 80}
+            >>> network = Network(describe([{"type": "dense", "shape": [1], "weight": [[50]], "neuron": neuron}]))
+            >>> [int(network.step([1])[0]) for _ in range(6)]
+            [0, 0, 1, 0, 1, 0]
+            >>> network.state.layers[0]["v"][0] = 9000  # of closed loops: states can be read and set between steps
+            >>> network.step([1])
+            array([1], dtype=int8)
+        """
+        values = numbers(x)
+        inputs, batched = self._inputs(values[..., None])
+        if self._live is None:
+            self._live, self._batched = (0, [stage.rest(inputs.shape[1]) for stage in self._stages]), batched
+        step, live = self._live
+        samples = next(iter(live[0].values())).shape[-2] if live[0] else inputs.shape[1]
+        if (samples, self._batched) != (inputs.shape[1], batched):
+            expected = f"{samples} samples" if self._batched else "one sample without N"
+            way_out = "Call reset() first"
+            raise ShapeError(message("Network.step", "x is not of the steps before", expected, values.shape, way_out))
+        spikes, _ = self._advance(inputs, live, step, False)
+        self._live = (step + 1, live)
+        output = outward(spikes[-1][0], self._stages[-1].shape)
+        return counted(output if batched else output[0])
+
+    @property
+    def state(self) -> State | None:
+        """Where `step` stands: None before the first step. Its arrays are the network's own, to read and to set."""
+        return None if self._live is None else live_states(*self._live, self._stages, self._batched)
+
+    @state.setter
+    def state(self, state: State | None) -> None:
+        if state is None:
+            self.reset()
+            return
+        samples, self._batched = samples_of(state, self._stages)
+        self._live = (state.step, given_states(state, self._stages, samples, self._batched))
+
+    def reset(self) -> None:
+        """Let the next `step` be the first, from rest."""
+        self._live = None
+
+    def _advance(
+        self, inputs: Array, live: list[States], step: int, record: bool
+    ) -> tuple[list[Array], list[States] | None]:
+        """Run on over (T, N, ...); what each layer sends, and its states, (T, N, neurons), `live` changed."""
         num_steps, num_samples = inputs.shape[:2]
         shape = (num_steps, num_samples)
-        spikes = [np.empty((*shape, *stage.shape), np.int8) for stage in self._stages]
-        currents, voltages = (
-            [np.empty((*shape, *stage.shape), np.int32) for stage in self._stages] if states else [] for _ in range(2)
-        )
-        widest = max(math.prod(layer) for layer in [inputs.shape[2:], *self.shapes])
-        step = max(1, _CHUNK_BYTES // (24 * widest * num_steps))
-        for start in range(0, num_samples, step):
-            part = slice(start, start + step)
-            sent = inputs[:, part]
-            for i, stage in enumerate(self._stages):
-                arriving = sent if stage.synapse is None else stage.synapse(sent)
-                sent, u, v = stage.neurons.run(arriving.reshape(*sent.shape[:2], *stage.shape), stage.feedback, states)
-                spikes[i][:, part] = sent
-                if states:
-                    currents[i][:, part], voltages[i][:, part] = u, v
-
-        def outward(array: Array) -> Array:
-            time_last = np.moveaxis(array, 0, -1)
-            return time_last if batched else time_last[0]
-
-        every = [outward(array) for array in spikes]
-        named = [{"u": outward(u), "v": outward(v)} for u, v in zip(currents, voltages, strict=True)]
-        return Recording(every[-1], every, named if states else None)
+        spikes = [
+            np.empty((*shape, stage.size), np.bool_ if stage.neurons.binary else np.int32) for stage in self._stages
+        ]
+        records = [
+            {name: np.empty((*shape, stage.size), np.int32) for name in stage.neurons.names if record}
+            for stage in self._stages
+        ]
+        widest = max(math.prod(inputs.shape[2:]), *(stage.size for stage in self._stages))
+        rows = max(1, _CHUNK_BYTES // (4 * widest))
+        steps = min(num_steps, rows)
+        samples = max(1, rows // steps)
+        for n in (slice(start, start + samples) for start in range(0, num_samples, samples)):
+            own = [{name: array[..., n, :] for name, array in states.items()} for states in live]
+            for start in range(0, num_steps, steps):
+                at = (slice(start, start + steps), n)
+                sent = inputs[at]
+                for stage, states, out, kept in zip(self._stages, own, spikes, records, strict=True):
+                    into = {name: array[at] for name, array in kept.items()} if record else None
+                    sent = stage.advance(sent, states, step + start + 1, into)
+                    out[at] = sent.reshape(*sent.shape[:2], -1)
+        return spikes, records if record else None
 
     def _inputs(self, x: Any) -> tuple[Array, bool]:
-        """x as integers (T, N, ...), and whether it came with N."""
-        values = _numpy(x)
+        """x as integers (T, N, ...), space before channels, and whether it came with N."""
+        values = numbers(x)
         shape, have = self.input_shape, values.shape[:-1]
         flat = len(shape) == 1 and len(have) in (3, 4)  # images for a dense layer
         batched = len(have) == (4 if flat else len(shape) + 1)
@@ -241,11 +278,13 @@ class Network:
         if values.ndim < 2 or 0 in values.shape or (math.prod(own) != shape[0] if flat else own != shape):
             expected = f"(N, {', '.join(map(str, shape))}, T), or without N"
             raise ShapeError(message("Network.run", "x does not fit the network", expected, values.shape))
-        _check_whole("Network.run", values, "Network.encode makes integers for an input layer")
-        values = np.moveaxis(values if batched else values[None], -1, 0)
-        if not self._feeds_neurons and self.input_message_bits == 0:
-            return np.ascontiguousarray(values != 0).view(np.int8), batched
-        return np.ascontiguousarray(values, np.int32), batched
+        check_whole("Network.run", values, "Network.encode makes integers for an input layer")
+        values = values if batched else values[None]
+        if flat:
+            values = values.reshape(len(values), -1, values.shape[-1])
+        values = inward(np.moveaxis(values, -1, 0), shape)
+        takes_spikes = bool(self._stages[0].synapses) and not self._stages[0].graded
+        return np.ascontiguousarray(values != 0 if takes_spikes else values.astype(np.int32, copy=False)), batched
 
 
 def _intact(description: Description) -> Description:
@@ -258,36 +297,12 @@ def _intact(description: Description) -> Description:
     return description
 
 
-def _refuse(description: Description) -> None:
-    """Raise FormatError for what Lava cannot load, and for what is not run here."""
-    for i, layer in enumerate(description.layers):
-        kind = (layer.neuron or READOUT)["type"]
-        if kind not in ("CUBA", "LOIHI"):
-            place = f"{description.source}: layer/{i}/neuron/type"
-            known = "one of " + ", ".join(("CUBA", "LOIHI"))
-            raise FormatError(message("Network", f"{place}: this neuron type is not run yet", known, kind))
+def _refuse(description: Description, lava: bool) -> None:
+    """Raise FormatError for what has no meaning, and, if it is to run as on Lava, what that cannot load."""
     for finding in check(description):
-        if finding.fatal:
+        if finding.fatal and (lava or finding.scope == "file"):
             place = f"{description.source}: {finding.place}"
-            raise FormatError(message("Network", place, "a network that Lava runs", finding.problem, finding.way_out))
-
-
-def _makes_process(layer: Layer) -> bool:
-    return layer.type in ("dense", "dense_rec", "conv") or (layer.type == "input" and layer.neuron is not None)
-
-
-def _stage(index: int, layer: Layer, interval: int | None, offset: int) -> _Stage:
-    make: dict[str, Callable[[Layer], tuple[Synapse | None, Synapse | None]]] = {
-        "input": lambda _: (None, None),
-        "dense": dense,
-        "dense_rec": dense,
-        "conv": lambda layer: (convolution(layer), None),
-    }
-    shape = (math.prod(layer.shape),) if layer.type.startswith("dense") else layer.shape
-    synapse, feedback = make[layer.type](layer)
-    bias = None if layer.type == "input" else layer.fields.get("bias")
-    neuron = dict(READOUT) if layer.neuron is None else layer.neuron
-    return _Stage(index, shape, synapse, feedback, lif(neuron, bias, shape, interval, offset))
+            raise FormatError(message("Network", place, "a network that runs", finding.problem, finding.way_out))
 
 
 def _input_shape(description: Description, first: int, given: tuple[int, int, int] | None) -> tuple[int, ...]:
@@ -295,8 +310,9 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
     layer = description.layers[first]
     if layer.type == "input":
         return layer.shape
-    if layer.type != "conv":
-        return (weight_matrix(layer).shape[1],)
+    if layer.type.startswith("dense"):
+        weight = layer.fields["weight"]
+        return (weight_matrix(layer, weight["real"] if isinstance(weight, dict) else weight).shape[1],)
     if first > 0:
         return description.layers[first - 1].shape
     if given is None:
@@ -310,23 +326,3 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
     if problem is not None:
         raise ArgumentError(message("Network", "input_shape does not fit", "(W, H, C)", given, problem[0]))
     return shape
-
-
-def _numpy(x: Any) -> Array:
-    """An array of real numbers; of a torch tensor as well, without importing torch."""
-    if hasattr(x, "detach"):
-        return as_array("Network", "x", x)
-    try:
-        values = np.asarray(x)
-    except ValueError as error:  # lists of different lengths
-        raise ShapeError(message("Network", "x is ragged", "rows of one length", type(x).__name__)) from error
-    return as_array("Network", "x", values)
-
-
-def _check_whole(function: str, x: Array, way_out: str) -> None:
-    """Raise ArgumentError unless all values are whole and fit into int32."""
-    expected = "whole numbers of at most 31 bits"
-    if x.dtype.kind == "f" and not np.array_equal(x, np.trunc(x)):
-        raise ArgumentError(message(function, "x has fractions or NaN", expected, x.dtype, way_out))
-    if x.size and x.dtype.itemsize > 2 and max(float(x.max()), -float(x.min())) >= 1 << 31:
-        raise ArgumentError(message(function, "x has too large values", expected, f"{x.min()} to {x.max()}"))

@@ -1,21 +1,41 @@
-"""The sums of weights that the spikes of one layer send to the next, for whole recordings at once."""
+"""The sums of weights that spikes send to the next layer, for whole recordings at once.
+
+Inside the runtime space comes before channels, (T, N, H, W, C): then a convolution is one product of matrices, and its
+result lies as the next layer reads it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss.netx.description import Layer
-from slayerloss.netx.packing import IntArray, Packed, pack, plain
+from slayerloss.netx.packing import IntArray, Packed, plain
 
 Array = NDArray[Any]
-Synapse = Callable[[Array], Array]
-"""Spikes (T, N, ...) -> the inputs (T, N, ...) int32 of the neurons, one step and the layer's delay later."""
 
-_CHUNK = 1 << 20  # elements of a temporary array: small enough to stay near the processor
+_CHUNK = 1 << 19  # elements of a temporary array: small enough to stay near the processor
+_EXACT = {np.float32: 1 << 24, np.float64: 1 << 53}  # up to here every integer is itself
+
+
+class Synapse(Protocol):
+    """What a layer receives from the one before, or from itself."""
+
+    bound: int
+    """The largest sum of absolute weights of a neuron."""
+
+    reach: int
+    """Steps until the last of a message has arrived: 1, and the longest delay."""
+
+    def deliver(self, sent: Array, arriving: Array) -> None:
+        """Put what the messages (T, N, ...) cause into (T + reach, N, ...), row t of them into the rows after t.
+
+        The first `reach` rows hold what was on its way before; the others are written here.
+        """
 
 
 def integers(values: Any) -> IntArray:
@@ -23,119 +43,10 @@ def integers(values: Any) -> IntArray:
     return np.asarray(values).astype(np.int64)
 
 
-def dense(layer: Layer) -> tuple[Synapse, Synapse | None]:
-    """The synapses of a dense or dense_rec layer: from the layer before, and from the layer itself."""
-    weight = weight_matrix(layer)
-    if layer.type == "dense_rec":
-        forward, back = pack(weight, integers(layer.fields["weight_rec"]))
-        return _delayed(forward, np.zeros_like(weight)), _sums(back)
-    return _delayed(pack(weight)[0], delay_matrix(layer.fields.get("delay", 0), weight)), None
-
-
-def weight_matrix(layer: Layer) -> IntArray:
+def weight_matrix(layer: Layer, values: Any = None) -> IntArray:
     """(out, in) integers, which old files store in one row."""
-    weight = integers(layer.fields["weight"])
+    weight = integers(layer.fields["weight"] if values is None else values)
     return weight if weight.ndim == 2 else weight.reshape(int(np.prod(layer.shape)), -1)
-
-
-def delay_matrix(delay: Any, weight: IntArray) -> IntArray:
-    """(out, in) delays of at most 62 steps, from one value, one a neuron, one an input, or all of them."""
-    steps = integers(np.minimum(delay, 62))
-    if steps.ndim == 1 and len(steps) == len(weight):  # Lava looks at the neurons first
-        steps = steps[:, None]
-    return np.broadcast_to(steps, weight.shape)
-
-
-def _delayed(packed: Packed, delays: IntArray) -> Synapse:
-    """A step of latency and the delays, around the sums."""
-    if np.all(delays == delays[:, :1]):  # one delay a neuron: its sum waits
-        sums = _sums(packed)
-        return lambda spikes: _later(sums(spikes.reshape(*spikes.shape[:2], -1)), delays[:, 0])
-
-    # Otherwise the synapses of one delay are summed, and shifted, on their own.
-    parts = [
-        (int(step), _sums(Packed(np.where(delays == step, packed.weight, 0), packed.shift)))
-        for step in np.unique(delays)
-    ]
-
-    def synapse(spikes: Array) -> Array:
-        flat = spikes.reshape(*spikes.shape[:2], -1)
-        out = np.zeros((*flat.shape[:2], len(packed.weight)), np.int32)
-        for step, sums in parts:
-            out[step + 1 :] += sums(flat[: max(len(flat) - step - 1, 0)])
-        return out
-
-    return synapse
-
-
-def _later(values: Array, delays: IntArray) -> Array:
-    """Move each neuron's input (T, N, out) by its delay and one step more."""
-    out = np.zeros_like(values)
-    steps = np.unique(delays)
-    for step in steps:
-        neurons = delays == step if len(steps) > 1 else slice(None)
-        out[step + 1 :, :, neurons] = values[: max(len(values) - step - 1, 0), :, neurons]
-    return out
-
-
-def _sums(packed: Packed) -> Synapse:
-    """weight @ spikes over the last axis."""
-    packed = plain(packed)
-    bound = int(np.abs(packed.weight).sum(1).max())
-    matrices: dict[type, Array] = {}
-
-    def sums(spikes: Array) -> Array:
-        dtype = exact_dtype(bound, spikes)
-        if dtype not in matrices:
-            matrices[dtype] = packed.weight.T.astype(dtype)
-        matrix = matrices[dtype]
-        rows = spikes.reshape(-1, spikes.shape[-1])
-        out = np.empty((len(rows), matrix.shape[1]), np.int32)
-        for part in _chunks(len(rows), sum(matrix.shape)):
-            out[part] = to_int32(rows[part].astype(dtype) @ matrix) >> packed.shift
-        return out.reshape(*spikes.shape[:-1], -1)
-
-    return sums
-
-
-def convolution(layer: Layer) -> Synapse:
-    """The synapse of a conv layer: a cross-correlation with zero padding, wrapped to 24 bits."""
-    weight = integers(layer.fields["weight"])
-    weight = weight.reshape(weight.shape[:4])
-    bound = int(np.abs(weight).sum((1, 2, 3)).max())
-    groups = int(layer.fields["groups"])
-    shape = layer.shape
-
-    def synapse(spikes: Array) -> Array:
-        dtype = exact_dtype(bound, spikes)
-        # (groups, channels of the group, all inputs of one neuron)
-        kernel: Array = weight.reshape(groups, shape[0] // groups, -1).astype(dtype)
-        num_steps, num_samples = spikes.shape[:2]
-        images = spikes[:-1].reshape(-1, *spikes.shape[2:])
-        out = np.zeros((num_steps, num_samples, *shape), np.int32)
-        later = out[1:].reshape(-1, *shape)
-        for part in _chunks(len(images), weight[0].size * groups * shape[1] * shape[2]):
-            patches = _patches(images[part].astype(dtype), layer, weight.shape[2:])
-            columns: Array = patches.reshape(len(patches), groups, kernel.shape[2], -1)
-            later[part] = _wrap_24(to_int32(np.matmul(kernel, columns))).reshape(-1, *shape)
-        return out
-
-    return synapse
-
-
-def _patches(images: Array, layer: Layer, kernel: tuple[int, ...]) -> Array:
-    """(B, C, H, W) -> (B, C, kH, kW, out H, out W): for each neuron what its kernel sees."""
-    (step_h, step_w), (pad_h, pad_w), (gap_h, gap_w) = (
-        pair(layer.fields[name]) for name in ("stride", "padding", "dilation")
-    )
-    images = np.pad(images, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
-    batch, channels, row, column = images.strides
-    return np.lib.stride_tricks.as_strided(
-        images,
-        (*images.shape[:2], *kernel, *layer.shape[1:]),
-        (batch, channels, row * gap_h, column * gap_w, row * step_h, column * step_w),
-        writeable=False,
-    )
 
 
 def pair(values: Any) -> tuple[int, int]:
@@ -144,19 +55,178 @@ def pair(values: Any) -> tuple[int, int]:
     return int(array[0]), int(array[-1])
 
 
-def exact_dtype(bound: int, spikes: Array) -> type:
-    """The fastest dtype in which every partial sum is exact.
+def delay_matrix(delay: Any, weight: IntArray, longest: int | None = 62) -> IntArray:
+    """(out, in) steps from one value, one a neuron, one an input, or all of them; none above `longest`."""
+    steps = integers(delay if longest is None else np.minimum(delay, longest))
+    if steps.ndim == 1 and len(steps) == len(weight):  # Lava looks at the neurons first
+        steps = steps[:, None]
+    return np.broadcast_to(steps, weight.shape)
 
-    Sums of integers are exact in any order while no partial sum can pass 2^24 in float32, or 2^53 in float64.
+
+class Dense:
+    """Every input reaches every neuron: weight @ messages, one step and the synapse's delay later.
 
     Args:
-        bound: the largest sum of absolute weights of a neuron.
-        spikes: what they are multiplied with.
+        packed: the weights, (out, in) with the inputs in the order H, W, C.
+        delays: (out, in) steps; None for none.
+        products_wrap: whether products wrap to 32 bits each, rather than their sum.
     """
-    largest = bound * (int(np.abs(spikes).max()) if spikes.size else 0)
-    if largest <= 1 << 24:
-        return np.float32
-    return np.float64 if largest <= 1 << 53 else np.int64
+
+    def __init__(self, packed: Packed, delays: IntArray | None = None, products_wrap: bool = False) -> None:
+        self._shift, self._up = packed.shift, 0
+        if plain(packed).shift == 0:  # the same sums without a shift, up to an overflow
+            self._up, packed = packed.shift, plain(packed)
+        self._products_wrap = products_wrap
+        self.bound = int(np.abs(packed.weight).sum(1).max(initial=0))
+        self.reach = 1
+        self._parts: list[tuple[int, Any, _Weights]] = []
+        if delays is None:
+            self._parts.append((0, slice(None), _Weights(packed.weight.T)))
+        else:
+            self._split(packed.weight, delays)
+
+    def _split(self, weight: IntArray, delays: IntArray) -> None:
+        """The synapses of one delay are summed, and moved, together; so are neurons whose synapses share theirs."""
+        self.reach = 1 + int(delays.max())
+        shared = np.all(delays == delays[:, :1], axis=1)
+        for steps in np.unique(delays):
+            whole = shared & (delays[:, 0] == steps)
+            some = ~shared & np.any(delays == steps, axis=1)
+            for rows, part in ((whole, weight), (some, np.where(delays == steps, weight, 0))):
+                if rows.any():
+                    neurons = slice(None) if rows.all() else np.flatnonzero(rows)
+                    self._parts.append((int(steps), neurons, _Weights(part[rows].T)))
+
+    def deliver(self, sent: Array, arriving: Array) -> None:
+        """See `Synapse.deliver`."""
+        messages = sent.reshape(len(sent) * sent.shape[1], -1)
+        most = largest(messages)
+        if len(self._parts) > 1:
+            arriving[self.reach :] = 0
+        for steps, neurons, weights in self._parts:
+            later = arriving[1 + steps : 1 + steps + len(sent)].reshape(len(messages), -1)
+            for part in _chunks(len(messages), messages.shape[1]):
+                sums = self._sums(messages[part], weights, most)
+                if len(self._parts) > 1:
+                    later[part, neurons] += sums.astype(later.dtype, copy=False)
+                else:
+                    later[part] = sums
+
+    def _sums(self, messages: Array, weights: _Weights, most: int) -> Array:
+        """What arrives: (weight << up) @ messages >> shift, in 32 bits."""
+        highest = self.bound * most
+        if highest << self._up < 1 << 31:
+            sums = weights.times(messages, highest)
+            return sums if self._shift == self._up else sums.astype(np.int32) >> self._shift
+        if not self._products_wrap:
+            return to_int32(weights.times(messages, highest).astype(np.int64) << self._up) >> self._shift
+        products = (messages[:, :, None].astype(np.int64) * weights.matrix << self._up).astype(np.int32)
+        return to_int32(products.sum(1, dtype=np.int64) >> self._shift)
+
+    def sums(self, messages: Array) -> Array:
+        """weight @ messages (N, in), without a delay."""
+        out = np.empty((1 + self.reach, len(messages), sum(weights.out for _, _, weights in self._parts)))
+        out[: self.reach] = 0
+        self.deliver(messages[None], out)
+        return out[1]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a kernel meets its input, all as (H, W)."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
+    def patches(self, images: Array, size: tuple[int, int]) -> Array:
+        """(B, H, W, C) -> a view (B, out H, out W, kH, kW, C): for each neuron what its kernel sees."""
+        (pad_h, pad_w), (step_h, step_w), (gap_h, gap_w) = self.padding, self.stride, self.dilation
+        if pad_h or pad_w:
+            images = np.pad(images, ((0, 0), (pad_h, pad_h), (pad_w, pad_w), (0, 0)))
+        batch, row, column, channel = images.strides
+        return np.lib.stride_tricks.as_strided(
+            images,
+            (len(images), *size, *self.kernel, images.shape[3]),
+            (batch, row * step_h, column * step_w, row * gap_h, column * gap_w, channel),
+            writeable=False,
+        )
+
+
+class Convolution:
+    """A cross-correlation with zero padding, wrapped to 24 bits, one step and the channel's delay later.
+
+    Args:
+        weight: (channels, channels of a group, kH, kW) integers.
+        geometry: stride and the like.
+        size: (H, W) of the output.
+        groups: groups of channels that do not mix.
+        delays: (channels,) steps.
+    """
+
+    def __init__(
+        self, weight: IntArray, geometry: Geometry, size: tuple[int, int], groups: int, delays: IntArray
+    ) -> None:
+        self.bound = int(np.abs(weight).sum((1, 2, 3)).max(initial=0))
+        self.reach = 1 + int(delays.max(initial=0))
+        self._geometry, self._size, self._groups, self._delays = geometry, size, groups, delays
+        # (groups, inputs of a neuron in the order kH, kW, C, neurons)
+        kernels = weight.reshape(groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
+        self._weights = _Weights(kernels.reshape(groups, -1, kernels.shape[-1]))
+
+    def deliver(self, sent: Array, arriving: Array) -> None:
+        """See `Synapse.deliver`."""
+        images = sent.reshape(-1, *sent.shape[2:])
+        highest = self.bound * largest(images)
+        groups, per_image = self._groups, self._size[0] * self._size[1]
+        later = {
+            int(steps): arriving[1 + steps : 1 + steps + len(sent)].reshape(len(images), per_image, -1)
+            for steps in np.unique(self._delays)
+        }
+        if len(later) > 1:
+            arriving[self.reach :] = 0
+        for part in _chunks(len(images), per_image * self._weights.matrix.shape[-2] * groups):
+            patches = self._geometry.patches(images[part], self._size)
+            rows = len(patches) * per_image
+            if groups > 1:
+                apart = patches.reshape(*patches.shape[:5], groups, -1).transpose(5, 0, 1, 2, 3, 4, 6)
+                sums = self._weights.times(apart.reshape(groups, rows, -1), highest).transpose(1, 0, 2)
+            else:
+                sums = self._weights.times(patches.reshape(rows, -1), highest)
+            sums = wrap_24(sums, highest).reshape(len(patches), per_image, -1)
+            for steps, target in later.items():
+                channels = self._delays == steps if len(later) > 1 else slice(None)
+                target[part, :, channels] = sums[..., channels]
+
+
+class _Weights:
+    """A matrix (in, out), or (groups, in, out), in the dtypes that products ask for."""
+
+    def __init__(self, matrix: IntArray) -> None:
+        self.matrix = np.ascontiguousarray(matrix)
+        self.out = matrix.shape[-1]
+        self._cast: dict[type, Array] = {}
+
+    def times(self, messages: Array, highest: int) -> Array:
+        """messages @ matrix, where no partial sum passes `highest`."""
+        dtype = exact_dtype(highest)
+        if dtype not in self._cast:
+            self._cast[dtype] = self.matrix.astype(dtype)
+        product: Array = messages.astype(dtype, copy=False) @ self._cast[dtype]
+        return product
+
+
+def largest(values: Array) -> int:
+    """The largest absolute value."""
+    if values.dtype == np.bool_:
+        return 1
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
+
+
+def exact_dtype(highest: int) -> type:
+    """The fastest dtype in which sums are exact in any order, if no partial sum can pass `highest`."""
+    return next((dtype for dtype, limit in _EXACT.items() if highest <= limit), np.int64)
 
 
 def to_int32(sums: Array) -> Array:
@@ -164,12 +234,26 @@ def to_int32(sums: Array) -> Array:
     return sums.astype(np.int32) if sums.dtype == np.float32 else sums.astype(np.int64).astype(np.int32)
 
 
-def _wrap_24(sums: Array) -> Array:
-    """Keep the low 24 bits, as a signed number."""
-    return sums << 8 >> 8
+def wrap_32(sums: Array, highest: int) -> Array:
+    """Keep the low 32 bits, as a signed number."""
+    return sums if highest < 1 << 31 else to_int32(sums)
+
+
+def wrap_24(sums: Array, highest: int) -> Array:
+    """Keep the low 24 bits, as a signed number; of what passes 32 bits Lava makes zero."""
+    if highest < 1 << 23:
+        return sums
+    return np.where(np.abs(sums) < 1 << 31, to_int32(sums) << 8 >> 8, 0)
 
 
 def _chunks(count: int, size: int) -> Iterator[slice]:
     """Cut `count` items of `size` elements each into slices of bounded memory."""
     step = max(1, _CHUNK // max(size, 1))
     return (slice(start, start + step) for start in range(0, count, step))
+
+
+def to_space_first(weight: IntArray, shape: Sequence[int]) -> IntArray:
+    """Columns in the order C, H, W of an image -> in the order H, W, C."""
+    if len(shape) != 3:
+        return weight
+    return weight.reshape(len(weight), *shape).transpose(0, 2, 3, 1).reshape(len(weight), -1)

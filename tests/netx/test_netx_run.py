@@ -94,7 +94,10 @@ def test_delays_move_each_synapse(kind: str) -> None:
 
 def test_a_recording_prints_as_one_line() -> None:
     spikes = [np.ones((1, 2, 3), np.int8), np.zeros((1, 4, 3), np.int8)]
-    assert repr(netx.Recording(spikes[-1], spikes)) == "Recording(output (1, 4, 3), spikes of each layer: 6, 0)"
+    assert (
+        repr(netx.Recording(spikes[-1], spikes, netx.State(3, [])))
+        == "Recording(output (1, 4, 3), spikes of each layer: 6, 0)"
+    )
 
 
 def test_a_network_prints_as_one_line_and_as_a_table() -> None:

@@ -1,0 +1,146 @@
+"""The sigma-delta neurons: they send how much their value has changed, once it is enough, and sum up such changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from slayerloss.netx.neurons import Feedback, Record, States, blocks, share
+from slayerloss.netx.synapse import Array
+
+STATE_EXP = 6
+"""Binary places that the states have and messages do not."""
+
+
+@dataclass(frozen=True)
+class Sigma:
+    """Neurons that sum up the changes, and send the sum in every step."""
+
+    names: ClassVar[tuple[str, ...]] = ("sigma",)
+    binary: ClassVar[bool] = False
+
+    def run(
+        self,
+        arriving: Sequence[Array],
+        highest: int,
+        states: States,
+        first: int,
+        record: Record | None = None,
+        feedback: Feedback | None = None,
+    ) -> Array:
+        """See `Neurons.run`. sigma = sigma + a, in 32 bits."""
+        sent = np.empty(arriving[0].shape, np.int32)
+        sigma = states["sigma"]
+        for t, sums in enumerate(arriving[0]):
+            if feedback is not None and t > 0:
+                feedback(sent[t - 1], sums)
+            sigma += sums.astype(np.int32)
+            sent[t] = sigma
+        if record is not None:
+            record["sigma"][...] = sent
+        return sent
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The neurons of an input layer: they send how much the input has changed.
+
+    `threshold` is in the units of the states, 2^-(spike_exp + 6) of an input.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("act", "residue")
+    binary: ClassVar[bool] = False
+    threshold: Array
+    spike_exp: int
+
+    def run(
+        self,
+        arriving: Sequence[Array],
+        highest: int,
+        states: States,
+        first: int,
+        record: Record | None = None,
+        feedback: Feedback | None = None,
+    ) -> Array:
+        """See `Neurons.run`, and `_delta`, of x = a * 2^(spike_exp + 6)."""
+        shift = self.spike_exp + STATE_EXP
+
+        def value(sums: Array, states: States, columns: slice) -> Array:
+            return sums.astype(np.int32) << shift
+
+        return _delta(self.names, self.threshold, value, arriving[0], states, record, feedback)
+
+
+@dataclass(frozen=True)
+class SigmaDelta:
+    """The neurons of a hidden layer: they sum up, rectify, and send how much the result has changed.
+
+    `bias` and `threshold` are in the units of the states.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("sigma", "act", "residue")
+    binary: ClassVar[bool] = False
+    bias: Array
+    threshold: Array
+
+    def run(
+        self,
+        arriving: Sequence[Array],
+        highest: int,
+        states: States,
+        first: int,
+        record: Record | None = None,
+        feedback: Feedback | None = None,
+    ) -> Array:
+        """See `Neurons.run`, and `_delta`, of x = max(sigma + bias, 0) with sigma = sigma + a."""
+
+        def value(sums: Array, states: States, columns: slice) -> Array:
+            sigma = states["sigma"]
+            sigma += sums.astype(np.int32)
+            x: Array = sigma + share(self.bias, columns, np.int32)
+            return np.maximum(x, 0, out=x)
+
+        return _delta(self.names, self.threshold, value, arriving[0], states, record, feedback)
+
+
+def _delta(
+    names: tuple[str, ...],
+    threshold: Array,
+    value: Callable[[Array, States, slice], Array],
+    arriving: Array,
+    states: States,
+    record: Record | None,
+    feedback: Feedback | None,
+) -> Array:
+    """Send changes of x: d = x - act + residue; y = d where |d| >= threshold, else 0; residue = d - y; act = x.
+
+    What is sent is y without the binary places of the states, rounded down. All is int32, and wraps.
+
+    Args:
+        names: of the states.
+        threshold: in the units of the states.
+        value: x from the sums (N, neurons), the states, which it may change, and the columns that these are of.
+        arriving: see `Neurons.run`, as are the others.
+    """
+    sent = np.empty(arriving.shape, np.int32)
+    for here in blocks(arriving.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
+        own = {name: states[name][here] for name in names}
+        limit = share(threshold, here[1], np.int32)
+        for t in range(len(arriving)):
+            at = (t, *here)
+            if feedback is not None and t > 0:
+                feedback(sent[t - 1], arriving[t])
+            x = value(arriving[at], own, here[1])
+            d = x - own["act"]
+            d += own["residue"]
+            own["act"][...] = x
+            kept = np.where(np.abs(d) < limit, d, 0)
+            own["residue"][...] = kept
+            np.right_shift(np.subtract(d, kept, out=d), STATE_EXP, out=sent[at])
+            if record is not None:
+                for name in names:
+                    record[name][at] = own[name]
+    return sent
