@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
-from slayerloss.netx.neurons import Feedback, Record, States, blocks, decay, share
+from slayerloss.netx.neurons import Feedback, Record, States, blocks, decay_and_add, share
 from slayerloss.netx.synapse import Array, largest, to_int32
 
 _LIMIT = 1 << 23  # u and v have 24 bits
@@ -48,7 +49,7 @@ class LIF:
         """
         (sums,) = arriving
         largest_u, largest_v = self._bounds(highest, states, len(sums))
-        in_float32 = max(largest_u * _odd(self.current_kept), largest_v * _odd(self.voltage_kept)) <= 1 << 24
+        in_float32 = max(largest_u * self._odd_u, largest_v * self._odd_v) <= 1 << 24
         dtype = np.float32 if in_float32 else np.float64
         sent = np.empty(sums.shape, np.bool_ if self.binary else np.int32)
         for here in blocks(sums.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
@@ -70,24 +71,30 @@ class LIF:
         """One step of some neurons, in place: (the sums, where the spikes go)."""
         kept_u, kept_v = (share(kept / 4096, columns, u.dtype.type) for kept in (self.current_kept, self.voltage_kept))
         bias, threshold = (share(values, columns, u.dtype.type) for values in (self.bias, self.threshold))
-        current, fired = np.empty_like(u), np.empty(u.shape, np.bool_)
+        current, fired, quiet = np.empty_like(u), np.empty(u.shape, np.bool_), np.empty(u.shape, np.bool_)
 
         def step(sums: Array, sent: Array) -> None:
             np.multiply(sums, 64, out=current, casting="unsafe")
-            decay(u, kept_u)
-            np.add(u, current, out=u)
+            decay_and_add(u, kept_u, current)
             if wraps:
                 _wrap_once(u)
-            decay(v, kept_v)
-            np.add(v, u, out=v)
+            decay_and_add(v, kept_v, u)
             np.add(v, bias, out=v)
             if saturates:
                 np.clip(v, 1 - _LIMIT, _LIMIT - 1, out=v)
             np.greater(v, threshold, out=fired)
             sent[...] = fired if self.binary else v * fired
-            v[fired] = 0
+            np.multiply(v, np.logical_not(fired, out=quiet), out=v)
 
         return step
+
+    @cached_property
+    def _odd_u(self) -> int:
+        return _odd(self.current_kept)
+
+    @cached_property
+    def _odd_v(self) -> int:
+        return _odd(self.voltage_kept)
 
     def _bounds(self, highest: int, states: States, num_steps: int) -> tuple[float, float]:
         """The largest |u| and |v| that `num_steps` steps can reach, neither wrapped nor cut off."""

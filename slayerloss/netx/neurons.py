@@ -76,14 +76,15 @@ def share(parameter: Array, columns: slice, dtype: type) -> Any:
     return parameter.item() if parameter.size == 1 else parameter[columns].astype(dtype)
 
 
-def decay(state: Array, kept: Any) -> None:
-    """state = trunc(kept * state), in place."""
-    if isinstance(kept, float) and kept in (0.0, 1.0):
-        if kept == 0:
-            state[...] = 0
+def decay_and_add(state: Array, kept: Any, added: Array) -> None:
+    """state = trunc(kept * state) + added, in place."""
+    if isinstance(kept, float) and kept == 0:
+        state[...] = added
         return
-    np.multiply(state, kept, out=state)
-    np.trunc(state, out=state)
+    if not (isinstance(kept, float) and kept == 1):
+        np.multiply(state, kept, out=state)
+        np.trunc(state, out=state)
+    np.add(state, added, out=state)
 
 
 def per_neuron(values: Any, shape: tuple[int, ...]) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,7 @@ from slayerloss.netx.synapse import Array, weight_matrix
 from slayerloss.netx.table import table
 
 _CHUNK_BYTES = 1 << 23  # of what arrives at the widest layer, so that it stays near the processor
+_CORES = os.cpu_count() or 1
 
 
 class Network:
@@ -256,16 +258,24 @@ class Network:
         widest = max(math.prod(inputs.shape[2:]), *(stage.size for stage in self._stages))
         rows = max(1, _CHUNK_BYTES // (4 * widest))
         steps = min(num_steps, rows)
-        samples = max(1, rows // steps)
-        for n in (slice(start, start + samples) for start in range(0, num_samples, samples)):
+        samples = max(1, min(rows // steps, -(-num_samples // _CORES)))
+
+        def advance(n: slice) -> None:
             own = [{name: array[..., n, :] for name, array in states.items()} for states in live]
             for start in range(0, num_steps, steps):
                 at = (slice(start, start + steps), n)
-                sent = inputs[at]
+                sent = np.ascontiguousarray(inputs[at])
                 for stage, states, out, kept in zip(self._stages, own, spikes, records, strict=True):
                     into = {name: array[at] for name, array in kept.items()} if record else None
                     sent = stage.advance(sent, states, step + start + 1, into)
                     out[at] = sent.reshape(*sent.shape[:2], -1)
+
+        parts = [slice(start, start + samples) for start in range(0, num_samples, samples)]
+        if len(parts) == 1:
+            advance(parts[0])
+        else:  # numpy lets other threads run while it computes
+            with ThreadPoolExecutor(_CORES) as pool:
+                list(pool.map(advance, parts))
         return spikes, records if record else None
 
     def _inputs(self, x: Any) -> tuple[Array, bool]:
@@ -284,7 +294,7 @@ class Network:
             values = values.reshape(len(values), -1, values.shape[-1])
         values = inward(np.moveaxis(values, -1, 0), shape)
         takes_spikes = bool(self._stages[0].synapses) and not self._stages[0].graded
-        return np.ascontiguousarray(values != 0 if takes_spikes else values.astype(np.int32, copy=False)), batched
+        return values != 0 if takes_spikes else values.astype(np.int32, copy=False), batched
 
 
 def _intact(description: Description) -> Description:

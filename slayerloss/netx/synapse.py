@@ -6,6 +6,7 @@ result lies as the next layer reads it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -106,17 +107,18 @@ class Dense:
         for steps, neurons, weights in self._parts:
             later = arriving[1 + steps : 1 + steps + len(sent)].reshape(len(messages), -1)
             for part in _chunks(len(messages), messages.shape[1]):
-                sums = self._sums(messages[part], weights, most)
-                if len(self._parts) > 1:
+                alone = len(self._parts) == 1
+                sums = self._sums(messages[part], weights, most, later[part] if alone else None)
+                if not alone:
                     later[part, neurons] += sums.astype(later.dtype, copy=False)
-                else:
+                elif sums.base is not later.base:
                     later[part] = sums
 
-    def _sums(self, messages: Array, weights: _Weights, most: int) -> Array:
-        """What arrives: (weight << up) @ messages >> shift, in 32 bits."""
+    def _sums(self, messages: Array, weights: _Weights, most: int, out: Array | None = None) -> Array:
+        """What arrives: (weight << up) @ messages >> shift, in 32 bits; into `out` where that is possible."""
         highest = self.bound * most
         if highest << self._up < 1 << 31:
-            sums = weights.times(messages, highest)
+            sums = weights.times(messages, highest, out)
             return sums if self._shift == self._up else sums.astype(np.int32) >> self._shift
         if not self._products_wrap:
             return to_int32(weights.times(messages, highest).astype(np.int64) << self._up) >> self._shift
@@ -171,6 +173,7 @@ class Convolution:
         self.bound = int(np.abs(weight).sum((1, 2, 3)).max(initial=0))
         self.reach = 1 + int(delays.max(initial=0))
         self._geometry, self._size, self._groups, self._delays = geometry, size, groups, delays
+        self._steps = np.unique(delays).tolist()
         # (groups, inputs of a neuron in the order kH, kW, C, neurons)
         kernels = weight.reshape(groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
         self._weights = _Weights(kernels.reshape(groups, -1, kernels.shape[-1]))
@@ -179,25 +182,30 @@ class Convolution:
         """See `Synapse.deliver`."""
         images = sent.reshape(-1, *sent.shape[2:])
         highest = self.bound * largest(images)
-        groups, per_image = self._groups, self._size[0] * self._size[1]
+        per_image = self._size[0] * self._size[1]
         later = {
-            int(steps): arriving[1 + steps : 1 + steps + len(sent)].reshape(len(images), per_image, -1)
-            for steps in np.unique(self._delays)
+            steps: arriving[1 + steps : 1 + steps + len(sent)].reshape(len(images) * per_image, -1)
+            for steps in self._steps
         }
         if len(later) > 1:
             arriving[self.reach :] = 0
-        for part in _chunks(len(images), per_image * self._weights.matrix.shape[-2] * groups):
+        for part in _chunks(len(images), per_image * self._weights.matrix.shape[-2] * self._groups):
             patches = self._geometry.patches(images[part], self._size)
-            rows = len(patches) * per_image
-            if groups > 1:
-                apart = patches.reshape(*patches.shape[:5], groups, -1).transpose(5, 0, 1, 2, 3, 4, 6)
-                sums = self._weights.times(apart.reshape(groups, rows, -1), highest).transpose(1, 0, 2)
-            else:
-                sums = self._weights.times(patches.reshape(rows, -1), highest)
-            sums = wrap_24(sums, highest).reshape(len(patches), per_image, -1)
+            rows = slice(part.start * per_image, (part.start + len(patches)) * per_image)
             for steps, target in later.items():
-                channels = self._delays == steps if len(later) > 1 else slice(None)
-                target[part, :, channels] = sums[..., channels]
+                sums = wrap_24(self._sums(patches, highest, target[rows] if len(later) == 1 else None), highest)
+                if len(later) > 1:
+                    target[rows, self._delays == steps] = sums[:, self._delays == steps]
+                elif sums.base is not target.base:
+                    target[rows] = sums
+
+    def _sums(self, patches: Array, highest: int, out: Array | None = None) -> Array:
+        """(B, out H, out W, kH, kW, C) -> (B * out H * out W, channels)."""
+        if self._groups == 1:
+            return self._weights.times(patches.reshape(-1, math.prod(patches.shape[3:])), highest, out)
+        apart = patches.reshape(*patches.shape[:5], self._groups, -1).transpose(5, 0, 1, 2, 3, 4, 6)
+        sums = self._weights.times(apart.reshape(self._groups, math.prod(patches.shape[:3]), -1), highest)
+        return sums.transpose(1, 0, 2).reshape(sums.shape[1], -1)
 
 
 class _Weights:
@@ -208,12 +216,15 @@ class _Weights:
         self.out = matrix.shape[-1]
         self._cast: dict[type, Array] = {}
 
-    def times(self, messages: Array, highest: int) -> Array:
-        """messages @ matrix, where no partial sum passes `highest`."""
+    def times(self, messages: Array, highest: int, out: Array | None = None) -> Array:
+        """messages @ matrix, where no partial sum passes `highest`; into `out` where that has the dtype."""
         dtype = exact_dtype(highest)
         if dtype not in self._cast:
             self._cast[dtype] = self.matrix.astype(dtype)
-        product: Array = messages.astype(dtype, copy=False) @ self._cast[dtype]
+        matrix = self._cast[dtype]
+        if out is not None and out.dtype == dtype:
+            return np.matmul(messages.astype(dtype, copy=False), matrix, out=out)
+        product: Array = messages.astype(dtype, copy=False) @ matrix
         return product
 
 
