@@ -34,7 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     unreadable = False
     for file in options.files:
         try:
-            found[file] = netx.check(read_isolated(file))
+            read_isolated(file)
+            found[file] = netx.check(file)  # of the file, as a Description does not tell who wrote it
         except SlayerError as error:  # the others are still worth a look
             unreadable = True
             print(f"slayerloss check: {error}", file=sys.stderr)

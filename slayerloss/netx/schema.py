@@ -93,7 +93,7 @@ _CONVOLUTION = {
         "added to v in every step, times 64",
         False,
         *_BIAS_RANGE,
-        not_in_lava=((1,),),
+        not_in_lava=_SCALAR,
     ),
 }
 
@@ -140,12 +140,12 @@ NOT_IN_LAVA = MappingProxyType(
 
 
 def _decay(meaning: str) -> Field:
-    low, high = Bound(0, "it would be a growth", fatal=True), Bound(4096, _NO_ROOM)
+    low, high = Bound(0, "it would be a growth", fatal=True, scope="file"), Bound(4096, _NO_ROOM)
     return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
 
 
 def _rotation(meaning: str) -> Field:
-    low, high = Bound(-4096, "it would be a growth"), Bound(4096, "it would be a growth")
+    low, high = (Bound(sign * 4096, "it would be a growth", fatal=True, scope="file") for sign in (-1, 1))
     return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
 
 
@@ -180,9 +180,16 @@ _RESONATOR = {
     "gradedSpike": _GRADED,
     **_UNREAD,
 }
+_RESONATOR_HIGH = Bound((1 << 25) - 1, "it wraps around in 32 bits")
 _RF_PHASE = {
     **_RESONATOR,
-    "vThMant": Field("integer", _SCALAR, "threshold of the real state, times 64; from 2^17 on no spikes", True),
+    "vThMant": Field(
+        "integer",
+        _SCALAR,
+        "threshold of the real state, times 64; from 2^17 on no spikes",
+        True,
+        high=_RESONATOR_HIGH,
+    ),
 }
 _RF_IZHIKEVICH = {
     **_RESONATOR,
@@ -192,6 +199,7 @@ _RF_IZHIKEVICH = {
         "threshold of the imaginary state, times 64; from 2^17 on no spikes",
         True,
         Bound(1, "neurons at rest spike in every step", "warning"),
+        _RESONATOR_HIGH,
     ),
 }
 

@@ -246,7 +246,7 @@ REFUSED = [
     (
         lambda: cuba.Recurrent(NEURON, 4, 2, delay=True),
         (4,),
-        r"layer 0 \(Recurrent\): .*recurrent layer with delays",
+        r"layer 0 \(Recurrent\), delay: Lava .*delays",
     ),
     (lambda: with_delay(cuba.Dense(NEURON, 4, 2, delay=True), 70), (4,), "70 is above 62; it becomes 62"),
     (
@@ -259,8 +259,8 @@ REFUSED = [
     (lambda: cuba.Input({**NEURON, "scale": 16}), (4,), r"layer 0 \(Input\): .*64 weight LSBs.*scale=64, got 16"),
     (lambda: cuba.Dense(NEURON, 4, 2, pre_hook_fx=None), (4,), "weight: there are fractions.*quantisation"),
     (lambda: fill(cuba.Dense(NEURON, 4, 2), 0.0), (4,), "weight: all weights are zero"),
-    (lambda: fill(cuba.Dense(NEURON, 4, 2, pre_hook_fx=None), 5.0), (4,), r"8 of 8 weights \(320 to 320\) change"),
-    (lambda: fill(cuba.Dense(NEURON, 4, 2), -4.0), (4,), r"weights \(-256 to -256\) change.*both signs"),
+    (lambda: fill(cuba.Dense(NEURON, 4, 2, pre_hook_fx=None), 5.0), (4,), r"all 8 weights \(320 to 320\) for zero"),
+    (lambda: fill(cuba.Dense(NEURON, 4, 2), -4.0), (4,), r"weights \(-256 to -256\) for zero.*both signs"),
     (lambda: cuba.Dense({**NEURON, "norm": OtherNorm}, 4, 2), (4,), r"would ignore its norm.*MeanOnlyBatchNorm"),
 ]
 
