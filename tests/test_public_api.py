@@ -36,9 +36,10 @@ PUBLIC = {
     "neuron": "Dropout cuba norm",
     "neuron.cuba": "Neuron",
     "neuron.norm": "MeanOnlyBatchNorm",
-    "plot": """Evaluation PALETTE Sample animate_event confidence_traces confusion_matrix decision_figure error_figure
-        error_traces event_frames events_per_layer filter_responses impulse_responses learning_curve raster
-        raster_pair rate_traces read_metrics report run_figures set_caption show_event style weight_histogram""",
+    "plot": """Evaluation PALETTE Sample animate_event confidence_traces confusion_matrix decision_figure
+        energy_per_layer error_figure error_traces event_frames events_per_layer filter_responses impulse_responses
+        learning_curve raster raster_pair rate_traces read_metrics report run_figures set_caption show_event style
+        weight_histogram""",
     "spike": "Spike",
     "synapse": "Conv Dense Pool Synapse",
     "train": """DataOptions EventData Learner Network NetworkOptions Recipe Run Schedule TrainerOptions build_data

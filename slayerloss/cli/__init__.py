@@ -21,6 +21,7 @@ _COMMANDS = {
     "export": "write the network of a run as a file for Loihi",
     "inspect": "print the layers of a network file",
     "check": "say what Lava would refuse, change or ignore in a network file",
+    "simulate": "run a network file on recordings: accuracy, operations, energy",
     "data": "say what is wrong with a folder of recordings, or with one",
     "demo": "train, plot, export and check the export, on the embedded digits",
 }

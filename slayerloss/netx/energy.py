@@ -42,7 +42,7 @@ LOIHI = Figures(
     message=1.7,
     source="M. Davies et al., 'Loihi: A Neuromorphic Manycore Processor with On-Chip Learning', IEEE Micro 38(1), "
     "2018, table 2",
-    basis="of simulations before there was silicon; that of a synaptic operation is a minimum",
+    basis="simulations before there was silicon; that of a synaptic operation is a minimum",
 )
 """Loihi, the first."""
 
@@ -102,11 +102,11 @@ class Energy:
         ]
         whole = span(float(self.low.sum()), float(self.high.sum()))
         head = f"energy per recording on {figures.chip}, estimated: {whole}"
-        return "\n".join([head, *lines, f"  Figures: {figures.source}; {figures.basis}.", f"  {NOT_COUNTED}"])
+        return "\n".join([head, *lines, f"  Figures: {figures.source}:", f"  {figures.basis}.", f"  {NOT_COUNTED}"])
 
 
 NOT_COUNTED = (
-    "An estimate of what the cores switch: without static power, hops between tiles, input and output, x86 cores."
+    "The dynamic energy of the cores alone: without static power, hops between tiles, input and output, x86 cores."
 )
 
 
@@ -115,10 +115,11 @@ def energy(operations: Operations, figures: Figures = LOIHI) -> Energy:
 
     E = synaptic operations * E_synaptic + neuron updates * E_update + incoming events * E_message
 
-    It counts what the cores switch. Left out are static power, hops between tiles (they depend on where a compiler puts
-    the neurons), input and output, the x86 cores, and the barrier that ends each step: measure on the chip what the
-    system takes. How many of the neuron updates are those of active neurons is not known here, so that the estimate is
-    a span: from none of them to all. An event is one message within a tile for the layer that it arrives in.
+    It is the dynamic energy of the cores. Left out are static power, hops between tiles (they depend on where a
+    compiler puts the neurons), input and output, the x86 cores, and the barrier that ends each step: measure on the
+    chip what the system takes. How many of the neuron updates are those of active neurons is not known here, so that
+    the estimate is a span: from none of them to all. An event is one message within a tile for the layer that it
+    arrives in.
 
     Args:
         operations: what the network did.

@@ -13,6 +13,7 @@ check_installed("slayerloss.plot", "matplotlib", "plot")
 # Below the check, since they import matplotlib.
 from slayerloss.plot.curves import events_per_layer, learning_curve, read_metrics  # noqa: E402
 from slayerloss.plot.decision import decision_figure  # noqa: E402
+from slayerloss.plot.energy import energy_per_layer  # noqa: E402
 from slayerloss.plot.errors import error_figure, error_traces  # noqa: E402
 from slayerloss.plot.filters import filter_responses, impulse_responses  # noqa: E402
 from slayerloss.plot.frames import animate_event, event_frames, show_event  # noqa: E402
@@ -31,6 +32,7 @@ __all__ = [
     "confidence_traces",
     "confusion_matrix",
     "decision_figure",
+    "energy_per_layer",
     "error_figure",
     "error_traces",
     "event_frames",

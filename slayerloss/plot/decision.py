@@ -129,7 +129,7 @@ def draw_stage(ax: Axes, name: str, spikes: Tensor, step_ms: float | None, *, is
         ax.set_ylabel(sender)
     shape = " x ".join(f"{size:,}" for size in (spikes.shape[:-1] if has_space else spikes.shape[:1]))
     count = f"{int((spikes != 0).sum()):,} {'events' if is_input else 'spikes'}"
-    title(ax, f"{name}: {count}, {shape} {sender}s")
+    title(ax, f"{name}: {count}, {shape} {sender}{'s' * (shape != '1')}")
 
 
 def _has_space(spikes: Tensor) -> bool:

@@ -20,6 +20,7 @@ from slayerloss.plot.style import WIDTH, add_axes, heading, new_figure, set_capt
 from slayerloss.plot.tables import confusion_matrix, weight_histogram
 
 _FILTER = ("time_constant", "length", "filter_order", "normalize")
+_FEW = 4  # stages that have room
 _MOST_TIED = 3  # classes that the heading names
 
 
@@ -79,8 +80,8 @@ def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[
 
     Returns:
         File name without ending -> figure, in the order of a reader: `learning`, `spikes_over_epochs`, `confusion`; for
-        each classified sample `decision_<i>`, for each regressed one `output_<i>`, `error_<i>`, `layers_<i>`; `spikes`,
-        `weights`, `filter`. What lacks its arrays is left out.
+        each classified sample `decision_<i>`, for each regressed one `output_<i>`, `error_<i>`, `layers_<i>`, for one
+        with neither class nor target `layers_<i>`; `spikes`, `weights`, `filter`. What lacks its arrays is left out.
 
     Raises:
         ArgumentError, ShapeError: an array does not fit.
@@ -95,8 +96,7 @@ def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[
     with without_pyplot():
         figures = {**_logged(columns, evaluation), **_confusion(evaluation)}
         for i, sample in enumerate(evaluation.samples):
-            drawn = _classified(sample, evaluation) if sample.target is None else _regressed(sample, evaluation)
-            figures.update({f"{name}_{i}": figure for name, figure in drawn.items()})
+            figures.update({f"{name}_{i}": figure for name, figure in _sample(sample, evaluation).items()})
         return {**figures, **_network(evaluation)}
 
 
@@ -187,6 +187,17 @@ def _network(evaluation: Evaluation) -> dict[str, Figure]:
     return figures
 
 
+def _sample(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
+    """What there is to draw of a sample."""
+    if sample.target is not None:
+        return _regressed(sample, evaluation)
+    if sample.label is not None or sample.prediction is not None:
+        return _classified(sample, evaluation)
+    stages = [("input", sample.events), *sample.hidden.items(), ("output", sample.output)]
+    text = _which(sample)
+    return {"layers": _layers(stages, evaluation, text, "The events of the input and the spikes of all layers.")}
+
+
 def _classified(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
     figure = decision_figure(
         sample.output,
@@ -234,14 +245,20 @@ def _regressed(sample: Sample, evaluation: Evaluation) -> dict[str, Figure]:
     )
     _explain(output, evaluation, text := f"{_which(sample)}, output over target", caption, text)
     stages = [("input", sample.events), *sample.hidden.items()]
-    layers = new_figure(None, (WIDTH, 0.3 + 1.9 * len(stages)))
-    for i, (name, spikes) in enumerate(stages):
-        ax = add_axes(layers, len(stages), 1, i + 1)
-        draw_stage(ax, name, to_tensor("run_figures", name, spikes), step_ms, is_input=i == 0)
-        ax.label_outer()
     caption = "The events of the input and the spikes of the hidden layers."
-    _explain(layers, evaluation, text := f"{_which(sample)}, input and hidden layers", caption, text)
+    layers = _layers(stages, evaluation, f"{_which(sample)}, input and hidden layers", caption)
     return {"output": output, "error": error, "layers": layers}
+
+
+def _layers(stages: Sequence[tuple[str, Any]], evaluation: Evaluation, text: str, caption: str) -> Figure:
+    """The events of the input and the spikes of layers, one below the other."""
+    figure = new_figure(None, (WIDTH, 0.3 + (1.9 if len(stages) <= _FEW else 1.3) * len(stages)))
+    for i, (name, spikes) in enumerate(stages):
+        ax = add_axes(figure, len(stages), 1, i + 1)
+        draw_stage(ax, name, to_tensor("run_figures", name, spikes), evaluation.step_ms, is_input=i == 0)
+        ax.label_outer()
+    _explain(figure, evaluation, text, caption, text)
+    return figure
 
 
 def _tied(sample: Sample, names: Sequence[str] | None) -> str:

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.offsetbox import DrawingArea, HPacker, TextArea
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.transforms import Affine2D
 
 from slayerloss._check import check_integer, check_same_shape
@@ -265,7 +265,7 @@ def _density(ax: Axes, values: np.ndarray, unit: float, per_channel: int) -> Non
     full = float(np.quantile(share[share > 0], 0.95))
     grey: dict[str, Any] = {"cmap": "Greys", "vmin": 0, "vmax": full, "rasterized": True}
     ax.pcolormesh((step_edges - 0.5) * unit, row_edges - 0.5, share, **grey)
-    color_key(ax, [(f"black: \u2265 {100 * full:.2g} %", MUTED)])
+    color_key(ax, [(f"black: \u2265 {float(f'{100 * full:.2g}'):g} %", MUTED)])
 
 
 def _edges(count: int, blocks: int) -> np.ndarray:
@@ -282,7 +282,7 @@ def _neuron_axis(ax: Axes, num_neurons: int, names: list[str] | None, per_channe
         _channel_axis(ax, num_neurons // per_channel, per_channel)
     else:
         ax.set_ylabel("neuron")
-        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True) if num_neurons > 1 else FixedLocator([0]))
 
 
 def _channel_axis(ax: Axes, num_channels: int, per_channel: int) -> None:

@@ -48,7 +48,7 @@ def test_it_names_its_source_and_what_it_leaves_out() -> None:
     assert "2,000 x 1.7 pJ = 3.4 nJ" in said
     assert "Davies" in said
     assert "IEEE Micro 38(1), 2018, table 2" in said
-    assert "without static power, hops between tiles, input and output, x86 cores" in said
+    assert "The dynamic energy of the cores alone: without static power, hops between tiles, input and output, x86 cores" in said
 
 
 def test_a_silent_recording_still_takes_neuron_updates() -> None:

@@ -1,0 +1,371 @@
+"""`slayerloss simulate`: the numbers it prints are those of the file on the recordings."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from netx_layers import conv, dense, entrance, flatten, weights
+from tiny_recordings import CLASSES, write_recordings
+
+from slayerloss import cli, io, netx
+
+STEPS, STEP_MS = 10, 10.0
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes with four recordings each, in N-MNIST's layout."""
+    return write_recordings(tmp_path_factory.mktemp("recordings") / "data")
+
+
+def class_weights() -> np.ndarray:
+    """(3, 2312): each class looks at the columns where its events are, and there at some pixels only."""
+    columns = np.arange(34)
+    seen = np.stack([(columns >= 8 * c + 4) & (columns < 8 * c + 12) for c in range(CLASSES)])
+    whole = np.broadcast_to(seen[:, None, None], (CLASSES, 2, 34, 34))
+    return np.where(whole, 10.0, -8.0).reshape(CLASSES, -1) * (np.random.default_rng(0).random((CLASSES, 2312)) < 0.1)
+
+
+@pytest.fixture(scope="module")
+def net_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "some.net"
+    netx.write(path, netx.describe([dense(class_weights())]))
+    return path
+
+
+def simulated(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    capsys.readouterr()
+    assert cli.main(["simulate", *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def by_hand(folder: Path, steps: int = STEPS, step_ms: float = STEP_MS) -> tuple[np.ndarray, np.ndarray]:
+    """All recordings of a folder of classes, binned by a loop over the events, and their labels."""
+    files = sorted(folder.glob("*/*.bin"))
+    x = np.zeros((len(files), 2, 34, 34, steps), np.int8)
+    for sample, file in zip(x, files, strict=True):
+        event = io.read(file)
+        for c, i, j, t in zip(event.c, event.y, event.x, event.t, strict=True):
+            if t < steps * step_ms:
+                sample[c, i, j, int(t // step_ms)] = 1
+    return x, np.array([int(file.parent.name) for file in files])
+
+
+def row(printed: str, name: str) -> list[str]:
+    """The numbers of a line of the table."""
+    line = next(line for line in printed.splitlines() if line.startswith(name))
+    return line.removeprefix(name).replace(",", "").split()
+
+
+def test_prints_what_the_file_does(net_file: Path, recordings: Path, capsys: pytest.CaptureFixture) -> None:
+    printed = simulated(capsys, net_file, "--data", recordings, "--steps", STEPS, "--step-ms", STEP_MS)
+    x, labels = by_hand(recordings / "Test")
+    recording = netx.Network(net_file).run(x)
+    counts = recording.output.sum(-1)
+    right, silent = int((counts.argmax(1) == labels).sum()), int((counts.sum(1) == 0).sum())
+    assert 0 < silent < 12
+    assert silent < right < 12
+    assert f"on 12 recordings of {recordings / 'Test'}\n10 steps of 10 ms" in printed
+    assert f"accuracy {100 * right / 12:.1f} % ({right} of 12 right; 95 % confidence: " in printed
+    assert f"{silent} of 12 recordings had no output spike; they count as class 0" in printed
+    events = x.reshape(12, -1, STEPS).sum(-1)
+    synaptic = (events @ np.count_nonzero(class_weights(), axis=0)).mean()
+    assert row(printed, "input")[:2] == ["2312", f"{events.sum(1).mean():.0f}"]
+    assert row(printed, "0 dense")[2:] == [f"{counts.mean() / STEPS:.4f}", f"{synaptic:.1f}", "100", "%"]
+    assert f"{synaptic:,.0f} x 23.6 pJ" in printed
+    assert "IEEE Micro 38(1), 2018, table 2" in printed
+    assert "without static power" in printed
+
+
+def test_without_steps_it_runs_to_the_last_event(
+    net_file: Path, recordings: Path, capsys: pytest.CaptureFixture
+) -> None:
+    last = max(io.read(file).t.max() for file in recordings.glob("Test/*/*.bin"))
+    assert f"\n{int(last) + 1} steps of 1 ms" in simulated(capsys, net_file, "--data", recordings)
+
+
+def test_a_limit_takes_recordings_of_all_classes(
+    net_file: Path, recordings: Path, capsys: pytest.CaptureFixture
+) -> None:
+    binned = ("--steps", STEPS, "--step-ms", STEP_MS)
+    printed = simulated(capsys, net_file, "--data", recordings, "--limit", 3, *binned)
+    x, labels = by_hand(recordings / "Test")
+    right = int((netx.Network(net_file).run(x[::4]).output.sum(-1).argmax(1) == labels[::4]).sum())
+    assert f"({right} of 3 right" in printed
+    assert "on 12 recordings" in simulated(capsys, net_file, "--data", recordings, "--limit", 99, *binned)
+
+
+def test_classes_may_have_names(
+    net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for name, number in (("cat", 0), ("dog", 1), ("eel", 2)):
+        shutil.copytree(recordings / "Test" / str(number), tmp_path / "own" / name)
+    (tmp_path / "own" / "notes").mkdir()
+    (tmp_path / "own" / "README.md").touch()
+    binned = ("--steps", STEPS, "--step-ms", STEP_MS)
+    named = simulated(capsys, net_file, "--data", tmp_path / "own", *binned).splitlines()
+    assert named[1:] == simulated(capsys, net_file, "--data", recordings, *binned).splitlines()[1:]
+
+
+def test_recordings_without_classes_have_no_accuracy(
+    net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    printed = simulated(capsys, net_file, "--data", recordings / "Test" / "1", "--steps", STEPS, "--step-ms", STEP_MS)
+    x, labels = by_hand(recordings / "Test")
+    counts = netx.Network(net_file).run(x[labels == 1]).output.sum(-1)
+    spoke = counts.sum(1) > 0
+    often = np.bincount(counts[spoke].argmax(1), minlength=3)
+    assert "no accuracy: the recordings do not lie in folders of classes" in printed
+    assert f"output with the most spikes: {often.argmax()} in {often.max()}" in printed
+    assert f"{int((~spoke).sum())} of 4 recordings had no output spike\n" in printed
+
+
+def test_a_convolution_says_its_input_or_is_told(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rng = np.random.default_rng(1)
+    first = conv(weights(rng, 4, 2, 5, 5), (34, 34), (3, 3))
+    layers = [first, flatten(first), dense(weights(rng, 3, int(np.prod(first["shape"]))))]
+    netx.write(tmp_path / "told.net", netx.describe(layers))
+    netx.write(tmp_path / "said.net", netx.describe([entrance(2, 34, 34), *layers]))
+    binned = ("--data", recordings, "--steps", STEPS, "--step-ms", STEP_MS)
+    said = simulated(capsys, tmp_path / "said.net", *binned)
+    told = simulated(capsys, tmp_path / "told.net", *binned, "--sensor", "2,34,34")
+    assert [line for line in told.splitlines() if "accuracy" in line or "x 23.6 pJ" in line] == [
+        line for line in said.splitlines() if "accuracy" in line or "x 23.6 pJ" in line
+    ]
+    x, _ = by_hand(recordings / "Test")
+    counts = netx.operations(netx.Network(tmp_path / "said.net"), x)
+    assert f"{sum(layer.synaptic.mean() for layer in counts.layers):,.0f} x 23.6 pJ" in said
+    assert cli.main(["simulate", str(tmp_path / "told.net"), *map(str, binned)]) == 2
+    assert "Give it, such as --sensor 2,34,34" in capsys.readouterr().err
+
+
+def test_spike_trains_of_neurons(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """As Oxford has them: `output.bs1` is what is wanted, not a recording, and the polarity says nothing."""
+    netx.write(tmp_path / "line.net", netx.describe([dense(np.full((4, 8), 30.0))]))
+    data = tmp_path / "line"
+    data.mkdir()
+    io.write(data / "input.bs1", io.Event([0, 7, 7], None, [1, 1, 1], [0.0, 1.5, 4.0]))
+    io.write(data / "output.bs1", io.Event([3], None, [1], [30.0]))
+    printed = simulated(capsys, tmp_path / "line.net", "--data", data)
+    assert "on 1 recording of" in printed
+    assert "\n5 steps of 1 ms" in printed
+    assert row(printed, "input")[:2] == ["8", "3"]
+    assert row(printed, "0 dense")[3] == "12"
+
+
+def test_ideal_arithmetic_runs_what_lava_cannot(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    layer = dense(np.where(class_weights() > 0, 300.0, 0.0))  # which Lava reads as zeros
+    netx.write(tmp_path / "extreme.net", netx.describe([layer]))
+    binned = ("--data", recordings, "--steps", STEPS, "--step-ms", STEP_MS)
+    lava = simulated(capsys, tmp_path / "extreme.net", *binned)
+    assert "12 of 12 recordings had no output spike" in lava
+    assert f"slayerloss check {tmp_path / 'extreme.net'} finds" in lava
+    ideal = simulated(capsys, tmp_path / "extreme.net", *binned, "--arithmetic", "ideal")
+    assert "0 of 12 recordings had no output spike" in ideal
+
+
+def test_other_neurons_are_said_to_need_another_chip(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    neuron = {"type": "SDNN", "activation": "relu", "vThMant": 2}
+    layers = [{"type": "input", "shape": [4], "neuron": neuron}, {**dense(np.full((2, 4), 20.0)), "neuron": neuron}]
+    netx.write(tmp_path / "sdnn.net", netx.describe(layers))
+    (tmp_path / "line").mkdir()
+    io.write(tmp_path / "line" / "a.npz", io.Event([0, 3], None, [0, 0], [0.0, 2.0], [0.5, 1.25]))
+    printed = simulated(capsys, tmp_path / "sdnn.net", "--data", tmp_path / "line")
+    assert "Neurons of type SDNN need Loihi 2" in printed
+    assert row(printed, "1 dense")[1] != "0"
+
+
+@pytest.fixture(scope="module")
+def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tested run with its network file in it."""
+    run = shutil.copytree(run_folder, tmp_path_factory.mktemp("exported") / "run")
+    assert cli.main(["export", str(run)]) == 0
+    assert cli.main(["test", str(run)]) == 0
+    return run
+
+
+def test_in_the_folder_of_a_run_it_needs_no_option(exported: Path, capsys: pytest.CaptureFixture) -> None:
+    """What the trained network did in the test, the file does: accuracy, silence, events of every layer."""
+    printed = simulated(capsys, exported / "network.net")
+    tested = json.loads((exported / "test.json").read_text())
+    number = int(tested["test_recordings"])
+    assert f"on {number} recordings of the test recordings of {exported}\n10 steps of 10 ms" in printed
+    assert f"({round(tested['test_accuracy'] * number)} of {number} right" in printed
+    assert f"{int(tested['test_silent'])} of {number} recordings had no output spike" in printed
+    for name, place in (("events_input", "input"), ("events_conv1", "1 conv"), ("events_dense2", "3 dense")):
+        assert float(row(printed, place)[1]) == pytest.approx(tested[name], abs=0.5), name
+
+
+def test_a_run_says_how_recordings_elsewhere_are_read(
+    exported: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    file = shutil.copy(exported / "network.net", tmp_path / "alone.net")
+    beside = simulated(capsys, exported / "network.net").splitlines()
+    moved = simulated(capsys, file, "--run", exported, "--data", recordings).splitlines()
+    assert moved[1:] == beside[1:]
+    one = simulated(capsys, file, "--run", exported, "--steps", 1)
+    assert "\n1 step of 10 ms" in one
+    plain = simulated(capsys, file, "--data", recordings, "--steps", STEPS, "--step-ms", STEP_MS).splitlines()
+    assert plain[1:] == beside[1:]
+
+
+def test_the_decision_of_a_run_counts(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """With a decision at every step, the most frequent one is that of the recording."""
+    run = shutil.copytree(exported, tmp_path / "run")
+    recipe = (run / "recipe.yaml").read_text()
+    changed = re.sub(r"decision:\n(  .*\n)+", "decision: {type: MovingWindow, time_window: 1}\n", recipe)
+    assert changed != recipe
+    (run / "recipe.yaml").write_text(changed)
+    printed = simulated(capsys, run / "network.net")
+    root = next(line.split()[1] for line in recipe.splitlines() if line.strip().startswith("root:"))
+    x, labels = by_hand(Path(root) / "Test")
+    output = netx.Network(run / "network.net").run(x).output
+    decided = output.argmax(1)  # of one step: the first that spikes, or 0
+    frequent = np.array([np.bincount(row).argmax() for row in decided])
+    assert f"({int((frequent == labels).sum())} of {len(labels)} right" in printed
+
+
+def test_a_regression_has_no_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from slayerloss.cli import _recordings
+    from slayerloss.cli.simulate import simulate
+    from slayerloss.train import Recipe, Run
+    from slayerloss.train.recipe import DataOptions
+
+    for name in ("input", "output"):
+        io.write(tmp_path / f"{name}.bs1", io.Event([0, 199], None, [1, 1], [0.0, 5.0]))
+    recipe = Recipe(data=DataOptions("Oxford", str(tmp_path), num_steps=8, batch_size=1), decision=None)
+    recordings = _recordings.of_run(Run(tmp_path, recipe), None, None)
+    result = simulate(netx.Network(netx.describe([dense(np.full((200, 200), 30.0))])), recordings)
+    assert result.predicted is None
+    assert next(result.decisions()) == "no accuracy: the output of the run is no class"
+    assert recordings.target is not None
+    assert recordings.target(0).sum() == 2
+
+
+def test_the_digits_need_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    netx.write(tmp_path / "some.net", netx.describe([dense(weights(np.random.default_rng(0), 10, 2312))]))
+    monkeypatch.chdir(tmp_path)
+    printed = simulated(capsys, "some.net", "--data", "digits", "--limit", 5)
+    assert "on 5 recordings of the embedded digits\n30 steps of 10 ms" in printed
+    assert " of 5 right" in printed
+
+
+def test_figures_show_the_same(net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 'slayerloss[plot]'")
+    binned = ("--steps", STEPS, "--step-ms", STEP_MS)
+    printed = simulated(capsys, net_file, "--data", recordings, *binned, "--plots", tmp_path / "plots")
+    assert printed.splitlines()[-1].split() == ["page", str(tmp_path / "plots" / "report.html")]
+    page = (tmp_path / "plots" / "report.html").read_text()
+    names = {path.stem for path in (tmp_path / "plots").glob("*.png")}
+    assert names == {"confusion", "energy", "spikes", "decision_0", "decision_1", "decision_2"}
+    accuracy = next(line for line in printed.splitlines() if line.startswith("accuracy"))
+    assert accuracy in page
+    assert "IEEE Micro 38(1), 2018, table 2" in page
+    assert "per recording  neurons" in page
+
+
+def test_figures_of_recordings_without_classes(
+    net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 'slayerloss[plot]'")
+    simulated(capsys, net_file, "--data", recordings / "Test" / "0", "--plots", tmp_path / "plots")
+    assert {path.stem for path in (tmp_path / "plots").glob("*.svg")} == {"energy", "spikes", "layers_0"}
+
+
+def test_a_folder_is_simulated_without_torch(net_file: Path, recordings: Path) -> None:
+    code = """
+import sys
+sys.modules["torch"] = sys.modules["matplotlib"] = None  # importing them raises ImportError
+from slayerloss import cli
+sys.exit(cli.main(sys.argv[1:]))
+"""
+    arguments = ["simulate", net_file, "--data", recordings, "--steps", STEPS, "--step-ms", STEP_MS]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+
+
+def test_nmnist_in_ten_seconds(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The whole test folder, 300 steps, 2312-512-10: reading, binning, running, counting."""
+    with np.load(shared / "golden" / "slayer" / "nmnist_full.npz") as golden:
+        neuron = {"type": "CUBA", **{name: int(golden[name]) for name in ("iDecay", "vDecay", "vThMant")}}
+        layers = [dense(golden[name], neuron) for name in ("weight_0", "weight_1")]
+    netx.write(tmp_path / "nmnist.net", netx.describe(layers))
+    began = time.process_time()
+    printed = simulated(capsys, tmp_path / "nmnist.net", "--data", shared / "data" / "NMNIST", "--steps", 300)
+    assert time.process_time() - began < 10
+    assert "on 100 recordings" in printed
+    right = int(re.search(r"\((\d+) of 100 right", printed)[1])
+    assert right >= 95
+    x, _ = by_hand(shared / "data" / "NMNIST" / "Test", 300, 1.0)
+    assert row(printed, "input")[1] == f"{x.sum(dtype=np.int64) / 100:.0f}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "required: FILE"),
+        (["none.net", "--data", "DATA"], "there is no file 'none.net'"),
+        (["NET"], "there are no recordings; expected --data or --run, got neither. --data DIR is a folder"),
+        (["NET", "--dta", "DATA"], "Did you mean '--data'?"),
+        (["NET", "--data", "nowhere"], "'nowhere' holds no recordings; expected a folder, got no such folder."),
+        (["NET", "--data", "NET"], "holds no recordings; expected a folder, got a file."),
+        (["NET", "--data", "EMPTY"], "expected Test/CLASS/FILE, CLASS/FILE or FILE, where FILE ends in .bin"),
+        (["NET", "--run", "EMPTY"], "is no run"),
+        (["NET", "--data", "DATA", "--steps", "0"], "--steps is out of range"),
+        (["NET", "--data", "DATA", "--steps", "many"], "argument --steps: invalid int value: 'many'"),
+        (["NET", "--data", "DATA", "--step-ms", "-1"], "--step-ms is out of range"),
+        (["NET", "--data", "DATA", "--step-ms", "nan"], "--step-ms is out of range"),
+        (["NET", "--data", "DATA", "--limit", "0"], "--limit is out of range"),
+        (["NET", "--data", "DATA", "--sensor", "34x34"], "--sensor is no size; expected C,H,W such as 2,34,34, or N"),
+        (["NET", "--data", "DATA", "--sensor", "2,10,10"], "does not fit the network; expected events on (2, 10, 10)"),
+        (["NET", "--data", "DATA", "--sensor", "2,40,40"], "x does not fit the network; expected (N, 2312, T)"),
+        (["NET", "--data", "DATA", "--sensor", "7"], "expected events for an input of (7,), got events with 2"),
+        (["NET", "--data", "DATA", "--arithmetic", "lav"], "Did you mean 'lava'?"),
+        (["NET", "--data", "DATA", "--plots", "NET"], "cannot be a folder"),
+        (["NET", "--data", "DATA", "--step-ms", "1e-7"], "at most 100,000 steps"),
+        (["NET", "--data", "BROKEN"], "is truncated; expected 5 bytes for each event, got 7 bytes"),
+        (["TWO", "--data", "DATA"], "the network has too few outputs; expected at least 3, one for each class"),
+        (["GARBAGE", "--data", "DATA"], "is not HDF5"),
+    ],
+)
+def test_wrong_calls_get_one_clear_line(
+    arguments: list[str],
+    said: str,
+    net_file: Path,
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.bin").write_bytes(b"1234567")
+    (tmp_path / "garbage").write_bytes(bytes(range(256)))
+    netx.write(tmp_path / "two.net", netx.describe([dense(class_weights()[:2])]))
+    places = {"NET": net_file, "DATA": recordings, "TWO": tmp_path / "two.net"}
+    places |= {name: tmp_path / name.lower() for name in ("EMPTY", "BROKEN", "GARBAGE")}
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["simulate", *[str(places.get(argument, argument)) for argument in arguments]]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.startswith("slayerloss simulate: ")
+    assert printed.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
