@@ -10,15 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import FormatError, message
+from slayerloss.netx.container import fail
 from slayerloss.netx.description import Layer, Tree
 from slayerloss.netx.field import KINDS, Field, Shape
 from slayerloss.netx.schema import COMPLEX, LAYERS, MAX_NEURONS, NEURONS
-
-
-def fail(source: str, place: str, problem: str, expected: str, got: object, way_out: str = "") -> FormatError:
-    """A FormatError that names the file and the HDF5 path."""
-    return FormatError(message("netx", f"{source}: {place} {problem}", expected, got, way_out))
 
 
 def validate(layer: Layer, source: str, place: str) -> None:
@@ -136,7 +131,7 @@ def normalize(fields: Mapping[str, Any], rules: Mapping[str, Field], source: str
 
 def _normalized(value: Any, rule: Field | None, source: str, place: str) -> Any:
     if isinstance(value, str):
-        return value
+        return str(value)
     if isinstance(value, Mapping):
         parts = {} if rule is None else dict.fromkeys(rule.parts, rule)
         return normalize(value, parts, source, place)
@@ -145,7 +140,7 @@ def _normalized(value: Any, rule: Field | None, source: str, place: str) -> Any:
     except ValueError as error:  # lists of different lengths
         raise fail(source, place, "is ragged", "rows of one length", type(value).__name__) from error
     if rule is None or rule.kind in ("text", "group"):
-        return array
+        return array.astype(object) if array.dtype.kind == "U" else array  # as texts are read
     kind = KINDS[rule.kind]
     if array.dtype.kind not in f"{kind.accepted}bf":
         raise fail(source, place, "has the wrong type", kind.words, array.dtype)

@@ -12,9 +12,10 @@ import numpy as np
 from slayerloss._check import check_sequence, check_type
 from slayerloss._path import check_file_to_write, check_path
 from slayerloss.io.atomic import replacing
+from slayerloss.netx.container import check_attributes, check_tree, fail
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.schema import FORMAT_VERSION, LAYERS, NEURONS
-from slayerloss.netx.validate import fail, normalize, validate
+from slayerloss.netx.validate import normalize, validate
 
 
 def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> Description:
@@ -51,6 +52,7 @@ def describe(layers: Sequence[Mapping[str, Any]], source: str = "network") -> De
         elif neuron is not None:
             tree["neuron"] = neuron  # refused by `validate`
         layer = Layer(kind, tree)
+        check_tree({"type": kind, **tree}, source, place, 2)
         validate(layer, source, place)
         described.append(layer)
     return Description(described, source=source)
@@ -76,10 +78,13 @@ def write(path: str | os.PathLike[str], description: Description) -> None:
     check_file_to_write("write", source)
     if not description.layers:
         raise fail(source, "layer", "is empty", "one layer or more", "none")
+    tree = description.tree()
+    check_tree(tree, source)
+    check_attributes(description.attributes, source)
     for i, layer in enumerate(description.layers):
         validate(layer, source, f"layer/{i}")
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        _write_tree(file, description.tree())
+        _write_tree(file, tree)
         for name, value in description.attributes.items():
             file.attrs[name] = value
         file.attrs["format_version"] = FORMAT_VERSION
