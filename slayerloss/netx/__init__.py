@@ -12,6 +12,7 @@ from slayerloss.netx.description import Description, Layer
 from slayerloss.netx.energy import LOIHI, Energy, Figures, energy
 from slayerloss.netx.export import export
 from slayerloss.netx.operations import LayerOperations, Operations, operations
+from slayerloss.netx.quirks import LayerDifference, Quirks, quirks
 from slayerloss.netx.read import read
 from slayerloss.netx.recording import Recording, State
 from slayerloss.netx.run import Network
@@ -26,9 +27,11 @@ __all__ = [
     "Figures",
     "Finding",
     "Layer",
+    "LayerDifference",
     "LayerOperations",
     "Network",
     "Operations",
+    "Quirks",
     "Recording",
     "State",
     "check",
@@ -38,6 +41,7 @@ __all__ = [
     "export",
     "inspect",
     "operations",
+    "quirks",
     "read",
     "write",
 ]

@@ -15,7 +15,7 @@ from slayerloss.netx.lif import LIF
 from slayerloss.netx.neurons import Neurons, per_neuron
 from slayerloss.netx.packing import IntArray, Packed, pack
 from slayerloss.netx.resonate import Resonator, turn
-from slayerloss.netx.schema import LAVA_TAKES_FOR, READOUT
+from slayerloss.netx.schema import LAVA_RUNS, LAVA_TAKES_FOR, READOUT
 from slayerloss.netx.sigma_delta import STATE_EXP, Delta, Sigma, SigmaDelta
 from slayerloss.netx.stage import Stage
 from slayerloss.netx.synapse import (
@@ -32,6 +32,8 @@ from slayerloss.netx.synapse import (
 )
 
 LONGEST_DELAY = 62
+MOST_GROUPS = 127
+_BESIDE_LAVA = ("pool", "average")
 _VOLTAGE_LIMIT = 1 << 23
 
 
@@ -51,7 +53,7 @@ def makes_stage(layer: Layer, lava: bool) -> bool:
     """Whether the layer runs, rather than only giving a shape to those around it."""
     if layer.type == "input":
         return layer.neuron is not None
-    return layer.type in ("dense", "dense_rec", "conv") or (not lava and layer.type in ("pool", "average"))
+    return layer.type in ("dense", "dense_rec", "conv") or (not lava and layer.type in _BESIDE_LAVA)
 
 
 def build(description: Description, first: int, input_message_bits: int, settings: Settings) -> list[Stage]:
@@ -66,6 +68,8 @@ def build(description: Description, first: int, input_message_bits: int, setting
     Raises:
         FormatError: a layer or neuron does not run.
     """
+    if not settings.lava:
+        _refuse_layers(description)
     stages: list[Stage] = []
     graded = input_message_bits > 0 or not settings.lava
     for i, layer in enumerate(description.layers):
@@ -75,6 +79,15 @@ def build(description: Description, first: int, input_message_bits: int, setting
         stages.append(_Builder(i, layer, before, len(stages), settings).stage(graded))
         graded = not (stages[-1].neurons.binary and settings.lava)
     return stages
+
+
+def _refuse_layers(description: Description) -> None:
+    """Raise FormatError for a layer that does not run; Lava drops those of a type that it does not know."""
+    runs = [*LAVA_RUNS, *_BESIDE_LAVA]
+    for i, layer in enumerate(description.layers):
+        if layer.type not in runs:
+            place = f"{description.source}: layer/{i}/type: this layer type does not run"
+            raise FormatError(message("Network", place, f"one of {', '.join(runs)}", layer.type))
 
 
 class _Builder:
@@ -136,6 +149,8 @@ class _Builder:
         groups = channels if self.layer.type == "pool" else int(fields["groups"])
         if self.layer.type == "pool":  # one kernel for every channel
             weight = np.broadcast_to(weight, (channels, *weight.shape[1:]))
+        if self.settings.lava and groups > MOST_GROUPS:  # Lava counts them in 8 bits, and finds none
+            weight = np.zeros_like(weight)
         geometry = Geometry(
             (weight.shape[2], weight.shape[3]), *(pair(fields[name]) for name in ("stride", "padding", "dilation"))
         )

@@ -59,23 +59,24 @@ def _findings(description: Description) -> Iterator[Finding]:
     yield from _first_layer(description.layers)
     chain = Chain()
     for i, layer in enumerate(description.layers):
+        if layer.type not in LAVA_RUNS:
+            yield _foreign(layer, f"layer/{i}", first=i == 0)
+        if layer.type not in LAYERS:  # as if it were not there
+            continue
         yield from _layer(layer, f"layer/{i}", chain, last=i + 1 == len(description.layers))
 
 
 def _layer(layer: Layer, place: str, chain: Chain, last: bool) -> Iterator[Finding]:
-    if layer.type not in LAVA_RUNS:
-        yield _foreign(layer, place)
-    broken = False  # too much to look at what depends on the values
-    if layer.type in LAYERS:
-        values = list(_values(layer.fields, _rules(layer), place))
-        broken = any(finding.fatal and finding.scope == "file" for finding in values)
-        yield from values
+    values = list(_values(layer.fields, _rules(layer), place))
+    yield from values
+    # Whether there is too much to look at what depends on the values.
+    broken = any(finding.fatal and finding.scope == "file" for finding in values)
     if layer.neuron is not None and layer.neuron["type"] in NEURONS:
         values = list(_values(layer.neuron, NEURONS[layer.neuron["type"]], f"{place}/neuron"))
         broken = broken or any(finding.fatal and finding.scope == "file" for finding in values)
         yield from values
     yield from unloadable(layer, place)
-    if broken or layer.type not in LAYERS:
+    if broken:
         chain.forget(layer)
         return
     yield from synapse_traps(layer, place)
@@ -84,13 +85,14 @@ def _layer(layer: Layer, place: str, chain: Chain, last: bool) -> Iterator[Findi
         yield from neuron_traps(layer, f"{place}/neuron", last)
 
 
-def _foreign(layer: Layer, place: str) -> Finding:
+def _foreign(layer: Layer, place: str, first: bool) -> Finding:
     """A layer type that Lava does not run."""
     if layer.type in NOT_IN_LAVA:
         problem = f"the layer type is {layer.type!r}; Lava cannot load it"
         return fatal(f"{place}/type", problem, NOT_IN_LAVA[layer.type])
-    problem = f"the layer type is {layer.type!r}; Lava drops the layer without a word"
-    return fatal(f"{place}/type", problem, f"Lava has {', '.join(LAVA_RUNS)}", "file")
+    become = "cannot load a file that begins with it" if first else "drops the layer without a word"
+    problem, way_out = f"the layer type is {layer.type!r}; Lava {become}", f"Lava has {', '.join(LAVA_RUNS)}"
+    return fatal(f"{place}/type", problem, way_out) if first else lava("error", f"{place}/type", problem, way_out)
 
 
 def _first_layer(layers: list[Layer]) -> Iterator[Finding]:

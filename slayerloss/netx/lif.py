@@ -71,20 +71,26 @@ class LIF:
         """One step of some neurons, in place: (the sums, where the spikes go)."""
         kept_u, kept_v = (share(kept / 4096, columns, u.dtype.type) for kept in (self.current_kept, self.voltage_kept))
         bias, threshold = (share(values, columns, u.dtype.type) for values in (self.bias, self.threshold))
-        current, fired, quiet = np.empty_like(u), np.empty(u.shape, np.bool_), np.empty(u.shape, np.bool_)
+        forgets = isinstance(kept_u, float) and kept_u == 0
+        current, quiet = u if forgets else np.empty_like(u), np.empty(u.shape, np.bool_)
 
         def step(sums: Array, sent: Array) -> None:
             np.multiply(sums, 64, out=current, casting="unsafe")
-            decay_and_add(u, kept_u, current)
+            if not forgets:
+                decay_and_add(u, kept_u, current)
             if wraps:
                 _wrap_once(u)
             decay_and_add(v, kept_v, u)
             np.add(v, bias, out=v)
             if saturates:
                 np.clip(v, 1 - _LIMIT, _LIMIT - 1, out=v)
-            np.greater(v, threshold, out=fired)
-            sent[...] = fired if self.binary else v * fired
-            np.multiply(v, np.logical_not(fired, out=quiet), out=v)
+            np.less_equal(v, threshold, out=quiet)
+            if self.binary:
+                np.logical_not(quiet, out=sent)
+            else:
+                sent[...] = v
+                sent[quiet] = 0
+            np.multiply(v, quiet, out=v)
 
         return step
 

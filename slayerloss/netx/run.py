@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
+from slayerloss.netx import cores
 from slayerloss.netx.build import Settings, build, makes_stage
 from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
@@ -31,7 +32,7 @@ from slayerloss.netx.synapse import Array, weight_matrix
 from slayerloss.netx.table import table
 
 _CHUNK_BYTES = 1 << 23  # of what arrives at the widest layer, so that it stays near the processor
-_CORES = os.cpu_count() or 1
+_SMALL = 1 << 14  # neurons and steps whose products numpy does not share between cores
 
 
 class Network:
@@ -183,7 +184,8 @@ class Network:
         if state is None:
             step, live = 0, [stage.rest(inputs.shape[1]) for stage in self._stages]
         else:
-            step, live = state.step, given_states(state, self._stages, inputs.shape[1], batched)
+            live = given_states(state, self._stages, inputs.shape[1], batched)
+            step = state.step
         spikes, records = self._advance(inputs, live, step, states)
         return Recording.of(self._stages, spikes, records, live, step + len(inputs), batched)
 
@@ -258,7 +260,7 @@ class Network:
         widest = max(math.prod(inputs.shape[2:]), *(stage.size for stage in self._stages))
         rows = max(1, _CHUNK_BYTES // (4 * widest))
         steps = min(num_steps, rows)
-        samples = max(1, min(rows // steps, -(-num_samples // _CORES)))
+        samples = max(1, min(rows // steps, -(-num_samples // cores.count())))
 
         def advance(n: slice) -> None:
             own = [{name: array[..., n, :] for name, array in states.items()} for states in live]
@@ -271,11 +273,9 @@ class Network:
                     out[at] = sent.reshape(*sent.shape[:2], -1)
 
         parts = [slice(start, start + samples) for start in range(0, num_samples, samples)]
-        if len(parts) == 1:
-            advance(parts[0])
-        else:  # numpy lets other threads run while it computes
-            with ThreadPoolExecutor(_CORES) as pool:
-                list(pool.map(advance, parts))
+        large = num_steps * num_samples * widest > _SMALL
+        with cores.products_on_one_core() if large else nullcontext():
+            cores.side_by_side(advance, parts)
         return spikes, records if record else None
 
     def _inputs(self, x: Any) -> tuple[Array, bool]:

@@ -86,7 +86,14 @@ _CONVOLUTION = {
     **_SLIDING,
     "inChannels": Field("integer", _SCALAR, "channels of the input; nothing reads it"),
     "outChannels": Field("integer", _SCALAR, "C; nothing reads it"),
-    "groups": _geometry(((),), 1, "groups of channels that do not mix"),
+    "groups": Field(
+        "integer",
+        ((),),
+        "groups of channels that do not mix",
+        True,
+        Bound(1, "it has no meaning", fatal=True, scope="file"),
+        Bound(127, "Lava counts them in 8 bits, finds none, and computes zeros"),
+    ),
     "bias": Field(
         "number",
         (("C",), ("W", "H", "C")),

@@ -176,7 +176,8 @@ class Convolution:
         self._steps = np.unique(delays).tolist()
         # (groups, inputs of a neuron in the order kH, kW, C, neurons)
         kernels = weight.reshape(groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
-        self._weights = _Weights(kernels.reshape(groups, -1, kernels.shape[-1]))
+        matrices = kernels.reshape(groups, -1, kernels.shape[-1])
+        self._weights = _Weights(matrices if groups > 1 else matrices[0])
 
     def deliver(self, sent: Array, arriving: Array) -> None:
         """See `Synapse.deliver`."""

@@ -59,7 +59,7 @@ def _bias(layer: Layer, kind: Any, place: str) -> Iterator[Finding]:
     bias = layer.fields.get("bias")
     if bias is None:
         return
-    if layer.type == "conv" and (np.ndim(bias) == 0 or len(bias) == 1 != layer.shape[0]):
+    if layer.type == "conv" and (np.ndim(bias) == 0 or (np.shape(bias) == (1,) and layer.shape[0] > 1)):
         yield fatal(place, "Lava cannot load one bias for all channels", "Write one a channel")
     if kind in COMPLEX:
         yield lava("error", place, "Lava ignores the bias of complex neurons", "Train without a norm")

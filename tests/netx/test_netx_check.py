@@ -58,7 +58,7 @@ TRAPS = [
         "lava",
         False,
     ),
-    ("type", [dense([[2]]), {"type": "lstm", "shape": [1]}], "1/type", "error", "drops the layer", "file", True),
+    ("type", [dense([[2]]), {"type": "lstm", "shape": [1]}], "1/type", "error", "drops the layer", "lava", False),
     ("pool", [entrance(2, 4, 4), POOL], "1/type", "error", "'pool'; Lava cannot load it. Use a Conv", "lava", True),
     (
         "average",

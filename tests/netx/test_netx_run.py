@@ -354,7 +354,7 @@ def test_bad_arguments_are_refused() -> None:
         ([dense([[0, 0]])], "all weights are zero"),
         ([dense([[2, 4]]), dense([[2, 4]])], "2 inputs, and 1 come from the layer before"),
         ([{"type": "average", "shape": [1, 2, 2]}], "'average'; Lava cannot load it"),
-        ([{"type": "mystery", "shape": [1]}], "'mystery'; Lava drops the layer"),
+        ([{"type": "mystery", "shape": [1]}], "'mystery'; Lava cannot load a file that begins with it"),
         ([entrance(1, 4, 4), conv(np.ones((1, 1, 2, 2)), (5, 5))], r"the input makes \(1, 3, 3\)"),
     ],
 )

@@ -186,8 +186,8 @@ def test_127_groups_work_and_128_do_not() -> None:
 
     assert findings(127) == []
     (finding,) = findings(128)
-    assert (finding.place, finding.scope, finding.fatal) == ("layer/1/groups", "lava", True)
-    assert finding.problem == "128 is above 127; Lava keeps it in 8 bits"
+    assert (finding.place, finding.scope, finding.fatal) == ("layer/1/groups", "lava", False)
+    assert finding.problem == "128 is above 127; Lava counts them in 8 bits, finds none, and computes zeros"
 
 
 @pytest.mark.parametrize(
