@@ -138,7 +138,7 @@ NEURONS = [
     ),
     ("grows", complex_dense(sinDecay=4000), "sinDecay", "warning", "the states would grow in every step", False),
     ("too much", complex_dense(sinDecay=5000), "sinDecay", "error", "5000 is above 4096; it would be a growth", True),
-    ("D8", complex_dense(sinDecay=2000, cosDecay=3000), "sinDecay", "note", "1 of 1 values change by 1", False),
+    ("D8", complex_dense(sinDecay=1848, cosDecay=3425), "sinDecay", "note", "1 of 1 values change by 1", False),
     ("wraps RF", complex_dense(vThMant=1 << 25), "vThMant", "error", "it wraps around in 32 bits", False),
     ("rest", complex_dense(type="RF_IZHIKEVICH", vThMant=0), "vThMant", "warning", "neurons at rest spike", False),
     ("D7", delta(vThMant=0), "vThMant", "note", "the threshold is 0: every change is sent, however small", False),
