@@ -1,20 +1,22 @@
-"""Lava in an environment of its own: where it is, and a function that runs a network file on it."""
+"""Lava in an environment of its own: where it is, and a function that runs network files on it."""
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from lava_process import LavaProcess
+
+from slayerloss.netx import resonate
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_INSTALL = 900
-SECONDS_TO_RUN = 240
+SECONDS_TO_RUN = 240  # of one network; Lava hangs where one of its processes fails
 
 LavaRun = Callable[..., list[dict[str, np.ndarray]]]
 
@@ -36,27 +38,32 @@ def lava_python(shared: Path) -> Path:
     return python
 
 
+@pytest.fixture(scope="session")
+def lava_has_avx512(lava_python: Path) -> bool:
+    """Whether Lava's numpy computes with AVX512, on which its arctan2 depends, and the decays of resonators."""
+    program = "from numpy.core._multiarray_umath import __cpu_features__ as has; print(has['AVX512_SKX'])"
+    done = subprocess.run([str(lava_python), "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "True"
+
+
 @pytest.fixture
-def run_on_lava(lava_python: Path, shared: Path, tmp_path: Path) -> LavaRun:
-    """A function (file, x (C, T) or (C, H, W, T), states=True, **arguments of netx's Network) -> one dict a layer.
+def lavas_arctan2(lava_has_avx512: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runtime compute the decays of resonators as Lava does on this machine."""
+    if not lava_has_avx512:
+        monkeypatch.setattr(resonate, "arctan2", math.atan2)
 
-    Each dict has the layer's "spikes", "u" and "v" in slayer's order, (C, T) or (C, H, W, T).
+
+@pytest.fixture(scope="session")
+def lava_process(lava_python: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LavaProcess]:
+    """Lava, started once for all networks of the session."""
+    with LavaProcess(lava_python, shared / "tools", tmp_path_factory.mktemp("lava"), SECONDS_TO_RUN) as process:
+        yield process
+
+
+@pytest.fixture
+def run_on_lava(lava_process: LavaProcess) -> LavaRun:
+    """A function (file, x (C, T) or (C, H, W, T), **arguments of netx's Network) -> one dict a layer.
+
+    Each dict has the layer's "spikes" and states ("u" and "v" of CUBA) in slayer's order, (C, T) or (C, H, W, T).
     """
-
-    def run(file: Path, x: np.ndarray, states: bool = True, **network: Any) -> list[dict[str, np.ndarray]]:
-        given, result = tmp_path / "lava_in.npz", tmp_path / "lava_out.npz"
-        np.savez(given, input=np.asarray(x).T.astype(np.int32))  # Lava's order is (T, W, H, C)
-        command = [str(lava_python), str(shared / "tools" / "run_on_lava.py"), str(file), str(given), str(result)]
-        command += ["--network", json.dumps(network), "--timeout", str(SECONDS_TO_RUN - 20)]
-        command += ["--states"] if states else []
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS_TO_RUN, check=False)
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        with np.load(result) as out:
-            names = {"spk": "spikes", "u": "u", "v": "v"}
-            count = sum(key.endswith("_spk") for key in out.files)
-            return [
-                {name: out[f"L{i}_{key}"].T for key, name in names.items() if f"L{i}_{key}" in out.files}
-                for i in range(count)
-            ]
-
-    return run
+    return lava_process.run
