@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss._check import ArgumentError, FormatError, message
-from slayerloss.io import SUFFIXES, Event, bins, read, to_frames
+from slayerloss.io import SUFFIXES, Event, bins, crop, read, to_frames
 
 if TYPE_CHECKING:
     from slayerloss.train import Recipe, Run
@@ -25,6 +25,7 @@ Shape = tuple[int, ...]
 
 _MOST_STEPS = 100_000  # of a recording whose length nobody gave; a longer one has a wrong clock
 _OXFORD = {"input.bs1", "output.bs1"}
+_SPLITS = ("Test", "Train")
 _COUNT_BITS = 16  # of an input that counts events
 
 
@@ -95,16 +96,19 @@ def of_folder(folder: Path, sensor: Shape, num_steps: int | None, step_ms: float
     if not folder.is_dir():
         got = "a file" if folder.exists() else "no such folder"
         raise FormatError(message("simulate", f"'{folder}' holds no recordings", "a folder", got))
-    split = next((folder / name for name in ("Test", "Train") if (folder / name).is_dir()), folder)
+    split = next((folder / name for name in _SPLITS if (folder / name).is_dir()), folder)
     classes = [entry.name for entry in sorted(split.iterdir()) if entry.is_dir() and _event_files(entry)]
     numbers = bool(classes) and all(name.isdecimal() for name in classes)
-    classes.sort(key=int if numbers else str)
     files = [file for name in classes for file in _event_files(split / name)] or _event_files(split)
     if {file.name for file in files} == _OXFORD:
         files = [file for file in files if file.name == "input.bs1"]
-    if not files:
+    below = next((place.parent for name in _SPLITS for place in sorted(split.glob(f"*/{name}"))), None)
+    if not files or below:
         rule = f"Test/CLASS/FILE, CLASS/FILE or FILE, where FILE ends in {', '.join(SUFFIXES)}"
-        raise FormatError(message("simulate", f"'{folder}' holds no recordings", rule, "none"))
+        got, way_out = ("a folder of datasets", f"Did you mean '{below}'?") if below else ("none", "")
+        raise FormatError(message("simulate", f"'{folder}' holds no recordings", rule, got, way_out))
+    if len(classes) == 1 and not numbers:  # a folder of recordings in a folder
+        classes = []
     place = {name: int(name) if numbers else i for i, name in enumerate(classes)}
     step_ms = step_ms or 1.0
     if num_steps is None:
@@ -147,11 +151,10 @@ def _frames(file: Path, sensor: Shape, num_steps: int, step_ms: float) -> Array:
         raise FormatError(message("simulate", f"'{file}' does not fit the network", rule, got, way_out))
     if len(sensor) == 1:
         event, sensor = Event(event.x, None, event.c * 0, event.t, event.p), (1, *sensor)
-    try:
-        frames = to_frames(event, sensor, num_steps, step_ms, dtype=np.float32 if event.graded else np.int8)
-    except ArgumentError as error:
+    if len(crop(event, sensor)) < len(event):
         problem, way_out = f"'{file}' does not fit the network", "--sensor C,H,W says another size"
-        raise FormatError(message("simulate", problem, f"events on {sensor}", str(error), way_out)) from None
+        raise FormatError(message("simulate", problem, f"events on {sensor}", event, way_out))
+    frames = to_frames(event, sensor, num_steps, step_ms, dtype=np.float32 if event.graded else np.int8)
     return frames[0] if len(sensor) == 2 else frames
 
 
@@ -161,7 +164,9 @@ def of_digits(num_steps: int | None, step_ms: float | None) -> Recordings:
 
     step_ms = step_ms or 10.0
     num_steps = num_steps or max(1, round(300 / step_ms))
-    return _of_dataset(Digits(train=False, num_steps=num_steps, step_ms=step_ms), "the embedded digits", step_ms)
+    return _of_dataset(
+        Digits(train=False, num_steps=num_steps, step_ms=step_ms), "the test set of the embedded digits", step_ms
+    )
 
 
 def of_run(run: Run, num_steps: int | None, step_ms: float | None) -> Recordings:
@@ -171,7 +176,7 @@ def of_run(run: Run, num_steps: int | None, step_ms: float | None) -> Recordings
     if options.num_steps is None:
         way_out = "Give --steps"
         raise ArgumentError(message("simulate", "the recordings of the run differ in length", "one", "null", way_out))
-    found = _of_dataset(run.data().test, f"the test recordings of {run.folder}", options.step_ms)
+    found = _of_dataset(run.data().test, f"the test set of {run.folder}", options.step_ms)
     return replace(found, decide=_decision(run.recipe), bits=_COUNT_BITS if options.count else 0)
 
 

@@ -128,7 +128,8 @@ def prepare(description: Description, options: argparse.Namespace) -> tuple[Netw
     outputs = math.prod(network.shapes[-1])
     if recordings.labels is not None and recordings.labels.max() >= outputs:
         rule = f"at least {recordings.labels.max() + 1}, one for each class of the recordings"
-        raise ArgumentError(message("simulate", "the network has too few outputs", rule, outputs))
+        way_out = "Folders named by numbers are the classes of these numbers, from 0 on"
+        raise ArgumentError(message("simulate", "the network has too few outputs", rule, outputs, way_out))
     return network, recordings if options.limit is None else _recordings.some(recordings, options.limit)
 
 

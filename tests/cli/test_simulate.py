@@ -128,6 +128,13 @@ def test_recordings_without_classes_have_no_accuracy(
     assert f"{int((~spoke).sum())} of 4 recordings had no output spike\n" in printed
 
 
+def test_a_folder_in_a_folder_is_no_class(
+    net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copytree(recordings / "Test" / "1", tmp_path / "data" / "recordings")
+    assert "no accuracy: " in simulated(capsys, net_file, "--data", tmp_path / "data", "--steps", STEPS)
+
+
 def test_a_convolution_says_its_input_or_is_told(
     recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -201,7 +208,7 @@ def test_in_the_folder_of_a_run_it_needs_no_option(exported: Path, capsys: pytes
     printed = simulated(capsys, exported / "network.net")
     tested = json.loads((exported / "test.json").read_text())
     number = int(tested["test_recordings"])
-    assert f"on {number} recordings of the test recordings of {exported}\n10 steps of 10 ms" in printed
+    assert f"on {number} recordings of the test set of {exported}\n10 steps of 10 ms" in printed
     assert f"({round(tested['test_accuracy'] * number)} of {number} right" in printed
     assert f"{int(tested['test_silent'])} of {number} recordings had no output spike" in printed
     for name, place in (("events_input", "input"), ("events_conv1", "1 conv"), ("events_dense2", "3 dense")):
@@ -237,6 +244,25 @@ def test_the_decision_of_a_run_counts(exported: Path, tmp_path: Path, capsys: py
     assert f"({int((frequent == labels).sum())} of {len(labels)} right" in printed
 
 
+def test_a_run_on_counts_sends_integers(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = shutil.copytree(exported, tmp_path / "run")
+    recipe = (run / "recipe.yaml").read_text()
+    assert "count: false" in recipe
+    (run / "recipe.yaml").write_text(
+        recipe.replace("count: false", "count: true").replace("step_ms: 10.0", "step_ms: 50")
+    )
+    printed = simulated(capsys, run / "network.net", "--steps", 2)
+    root = next(line.split()[1] for line in recipe.splitlines() if line.strip().startswith("root:"))
+    files = sorted(Path(root).glob("Test/*/*.bin"))
+    x = np.stack([io.to_frames(io.read(file), (2, 34, 34), 2, 50, count=True) for file in files])
+    assert x.max() > 1
+    counts = netx.operations(network := netx.Network(run / "network.net", input_message_bits=16), x)
+    assert float(row(printed, "1 conv")[1]) == pytest.approx(counts.layers[0].spikes.mean(), abs=0.05)
+    binary = netx.Network(run / "network.net").run(x).spikes[0]
+    assert np.count_nonzero(binary) != counts.layers[0].spikes.sum()
+    assert network.input_message_bits == 16
+
+
 def test_a_regression_has_no_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     from slayerloss.cli import _recordings
     from slayerloss.cli.simulate import simulate
@@ -260,7 +286,7 @@ def test_the_digits_need_no_folder(
     netx.write(tmp_path / "some.net", netx.describe([dense(weights(np.random.default_rng(0), 10, 2312))]))
     monkeypatch.chdir(tmp_path)
     printed = simulated(capsys, "some.net", "--data", "digits", "--limit", 5)
-    assert "on 5 recordings of the embedded digits\n30 steps of 10 ms" in printed
+    assert "on 5 recordings of the test set of the embedded digits\n30 steps of 10 ms" in printed
     assert " of 5 right" in printed
 
 
@@ -328,13 +354,17 @@ def test_nmnist_in_ten_seconds(shared: Path, tmp_path: Path, capsys: pytest.Capt
         (["NET", "--data", "NET"], "holds no recordings; expected a folder, got a file."),
         (["NET", "--data", "EMPTY"], "expected Test/CLASS/FILE, CLASS/FILE or FILE, where FILE ends in .bin"),
         (["NET", "--run", "EMPTY"], "is no run"),
+        (["NET", "--data", "ABOVE"], "got a folder of datasets. Did you mean 'above/data'?"),
         (["NET", "--data", "DATA", "--steps", "0"], "--steps is out of range"),
         (["NET", "--data", "DATA", "--steps", "many"], "argument --steps: invalid int value: 'many'"),
         (["NET", "--data", "DATA", "--step-ms", "-1"], "--step-ms is out of range"),
         (["NET", "--data", "DATA", "--step-ms", "nan"], "--step-ms is out of range"),
         (["NET", "--data", "DATA", "--limit", "0"], "--limit is out of range"),
         (["NET", "--data", "DATA", "--sensor", "34x34"], "--sensor is no size; expected C,H,W such as 2,34,34, or N"),
-        (["NET", "--data", "DATA", "--sensor", "2,10,10"], "does not fit the network; expected events on (2, 10, 10)"),
+        (
+            ["NET", "--data", "DATA", "--sensor", "2,10,10"],
+            "expected events on (2, 10, 10), got Event(300 events, x to ",
+        ),
         (["NET", "--data", "DATA", "--sensor", "2,40,40"], "x does not fit the network; expected (N, 2312, T)"),
         (["NET", "--data", "DATA", "--sensor", "7"], "expected events for an input of (7,), got events with 2"),
         (["NET", "--data", "DATA", "--arithmetic", "lav"], "Did you mean 'lava'?"),
@@ -360,7 +390,9 @@ def test_wrong_calls_get_one_clear_line(
     (tmp_path / "broken" / "a.bin").write_bytes(b"1234567")
     (tmp_path / "garbage").write_bytes(bytes(range(256)))
     netx.write(tmp_path / "two.net", netx.describe([dense(class_weights()[:2])]))
-    places = {"NET": net_file, "DATA": recordings, "TWO": tmp_path / "two.net"}
+    (tmp_path / "above").mkdir()
+    (tmp_path / "above" / "data").symlink_to(recordings)
+    places = {"NET": net_file, "DATA": recordings, "TWO": tmp_path / "two.net", "ABOVE": Path("above")}
     places |= {name: tmp_path / name.lower() for name in ("EMPTY", "BROKEN", "GARBAGE")}
     before = sorted(tmp_path.rglob("*"))
     assert cli.main(["simulate", *[str(places.get(argument, argument)) for argument in arguments]]) == 2
