@@ -191,7 +191,7 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "data.collate": (data.collate, {"samples": [(X[0], 1), (X[1], 0)]}),
     "data.Digits": (data.Digits, {"train": False, "num_steps": 9, "count": True, "indices": [0], "transform": None}),
     "netx.Network": (netx.Network, {"net_config": NET, "num_layers": 1, "skip_layers": 0, "reset_offset": 0}
-        | {"spike_exp": 6, "sparse_fc_layer": False}),
+        | {"spike_exp": 6, "sparse_fc_layer": False, "arithmetic": "ideal"}),
     "utils.quantize_hook_fx": (utils.quantize_hook_fx, {"x": X, "scale": 64, "descale": True, "num_bits": 8}),
     "utils.event_rate": (utils.event_rate, {"x": X, "lengths": LENGTHS}),
     "utils.filter.corr": (utils.filter.corr, {"input": X, "filter": torch.ones(2), "sampling_time": 1}),
@@ -212,12 +212,19 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "netx.read": (netx.read, {"path": FOLDER / "network.net"}),
     "netx.write": (netx.write, {"path": FOLDER / "out.net", "description": NET}),
     "netx.export": (netx.export, {"model": MODEL, "path": FOLDER / "out.net", "input_shape": (3,)}),
-    "netx.compare": (netx.compare, {"model": MODEL, "file": FOLDER / "model.net", "inputs": X}),
+    "netx.to_torch": (
+        netx.to_torch,
+        {"file": FOLDER / "model.net", "neuron": {"tau_grad": 0.5, "norm": MeanOnlyBatchNorm}, "weight_norm": False},
+    ),
+    "netx.compare": (netx.compare, {"model": MODEL, "file": FOLDER / "model.net", "inputs": X}
+        | {"arithmetic": "ideal"}),
     "netx.operations": (netx.operations, {"network": netx.Network(NET), "x": np.ones((2, 1, 5)), "recording": None}
         | {"lengths": [5, 3]}),
     "netx.energy": (netx.energy, {"operations": netx.operations(netx.Network(NET), np.ones((2, 1, 5)))}
         | {"figures": netx.LOIHI}),
-    "Network.run": (netx.Network(NET).run, {"x": np.ones((2, 1, 5)), "states": True}),
+    "Network.run": (netx.Network(NET).run, {"x": np.ones((2, 1, 5)), "states": True, "state": None}),
+    "Network.step": (netx.Network(NET).step, {"x": np.ones((2, 1))}),
+    "netx.quirks": (netx.quirks, {"file": NET, "x": np.ones((2, 1, 5))}),
     "Network.encode": (netx.Network(NET).encode, {"x": np.ones((2, 1, 5))}),
 }  # fmt: skip
 

@@ -31,8 +31,9 @@ PUBLIC = {
         read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
     "kernels": "reference",
     "loss": "SparsityEnforcer SpikeMax SpikeMoid SpikeRate SpikeTime",
-    "netx": """Comparison Description Energy Figures Finding LOIHI Layer LayerOperations Network Operations Recording
-        check compare describe energy export inspect operations read write""",
+    "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations Network
+        Operations Quirks Recording State check compare describe energy export inspect operations quirks read to_torch
+        write""",
     "neuron": "Dropout cuba norm",
     "neuron.cuba": "Neuron",
     "neuron.norm": "MeanOnlyBatchNorm",

@@ -219,6 +219,20 @@ class SpikingBlock(Layer):
         run: tuple[Tensor, Any] = self.neuron.run(z, state, lengths)
         return run
 
+    @torch.no_grad()
+    def chip_states(self, x: Tensor) -> dict[str, Tensor]:
+        """The neurons' states after each step of a run from rest, in the chip's integers: u and v of CUBA neurons.
+
+        They are those of the exported file, each (N, C, ..., T) int64.
+        """
+        z = self.drive(x)
+        return self.states_of(z if self.delays_output else self._delayed(z, None)[0])
+
+    def states_of(self, z: Tensor) -> dict[str, Tensor]:
+        """The same from the delayed dendritic input."""
+        states: dict[str, Tensor] = self.neuron.chip_states(z)
+        return states
+
     def _delayed(self, z: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         steps = 0 if self.delay_shift is False else 1
         run: tuple[Tensor, Tensor]

@@ -17,7 +17,18 @@ from slayerloss._check import ArgumentError, ShapeError, check_events, check_fla
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize, quantize_weight
+from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
+
+NO_SPIKES = STATE_LIMIT // 64
+"""The lowest threshold in weight LSBs that a voltage on the chip cannot pass."""
+
+
+def _dense_fields(block: SpikingBlock) -> dict[str, Any]:
+    weight = block.whole_weight(block.synapse)
+    weight = weight.reshape(weight.shape[0], -1)
+    sizes = {"inFeatures": weight.shape[1], "outFeatures": weight.shape[0]}
+    return block.common_fields("dense") | {"weight": weight} | sizes
 
 
 class Dense(SpikingBlock):
@@ -45,10 +56,7 @@ class Dense(SpikingBlock):
         self.shape = torch.Size([out_neurons])
 
     def layer_fields(self) -> dict[str, Any]:
-        weight = self.whole_weight(self.synapse)
-        weight = weight.reshape(weight.shape[0], -1)
-        sizes = {"inFeatures": weight.shape[1], "outFeatures": weight.shape[0]}
-        return self.common_fields("dense") | {"weight": weight} | sizes
+        return _dense_fields(self)
 
 
 class Conv(SpikingBlock):
@@ -227,6 +235,10 @@ class Recurrent(SpikingBlock):
         run: tuple[Tensor, Any] = self.neuron.run_recurrent(z, feedback, state, lengths)
         return run
 
+    def states_of(self, z: Tensor) -> dict[str, Tensor]:
+        states: dict[str, Tensor] = self.neuron.chip_states(z, self.recurrent_synapse.effective_weight().flatten(1))
+        return states
+
     def layer_fields(self) -> dict[str, Any]:
         weight = self.whole_weight(self.input_synapse)
         weight = weight.reshape(weight.shape[0], -1)
@@ -258,10 +270,12 @@ class Affine(SpikingBlock):
         dynamics: bool = True,
         mask: Tensor | None = None,
         count_log: bool = False,
+        delay: bool = False,
+        delay_shift: bool | str = False,
     ) -> None:
         neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
         dense = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, in_scale_of(neuron, pre_hook_fx))
-        super().__init__(neuron, dense, False, False, mask, count_log, out_neurons)
+        super().__init__(neuron, dense, delay, delay_shift, mask, count_log, out_neurons)
         self.dynamics = check_flag("Affine", "dynamics", dynamics)
         self.shape = torch.Size([out_neurons])
 
@@ -273,6 +287,17 @@ class Affine(SpikingBlock):
             return z, None
         _, voltage, after = self.neuron.run_dynamics(z, state, lengths, threshold=math.inf)
         return voltage, after
+
+    def states_of(self, z: Tensor) -> dict[str, Tensor]:
+        states: dict[str, Tensor] = self.neuron.chip_states(z, threshold=math.inf)
+        return states
+
+    def layer_fields(self) -> dict[str, Any]:
+        """A dense layer whose neurons cannot spike; only with dynamics and the step of delay is it the chip's."""
+        if not self.dynamics or self.delay_shift is not True:
+            return super().layer_fields()
+        fields = _dense_fields(self)
+        return fields | {"neuron": fields["neuron"] | {"vThMant": NO_SPIKES}}
 
 
 class Flatten(Layer):

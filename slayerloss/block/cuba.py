@@ -134,6 +134,9 @@ class Affine(_layers.Affine):
         in_neurons, out_neurons, weight_scale, weight_norm, pre_hook_fx, mask: as `Dense`.
         dynamics: False returns the weighted input itself.
         count_log: also return None, as lava-dl does.
+        delay: see the module.
+        delay_shift: see the module. False, the default, is lava-dl's; with True, the voltage is v of the chip's neurons
+            in each step, and the block can be exported.
 
     Example:
         >>> import torch

@@ -19,6 +19,7 @@ _COMMANDS = {
     "test": "measure a trained run on its test recordings",
     "plot": "draw the figures of a run, as files and as one HTML page",
     "export": "write the network of a run as a file for Loihi",
+    "verify": "compare a network file with what was trained, spike by spike",
     "inspect": "print the layers of a network file",
     "check": "say what Lava would refuse, change or ignore in a network file",
     "simulate": "run a network file on recordings: accuracy, operations, energy",

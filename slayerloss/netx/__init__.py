@@ -1,6 +1,6 @@
 """The network file: write it, read it, check it, run it.
 
-`export` and `compare` take torch models; everything else needs numpy and h5py only.
+`export` and `compare` take torch models and `to_torch` makes one; everything else needs numpy and h5py only.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from slayerloss._finding import Finding
 from slayerloss.netx.check import check
 from slayerloss.netx.compare import Comparison, compare
 from slayerloss.netx.description import Description, Layer
+from slayerloss.netx.difference import Difference
 from slayerloss.netx.energy import LOIHI, Energy, Figures, energy
 from slayerloss.netx.export import export
 from slayerloss.netx.operations import LayerOperations, Operations, operations
@@ -17,12 +18,14 @@ from slayerloss.netx.read import read
 from slayerloss.netx.recording import Recording, State
 from slayerloss.netx.run import Network
 from slayerloss.netx.table import inspect
+from slayerloss.netx.to_torch import to_torch
 from slayerloss.netx.write import describe, write
 
 __all__ = [
     "LOIHI",
     "Comparison",
     "Description",
+    "Difference",
     "Energy",
     "Figures",
     "Finding",
@@ -43,5 +46,6 @@ __all__ = [
     "operations",
     "quirks",
     "read",
+    "to_torch",
     "write",
 ]

@@ -1,20 +1,23 @@
-"""Does the network file do what the trained model does, spike by spike?"""
+"""Does the network file do what the trained model does, spike by spike, and if not, where does it begin?"""
 
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_type, message
 from slayerloss.io.event import as_array
-from slayerloss.netx.description import Description, leaves, trees_equal
+from slayerloss.netx.description import Description
+from slayerloss.netx.difference import Difference, around, first_place
 from slayerloss.netx.export import describe_model, device_of, find_blocks, label_of
+from slayerloss.netx.meaning import differing_fields
 from slayerloss.netx.read import read
 from slayerloss.netx.run import Network
 
@@ -33,12 +36,14 @@ class Comparison:
         layers: names of the layers with neurons.
         samples: how many samples ran.
         predictions_differ: samples whose most active output is another.
-        spikes_differ: for each layer, spikes that only one of the two has.
-        events: for each layer, the spikes of the file.
+        spikes_differ: for each layer, spikes that only one of the two has; of a readout, voltages that differ.
+        events: for each layer, the spikes of the file; of a readout, the voltages other than zero.
         fields_differ: HDF5 paths at which the file says something else than the model.
         intact: whether the file is as it was written, by its checksum.
         input_message_bits: what Lava must be told to run the file on these inputs: 0 if a first dense or conv layer was
             given 0 and 1 alone, else the bits of the largest value.
+        readouts: names of the layers that send their voltage, `Affine` blocks.
+        first_difference: the first spike that only one of the two has, with the states of both; None if none differs.
     """
 
     layers: list[str]
@@ -49,6 +54,8 @@ class Comparison:
     fields_differ: list[str] = field(default_factory=list)
     intact: bool = True
     input_message_bits: int = 0
+    readouts: list[str] = field(default_factory=list)
+    first_difference: Difference | None = None
 
     @property
     def identical(self) -> bool:
@@ -68,24 +75,34 @@ class Comparison:
         lines = [f"{self.samples} samples, {self.predictions_differ} predictions differ"]
         width = max(len(name) for name in self.layers)
         for name, count, differ in zip(self.layers, self.events, self.spikes_differ, strict=True):
-            lines.append(f"  {name:{width}}  {count:>12,} spikes, {differ:,} differ{'' if count else ', SILENT'}")
+            what = "voltages" if name in self.readouts else "spikes"
+            lines.append(f"  {name:{width}}  {count:>12,} {what}, {differ:,} differ{'' if count else ', SILENT'}")
+        if self.first_difference is not None:
+            lines.append(f"  {self.first_difference}")
         lines += [f"  the file differs from the model in {path}" for path in self.fields_differ]
         if self.input_message_bits:
             lines.append(f"  the input has values above 1: run it with input_message_bits={self.input_message_bits}")
         return "\n".join(lines if self.intact else [*lines, "  the file was changed after it was written"])
 
 
-def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: Tensor | Iterable[Any]) -> Comparison:
-    """Run a model and its network file on the same input and count what differs.
+def compare(
+    model: Module,
+    file: str | os.PathLike[str] | Description,
+    inputs: Tensor | Iterable[Any],
+    *,
+    arithmetic: Literal["lava", "ideal"] = "lava",
+) -> Comparison:
+    """Run a model and its network file on the same input, count what differs, and say where it begins.
 
     Args:
         model: as for `export`. A copy runs, in eval mode and from rest.
         file: the network file.
         inputs: events (N, C, T) or (N, C, H, W, T), or an iterable of such batches, or of tuples that begin with one.
             The file is fed what `Network.encode` makes of them, with the weight and bias of the file's input layer.
+        arithmetic: "lava" runs the file as Lava does, "ideal" as it says, pool and average layers too; see `Network`.
 
     Returns:
-        What differs; printed, a line for each layer.
+        What differs; printed, a line for each layer, and the states around the first difference.
 
     Raises:
         FileError: there is no such file, or it may not be read.
@@ -104,17 +121,10 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     """
     import torch
 
-    from slayerloss.block import reset_state
-
     description = file if isinstance(file, Description) else read(file)
-    find_blocks(model)  # which refuses what is no model
-    model = copy.deepcopy(model).eval()
-    blocks = [(name, block) for name, block in find_blocks(model) if getattr(block, "neuron", None) is not None]
-    sent: dict[int, Tensor] = {}
-    for i, (_, block) in enumerate(blocks):
-        block.register_forward_hook(lambda _, __, output, i=i: sent.__setitem__(i, output))
-    names = [label_of(name, block) for name, block in blocks]
-    result = Comparison(names, spikes_differ=[0] * len(names), events=[0] * len(names))
+    side = _Model(model, averages=arithmetic == "ideal")
+    result = Comparison(side.names, spikes_differ=[0] * len(side.names), events=[0] * len(side.names))
+    result.readouts = [side.names[i] for i in side.readouts]
     network = None
     if not isinstance(inputs, torch.Tensor):
         check_type("compare", "inputs", inputs, Iterable, "events, or an iterable of batches")
@@ -124,27 +134,117 @@ def compare(model: Module, file: str | os.PathLike[str] | Description, inputs: T
     for batch in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
         x: Any = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
         check_events("compare", x, "inputs")
-        x = x.to(device_of(model))
         if network is None:
-            network = Network(description, input_shape=_image_shape(description, x), input_message_bits=_GRADED)
-            if len(network) != len(blocks):
+            shape = _image_shape(description, x)
+            network = Network(description, input_shape=shape, input_message_bits=_GRADED, arithmetic=arithmetic)
+            if len(network) != len(side.names):
                 problem = f"the file has {len(network)} layers with neurons"
-                raise ArgumentError(message("compare", problem, "as many as the model", len(blocks)))
-        reset_state(model)
+                raise ArgumentError(message("compare", problem, "as many as the model", len(side.names)))
+        ours, integers = side.run(x), network.encode(x)
+        its = _sent(network, integers, side.readouts)
+        if description.layers[network.layer_indices[0]].type != "input":
+            result.input_message_bits = max(result.input_message_bits, _message_bits(integers))
+        _add(result, ours, its)
+        if result.first_difference is None and any(result.spikes_differ):
+            result.first_difference = _first_difference(result, side, network, ours, its, integers)
+    result.fields_differ = _fields_differ(side.model, description)
+    result.intact = description.checksum_stored in (None, description.checksum())
+    return result
+
+
+class _Model:
+    """A copy of a model in eval mode that remembers what its blocks with neurons were given and sent.
+
+    With `averages`, layers that average count among them.
+    """
+
+    def __init__(self, model: Module, averages: bool) -> None:
+        from slayerloss.block import cuba
+
+        find_blocks(model)  # which refuses what is no model
+        self.model = copy.deepcopy(model).eval()
+        named = [
+            (name, block)
+            for name, block in find_blocks(self.model)
+            if getattr(block, "neuron", None) is not None or (averages and isinstance(block, cuba.Average))
+        ]
+        self.names = [label_of(name, block) for name, block in named]
+        self.blocks = [block for _, block in named]
+        self.readouts = [i for i, block in enumerate(self.blocks) if isinstance(block, cuba.Affine)]
+        self.averages = [i for i, block in enumerate(self.blocks) if isinstance(block, cuba.Average)]
+        self.given: dict[int, Tensor] = {}
+        self.sent: dict[int, Any] = {}
+        for i, block in enumerate(self.blocks):
+            block.register_forward_hook(functools.partial(self._remember, i), with_kwargs=True)
+
+    def _remember(self, i: int, _: Module, args: Any, options: Any, output: Any) -> None:
+        self.given[i] = args[0] if args else options["x"]
+        self.sent[i] = output[0] if isinstance(output, tuple) else output  # with count_log the events come along
+
+    def run(self, x: Tensor) -> list[NDArray[Any]]:
+        """What each layer sends from rest, in the file's integers."""
+        import torch
+
+        from slayerloss.block import reset_state
+
+        reset_state(self.model)
         with torch.no_grad():
-            model(x)
-            integers = network.encode(x)
-            recording = network.run(integers)
-        missing = [name for i, name in enumerate(names) if i not in sent]
+            self.model(x.to(device_of(self.model)))
+        missing = [name for i, name in enumerate(self.names) if i not in self.sent]
         if missing:
             problem, rule = f"layer {missing[0]} is not called", "a forward that calls its blocks"
             raise ArgumentError(message("compare", problem, rule, "one that does not, but may use their `run`"))
-        if description.layers[network.layer_indices[0]].type != "input":
-            result.input_message_bits = max(result.input_message_bits, _message_bits(integers))
-        _add(result, [_array(sent[i]) for i in range(len(blocks))], recording.spikes)
-    result.fields_differ = _fields_differ(model, description)
-    result.intact = description.checksum_stored in (None, description.checksum())
-    return result
+        arrays = [as_array("compare", "spikes", self.sent[i]) for i in range(len(self.names))]
+        for i in self.readouts:
+            arrays[i] = _whole(arrays[i] * float(self.blocks[i].neuron.lsb))
+        for i in self.averages:  # the file's layer sends the sums of the groups
+            arrays[i] = _whole(arrays[i] * (self.given[i].shape[1:-1].numel() / self.blocks[i].num_outputs))
+        return arrays
+
+    def states(self, layer: int, sample: int) -> dict[str, NDArray[Any]]:
+        """The states of a layer in the last run, (C, ..., T) each."""
+        if layer in self.averages:
+            return {}
+        states = self.blocks[layer].chip_states(self.given[layer][sample : sample + 1])
+        return {name: value[0].cpu().numpy() for name, value in states.items()}
+
+
+def _whole(x: NDArray[Any]) -> NDArray[Any]:
+    return np.rint(x).astype(np.int64)
+
+
+def _sent(network: Network, x: NDArray[Any], readouts: list[int]) -> list[NDArray[Any]]:
+    """What each layer of the file sends; a readout its voltage."""
+    recording = network.run(x, states=bool(readouts))
+    sent = list(recording.spikes)
+    for i in readouts:
+        assert recording.states is not None
+        sent[i] = recording.states[i]["v"]
+    return sent
+
+
+def _first_difference(
+    result: Comparison,
+    side: _Model,
+    network: Network,
+    ours: list[NDArray[Any]],
+    its: list[NDArray[Any]],
+    integers: NDArray[Any],
+) -> Difference | None:
+    """Where the last batch begins to differ; its sample runs once more, for the states of the file."""
+    place = first_place(ours, its)
+    if place is None:
+        return None
+    sample, layer, step, neuron = place
+    recording = network.run(integers[sample : sample + 1], states=True)
+    assert recording.states is not None
+    model = side.states(layer, sample)
+    file = {name: values[0] for name, values in recording.states[layer].items()}
+    if layer not in side.readouts:
+        model["sent"], file["sent"] = ours[layer][sample], its[layer][sample]
+    before = result.samples - len(ours[0])
+    names = side.names[layer], network.layer_indices[layer]
+    return Difference(*names, neuron, step + 1, before + sample, **around(model, file, neuron, step))
 
 
 def _message_bits(x: NDArray[Any]) -> int:
@@ -158,11 +258,6 @@ def _image_shape(description: Description, x: Tensor) -> tuple[int, int, int] | 
         return None
     _, channels, height, width, _ = x.shape
     return width, height, channels
-
-
-def _array(output: Any) -> NDArray[Any]:
-    """The spikes of a block's output, which `count_log` makes a tuple of."""
-    return as_array("compare", "spikes", output[0] if isinstance(output, tuple) else output)
 
 
 def _add(result: Comparison, model: list[NDArray[Any]], file: list[NDArray[Any]]) -> None:
@@ -186,8 +281,5 @@ def _fields_differ(model: Module, description: Description) -> list[str]:
     )
     if [layer.type for _, layer in ours] != [layer.type for _, layer in its]:
         return ["layer"]
-    paths = []
-    for (_, own), (i, layer) in zip(ours, its, strict=True):
-        values = dict(leaves(layer.fields))
-        paths += [f"layer/{i}/{name}" for name, value in leaves(own.fields) if not trees_equal(value, values.get(name))]
-    return paths
+    pairs = zip(ours, its, strict=True)
+    return [f"layer/{i}/{name}" for (_, own), (i, layer) in pairs for name in differing_fields(own, layer)]

@@ -98,7 +98,7 @@ def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> t
     shape = tuple((blocks[0][1].input_shape if input_shape is None else input_shape) or ())
     for name, block in blocks:
         label = label_of(name, block)
-        _refuse_block(block, label)
+        _refuse_block(block, label, last=block is blocks[-1][1])
         fields = block.layer_fields()
         if not layers and len(shape) == 3 and fields["type"] != "input":
             append("input", {"type": "input", "shape": shape})
@@ -147,7 +147,7 @@ def label_of(name: str, block: Any) -> str:
     return f"{name} ({type(block).__name__})" if name else type(block).__name__
 
 
-def _refuse_block(block: Any, label: str) -> None:
+def _refuse_block(block: Any, label: str, last: bool) -> None:
     """Raise ArgumentError for what the fields of a layer would not show."""
     from slayerloss.block import cuba
     from slayerloss.neuron.norm import MeanOnlyBatchNorm
@@ -155,8 +155,13 @@ def _refuse_block(block: Any, label: str) -> None:
     def refused(problem: str, expected: str, got: object, way_out: str) -> ArgumentError:
         return ArgumentError(message("export", f"layer {label}: {problem}", expected, got, way_out))
 
-    if isinstance(block, cuba.Affine):
-        raise refused("Lava has no such readout", "a Dense block", "Affine", "Export the blocks before it")
+    if isinstance(block, cuba.Affine) and not (block.dynamics and block.delay_shift is True):
+        rule, way_out = "one with delay_shift=True and dynamics", "Build it so, or export the blocks before it"
+        got = f"delay_shift={block.delay_shift!r}, dynamics={block.dynamics}"
+        raise refused("Lava has no such readout", rule, got, way_out)
+    if isinstance(block, cuba.Affine) and not last:
+        rule, way_out = "an Affine block at the end", "Use a Dense block"
+        raise refused("it sends no spikes to the next layer", rule, "one before others", way_out)
     if block.shape is None:
         raise refused(
             "its shape is not known", "a block that has run", "one that has not", "Pass input_shape=(C, H, W)"

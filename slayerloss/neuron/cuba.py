@@ -179,6 +179,11 @@ class Neuron(torch.nn.Module):
         return self.scale_grad * SCALE_FACTOR
 
     @property
+    def lsb(self) -> int:
+        """LSBs of the chip's states per unit of the voltage."""
+        return 64 * self.scale
+
+    @property
     def v_th_mant(self) -> int:
         """The threshold in weight LSBs, as the chip holds it."""
         return round(self.threshold * self.scale)
@@ -284,6 +289,41 @@ class Neuron(torch.nn.Module):
         )
         after = CubaState(current.select(-1, -1), after_reset(voltage, self.threshold))
         return (spikes if self.drop is None else self.drop(spikes)), (after, spikes.select(-1, -1))
+
+    @torch.no_grad()
+    def chip_states(
+        self, x: Tensor, feedback: Tensor | None = None, threshold: float | None = None
+    ) -> dict[str, Tensor]:
+        """The states after each step of a run from rest, in the chip's integers, as a network file's runner has them.
+
+        Args:
+            x: (N, C, ..., T), the weighted input.
+            feedback: (C, C), of a population that hears itself; None for one that does not.
+            threshold: replaces the neuron's.
+
+        Returns:
+            u, to which a norm's bias is not added, and v after the reset; (N, C, ..., T) int64 each.
+        """
+        threshold = self.threshold if threshold is None else threshold
+        current_decay, voltage_decay = self._ready_decays(x.shape[1])
+        if feedback is None:
+            current = leaky_integrator(x, current_decay, scale=self.scale)
+            _, voltage, _ = self.run_dynamics(x, threshold=threshold)
+        else:
+            bias = self._recurrent_bias(x, current_decay, None, None)
+            current, voltage, _ = recurrent_cuba(
+                x,
+                feedback,
+                current_decay,
+                voltage_decay,
+                threshold,
+                tau=self.tau,
+                graded=self.graded_spike,
+                scale=self.scale,
+                bias=bias,
+            )
+        voltage = voltage.where(voltage <= threshold, 0)
+        return {name: (value * self.lsb).round().long() for name, value in (("u", current), ("v", voltage))}
 
     def _recurrent_bias(self, x: Tensor, current_decay: Tensor, state: Any, lengths: Tensor | None) -> Tensor | None:
         if not isinstance(self.norm, MeanOnlyBatchNorm):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from slayerloss._check import ArgumentError, DtypeError, check_integer, check_range, message
+from slayerloss._check import ArgumentError, DtypeError, FormatError, check_integer, check_range, message
 from slayerloss.io import replacing
 
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -256,6 +256,25 @@ def plain(recipe: Recipe) -> Options:
     except TypeError as error:
         raise DtypeError(message("recipe", "a value is not plain", "texts, numbers, lists, tables", error)) from None
     return values
+
+
+def from_plain(values: Any) -> Recipe:
+    """The recipe that `plain` made dictionaries of.
+
+    Raises:
+        FormatError: they are not those of a recipe.
+
+    Example:
+        >>> from_plain(plain(Recipe(seed=3))) == Recipe(seed=3)
+        True
+    """
+    sections = {"data": DataOptions, "network": NetworkOptions, "trainer": TrainerOptions}
+    try:
+        recipe = Recipe(**{**values, **{name: kind(**values[name]) for name, kind in sections.items()}})
+    except (TypeError, KeyError) as error:
+        raise FormatError(message("recipe", "it is not one of this slayerloss", "its keys", error)) from None
+    check_recipe(recipe)
+    return recipe
 
 
 def differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -12,7 +12,7 @@ from test_layers import imports
 import slayerloss
 
 PACKAGE = Path(slayerloss.__file__).parent
-TORCH_SIDE = {"export", "compare", "to_torch"}
+TORCH_SIDE = {"export", "compare", "to_torch", "source"}
 RUNNER = sorted({path.stem for path in (PACKAGE / "netx").glob("*.py")} - {*TORCH_SIDE, "__init__"})
 
 
