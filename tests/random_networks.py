@@ -72,12 +72,13 @@ class _Maker(RandomFields):
         self.layers: list[dict[str, Any]] = []
         self.inputs: list[tuple[int, ...]] = []  # what each layer reads
         self.options: dict[str, Any] = {}
-        self.steps = int(self.rng.integers(20, 36))
+        self.steps = int(self.rng.integers(1, 4) if self.chance(0.04) else self.rng.integers(20, 36))
         self.family = str(self.rng.choice(list(FAMILIES), p=[0.42, 0.26, 0.14, 0.18]))
         self.graded = False  # what the next layer reads
         image = self.chance(0.45)
         self.deep = self.chance(0.02)  # as many groups as Lava can count
-        sizes = self.rng.integers(1, 4), self.rng.integers(3, 8), self.rng.integers(3, 8)
+        large = self.chance(0.08)
+        sizes = self.rng.integers(1, 4), *self.rng.integers(*((8, 14) if large else (3, 8)), 2)
         self.shape = tuple(map(int, sizes)) if image else (int(self.rng.integers(1, 16)),)
         if self.deep:
             self.shape = (127, 1, int(self.rng.integers(1, 3)))
@@ -125,6 +126,9 @@ class _Maker(RandomFields):
         if len(shape) == 1 and self.chance(0.25):
             self.mark("old shape")
             return [*shape, 1, 1]
+        if len(shape) == 1 and self.layers and shape[0] % 2 == 0 and self.chance(0.1):
+            self.mark("shape of an image of a dense layer")
+            return [shape[0] // 2, 1, 2]
         return list(shape)
 
     def add(self, layer: dict[str, Any], shape: tuple[int, ...]) -> None:
@@ -281,7 +285,12 @@ class _Maker(RandomFields):
             if self.far or self.chance(0.1):
                 reach = 1 << int(self.rng.integers(10, 30))
                 self.mark("large input")
-            return self.rng.integers(-reach // 2, reach, shape) * active
+            x = self.rng.integers(-reach // 2, reach, shape) * active
+            if self.far and self.chance(0.5):
+                self.mark("input at the ends of 24 bits")
+                ends = np.array([-(1 << 17), 1 - (1 << 17), (1 << 17) - 1, 1 << 17])  # of u
+                x = np.where(self.rng.random(shape) < 0.2, self.rng.choice(ends, shape), x)
+            return np.asarray(x)
         if self.chance(0.3):
             self.mark("numbers as spikes")
             return self.rng.integers(-3, 6, shape) * active

@@ -71,14 +71,19 @@ class RandomFields:
         neuron: dict[str, Any] = {"type": kind, "vThMant": threshold}
         if kind == "SDNN":
             neuron |= {"activation": "relu", "vThMant": self.pick(0, 1, 2, 5, max(threshold // 8, 1))}
+            if self.chance(0.06):
+                self.mark("threshold of SDNN at the edge")
+                neuron["vThMant"] = self.pick(-3, 1 << 18, (1 << 19) - 1, 1 << 19, 1 << 20)
             if channels and self.chance(0.12):
                 self.mark("sigma_output")
                 neuron["sigma_output"] = np.bool_(self.pick(True, True, False))
             return neuron
         neuron["gradedSpike"] = np.bool_(self.ignored())
         if self.chance(0.08):
-            neuron["vThMant"] = self.pick(0, (1 << 17) - 1, 1 << 17, 1 << 18)
+            neuron["vThMant"] = self.pick(-3, 0, (1 << 17) - 1, 1 << 17, 1 << 18, 1 << 27)
             self.mark("threshold at the edge")
+        if self.chance(0.1):
+            neuron["vThMant"] = np.array([neuron["vThMant"]])
         if kind in RESONATORS:
             if self.chance(0.15):
                 self.mark("adaptive resonator")
@@ -96,7 +101,7 @@ class RandomFields:
                 self.mark("decay over 4096")
                 neuron[name] = np.int64(5000)
         neuron.pop("far", None)
-        old = {"scaleRho": 0.1, "tauRho": 0.5, "theta": neuron["vThMant"] * 64, "wgtExp": 0}
+        old = {"scaleRho": 0.1, "tauRho": 0.5, "theta": threshold * 64, "wgtExp": 0}
         if self.ignored():
             neuron["weight_exp"] = np.float32([3])
         return neuron | {"refDelay": 4 if self.ignored() else 1} | (old if kind == "LOIHI" else {})
@@ -133,6 +138,9 @@ class RandomFields:
         if self.chance(0.12) or (self.far and self.chance(0.4)):
             self.mark("bias beyond 16 bits")
             bias = self.rng.integers(-70_000, 70_000, shape)
+        if self.chance(0.1):
+            self.mark("bias with fractions")
+            bias = bias + self.rng.uniform(-1, 1, shape)
         return np.asarray(bias, np.float32)
 
     def delay(self, outputs: int, inputs: int) -> Array:
@@ -144,4 +152,7 @@ class RandomFields:
         if self.chance(0.15):
             self.mark("delay over 62")
             steps = np.where(self.rng.random(shape) < 0.1, np.float32(70), steps)
+        if self.chance(0.1):
+            self.mark("delay with fractions")
+            steps = steps + self.rng.uniform(0, 1, shape)
         return np.asarray(steps, np.float32)
