@@ -4,8 +4,8 @@
 
 The files are recordings of Lava and the networks they are of, by default those of `../shared/golden/netx`:
 pilotnet_lif, pilotnet_sdnn, oxford. Lava runs where SLAYERLOSS_LAVA_ENV, or `.venv-lava` beside this folder, holds an
-environment with it. Here and there the input of the recording is fed, over and over; what is printed is the best of some
-rounds, in which both sides take turns. What Lava takes to start is not counted.
+environment with it. Here and there the input of the recording is fed, over and over; what is printed is the best of
+some rounds, in which both sides take turns. What Lava takes to start is not counted.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ import slayerloss
 
 PUBLIC = {
     "": """ArgumentError BackendError DivergedError DtypeError FileError FormatError MissingFileError
-        MissingPackageError ShapeError SlayerError __version__ axon block classifier data debug_checks filter functional
+        MissingPackageError ShapeError SlayerError __version__ auto axon block classifier data debug_checks filter functional
         io kernels loss netx neuron plot spike synapse train utils""",
+    "auto": "SequentialNetwork",
     "axon": "Delay delay",
     "block": "BlockState SpikingBlock cuba reset_state",
     "block.cuba": "Affine Average Conv Dense Flatten Input Pool Recurrent",
@@ -31,9 +32,9 @@ PUBLIC = {
         read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
     "kernels": "reference",
     "loss": "SparsityEnforcer SpikeMax SpikeMoid SpikeRate SpikeTime",
-    "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations Network
-        Operations Quirks Recording State check compare describe energy export inspect operations quirks read to_torch
-        write""",
+    "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations
+        Network Operations Quirks Recording State check compare describe energy export inspect operations quirks read
+        to_torch write""",
     "neuron": "Dropout cuba norm",
     "neuron.cuba": "Neuron",
     "neuron.norm": "MeanOnlyBatchNorm",

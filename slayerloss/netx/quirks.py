@@ -57,8 +57,8 @@ class Quirks:
         return bool(self.layers) and not any(layer.differ for layer in self.layers)
 
     def __str__(self) -> str:
-        layers = self.layers or ["Lava cannot load the file"]
-        return "\n".join(map(str, [*self.findings, *layers]))
+        lines = [str(part) for part in (*self.findings, *self.layers)]
+        return "\n".join(lines if self.layers else [*lines, "Lava cannot load the file"])
 
 
 def quirks(file: str | os.PathLike[str] | Description, x: Any, **arguments: Any) -> Quirks:
