@@ -167,8 +167,9 @@ class Result:
         operations: of every recording.
         predicted: (N,) classes; None where the output is no class.
         labels: (N,) the true ones; None where nobody says them.
-        silent: (N,) whether a recording had no output spike.
+        silent: (N,) whether a recording had no output spike, or left a readout at zero.
         outputs: how many neurons the last layer has.
+        readout: whether the last layer has no neurons that spike, so that its voltages at the end decide.
     """
 
     operations: Operations
@@ -176,6 +177,7 @@ class Result:
     labels: NDArray[np.int64] | None
     silent: NDArray[np.bool_]
     outputs: int
+    readout: bool = False
 
     @property
     def confusion(self) -> NDArray[np.int64] | None:
@@ -207,12 +209,16 @@ class Result:
             most = [f"{c} in {counts[c]:,}" for c in np.argsort(-counts, kind="stable")[:10] if counts[c]]
             yield "no accuracy: the recordings do not lie in folders of classes"
             if most:
-                yield f"output with the most spikes: {', '.join(most)} of {plural(number, 'recording')}"
+                what = "highest output" if self.readout else "output with the most spikes"
+                yield f"{what}: {', '.join(most)} of {plural(number, 'recording')}"
         else:
             yield "no accuracy: the output of the run is no class"
+        if self.readout:
+            yield "the last layer is a readout, which never spikes: its highest voltage at the end decides"
         silent = int(self.silent.sum())
+        what = "left the readout at zero" if self.readout else "had no output spike"
         counted = "; they count as class 0" if silent and self.confusion is not None else ""
-        yield f"{silent:,} of {number:,} recordings had no output spike{counted}"
+        yield f"{silent:,} of {number:,} recordings {what}{counted}"
 
 
 def simulate(network: Network, recordings: Recordings) -> Result:
@@ -222,17 +228,21 @@ def simulate(network: Network, recordings: Recordings) -> Result:
     parts, predicted, silent = [], [], []
     values = sum(math.prod(shape) for shape in (network.input_shape, *network.shapes)) * recordings.num_steps
     step = min(_MOST, max(1, _BATCH_BYTES // values))
+    last = network.description.layers[network.layer_indices[-1]]
+    readout = last.type.startswith("dense") and last.neuron is None
     for start in range(0, len(recordings), step):
         x, recording = run(network, recordings, range(start, min(start + step, len(recordings))))
         parts.append(operations(network, x, recording))
         output = recording.output.reshape(len(x), -1, x.shape[-1])
+        voltages = recording.state.layers[-1]["v"].reshape(len(x), -1) if readout else None
         if recordings.decide is not None:
-            predicted.append(recordings.decide(output))
-        silent.append(~output.any((1, 2)))
+            predicted.append(recordings.decide(output) if voltages is None else voltages.argmax(1))
+        active = output if voltages is None else voltages
+        silent.append(~active.reshape(len(x), -1).any(1))
         _progress(start + len(x), len(recordings))
     decided = np.concatenate(predicted) if predicted else None
     outputs = math.prod(network.shapes[-1])
-    return Result(joined(parts), decided, recordings.labels, np.concatenate(silent), outputs)
+    return Result(joined(parts), decided, recordings.labels, np.concatenate(silent), outputs, readout)
 
 
 def run(network: Network, recordings: Recordings, positions: Sequence[int]) -> tuple[NDArray[Any], Recording]:

@@ -83,7 +83,7 @@ def samples(network: Network, recordings: Recordings, result: Result) -> Iterato
             hidden,
             label=int(result.labels[i]) if known else None,  # type: ignore[index]
             prediction=prediction,
-            tied=_tied(output, prediction),
+            tied=[] if result.readout else _tied(output, prediction),
             target=None if recordings.target is None else recordings.target(i),
             name=recordings.names[i],
         )

@@ -55,7 +55,7 @@ class Energy:
         layers: names of the layers, such as "2 dense".
         operations: synaptic operations.
         updates: neuron updates.
-        messages: events that come in.
+        messages: events that come in, to layers of neurons.
         figures: the energy of each of these.
     """
 
@@ -151,7 +151,8 @@ def energy(operations: Operations, figures: Figures = LOIHI) -> Energy:
         return np.array([getattr(layer, name).mean() for layer in layers], np.float64)
 
     names = tuple(f"{layer.index} {layer.type}" for layer in layers)
-    return Energy(names, means("synaptic"), means("updates"), means("arrivals"), figures)
+    messages = np.where([layer.neurons > 0 for layer in layers], means("arrivals"), 0.0)  # an average leaves the cores
+    return Energy(names, means("synaptic"), means("updates"), messages, figures)
 
 
 def joule(energy: float) -> str:

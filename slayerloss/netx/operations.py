@@ -259,7 +259,7 @@ def _table(operations: Operations) -> str:
         synaptic = None if layer.type in ("input", "average") else layer.synaptic
         rows.append(_row(f"{layer.index} {layer.type}", layer.neurons, layer.spikes, steps, synaptic, total))
     neurons = sum(layer.neurons for layer in operations.layers)
-    spikes = np.sum([layer.spikes for layer in operations.layers], axis=0)
+    spikes = np.sum([layer.spikes for layer in operations.layers if layer.neurons], axis=0)
     synaptic = np.sum([layer.synaptic for layer in operations.layers], axis=0)
     rows.append((*_row("total", neurons, spikes, steps, synaptic, total)[:-1], ""))
     lines = [("per recording", "neurons", "events", "rate", "synaptic operations", "share"), *rows]

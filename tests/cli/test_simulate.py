@@ -183,6 +183,22 @@ def test_ideal_arithmetic_runs_what_lava_cannot(
     assert "0 of 12 recordings had no output spike" in ideal
 
 
+def test_a_readout_decides_by_its_voltage(
+    net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    layers = [dense(class_weights()), {"type": "dense", "shape": [3], "weight": np.diag([8.0, 6.0, 4.0])}]
+    netx.write(tmp_path / "readout.net", netx.describe(layers))
+    binned = ("--steps", STEPS, "--step-ms", STEP_MS, "--plots", tmp_path / "plots")
+    printed = simulated(capsys, tmp_path / "readout.net", "--data", recordings, *binned)
+    x, labels = by_hand(recordings / "Test")
+    sent = netx.Network(net_file).run(x).output[..., :-1].sum(-1, dtype=int)  # what arrives before the end
+    decided = (sent * [8, 6, 4]).argmax(1)
+    assert f"({int((decided == labels).sum())} of 12 right" in printed
+    assert "its highest voltage at the end decides" in printed
+    assert f"{int((sent.sum(1) == 0).sum())} of 12 recordings left the readout at zero; they count" in printed
+    assert (tmp_path / "plots" / "confusion.png").exists()
+
+
 def test_other_neurons_are_said_to_need_another_chip(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     neuron = {"type": "SDNN", "activation": "relu", "vThMant": 2}
     layers = [{"type": "input", "shape": [4], "neuron": neuron}, {**dense(np.full((2, 4), 20.0)), "neuron": neuron}]

@@ -28,6 +28,18 @@ def test_the_estimate_is_operations_times_figures() -> None:
         assert estimate.routing[i] == pytest.approx(1.7e-12 * layer.arrivals.mean())
 
 
+def test_an_average_outside_of_the_cores_takes_nothing() -> None:
+    layers = [dense(np.full((4, 3), 60.0)), {"type": "average", "shape": [2, 1, 1]}]
+    network = netx.Network(netx.describe(layers), arithmetic="ideal")
+    counts = netx.operations(network, np.ones((3, 20)))
+    assert counts.layers[1].arrivals[0] == counts.layers[0].spikes[0] > 0
+    estimate = netx.energy(counts)
+    assert estimate.low[1] == estimate.high[1] == 0
+    assert estimate.low[0] > 0
+    total = str(counts).splitlines()[-1].split()
+    assert total[1:3] == ["4", str(counts.layers[0].spikes[0])]
+
+
 def test_another_chip_is_another_table() -> None:
     network = netx.Network(netx.describe([dense([[8.0, 8.0]])]))
     counts = netx.operations(network, np.ones((2, 5)))
@@ -48,7 +60,10 @@ def test_it_names_its_source_and_what_it_leaves_out() -> None:
     assert "2,000 x 1.7 pJ = 3.4 nJ" in said
     assert "Davies" in said
     assert "IEEE Micro 38(1), 2018, table 2" in said
-    assert "The dynamic energy of the cores alone: without static power, hops between tiles, input and output, x86 cores" in said
+    assert (
+        "The dynamic energy of the cores alone: without static power, hops between tiles, input and output, x86 cores"
+        in said
+    )
 
 
 def test_a_silent_recording_still_takes_neuron_updates() -> None:
