@@ -24,9 +24,10 @@ stride, padding, dilation, groups, groups 127, ignored fields, adaptive resonato
 weights in 5-D, weights in one row,
 weights positive, weights fractions, weights of both signs beyond 8 bits, weights over 255 without negative ones,
 weights below -256 without positive ones, weights negative powers of two, weights none positive,
-bias scalar, bias 1, bias 3, bias beyond 16 bits, decay per channel, decay over 4096,
+bias scalar, bias 1, bias 3, bias beyond 16 bits, bias with fractions, delay with fractions,
+threshold of SDNN at the edge, shape of an image of a dense layer, decay per channel, decay over 4096,
 resonance per neuron, resonance that does not turn, threshold at the edge, states near 24 bits,
-large input, numbers as spikes, reset_interval, reset_offset, spike_exp, sparse_fc_layer,
+large input, input at the ends of 24 bits, numbers as spikes, reset_interval, reset_offset, spike_exp, sparse_fc_layer,
 num_layers, skip_layers, input_shape, input_message_bits
 """
 
