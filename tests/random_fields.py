@@ -128,6 +128,9 @@ class RandomFields:
         if self.chance(0.1):
             self.mark("resonance that does not turn")
             angle = np.zeros(shape)
+        if self.chance(0.15):
+            self.mark("resonance that forgets")
+            keep = np.zeros(shape)
         names = ("sinDecay", np.sin), ("cosDecay", np.cos)
         return {name: np.trunc(4096 * keep * f(angle)).astype(np.int64) for name, f in names}
 

@@ -26,7 +26,7 @@ weights positive, weights fractions, weights of both signs beyond 8 bits, weight
 weights below -256 without positive ones, weights negative powers of two, weights none positive,
 bias scalar, bias 1, bias 3, bias beyond 16 bits, bias with fractions, delay with fractions,
 threshold of SDNN at the edge, shape of an image of a dense layer, decay per channel, decay over 4096,
-resonance per neuron, resonance that does not turn, threshold at the edge, states near 24 bits,
+resonance per neuron, resonance that does not turn, resonance that forgets, threshold at the edge, states near 24 bits,
 large input, input at the ends of 24 bits, numbers as spikes, reset_interval, reset_offset, spike_exp, sparse_fc_layer,
 num_layers, skip_layers, input_shape, input_message_bits
 """
