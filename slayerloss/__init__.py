@@ -25,6 +25,7 @@ from slayerloss._check import (
 
 if TYPE_CHECKING:
     from slayerloss import (
+        auto,
         axon,
         block,
         classifier,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _SUBMODULES = (
+    "auto",
     "axon",
     "block",
     "classifier",
@@ -76,6 +78,7 @@ __all__ = [
     "ShapeError",
     "SlayerError",
     "__version__",
+    "auto",
     "axon",
     "block",
     "classifier",

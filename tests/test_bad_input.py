@@ -26,6 +26,7 @@ from slayerloss import (
     MissingFileError,
     ShapeError,
     SlayerError,
+    auto,
     axon,
     block,
     classifier,
@@ -212,6 +213,11 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "netx.read": (netx.read, {"path": FOLDER / "network.net"}),
     "netx.write": (netx.write, {"path": FOLDER / "out.net", "description": NET}),
     "netx.export": (netx.export, {"model": MODEL, "path": FOLDER / "out.net", "input_shape": (3,)}),
+    "auto.SequentialNetwork": (
+        auto.SequentialNetwork,
+        {"network_config": FOLDER / "model.net", "persistent_state": False, "reduction": "sum", "weight_norm": False}
+        | {"count_log": False},
+    ),
     "netx.to_torch": (
         netx.to_torch,
         {"file": FOLDER / "model.net", "neuron": {"tau_grad": 0.5, "norm": MeanOnlyBatchNorm}, "weight_norm": False},
@@ -356,8 +362,8 @@ def test_what_is_wrong_is_said(name: str, bad: dict[str, Any], error: type[Slaye
     assert ", got " in str(caught.value)
 
 
-MODULES = """axon block block.cuba classifier data filter functional io loss netx neuron neuron.cuba neuron.norm spike
-    synapse utils utils.filter utils.time"""
+MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.cuba neuron.norm
+    spike synapse utils utils.filter utils.time"""
 
 ELSEWHERE = {
     # plot: a test of errors in each of tests/plot; train: train/test_wrong_recipes.py; cli: cli/test_cli.py

@@ -20,7 +20,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"train"},
-    {"data", "plot"},
+    {"data", "plot", "auto"},
     {"netx"},
     {"block", "utils"},
     {"neuron", "synapse", "axon", "spike"},

@@ -14,8 +14,8 @@ import slayerloss
 
 PUBLIC = {
     "": """ArgumentError BackendError DivergedError DtypeError FileError FormatError MissingFileError
-        MissingPackageError ShapeError SlayerError __version__ auto axon block classifier data debug_checks filter functional
-        io kernels loss netx neuron plot spike synapse train utils""",
+        MissingPackageError ShapeError SlayerError __version__ auto axon block classifier data debug_checks filter
+        functional io kernels loss netx neuron plot spike synapse train utils""",
     "auto": "SequentialNetwork",
     "axon": "Delay delay",
     "block": "BlockState SpikingBlock cuba reset_state",

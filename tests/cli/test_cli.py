@@ -20,17 +20,17 @@ from slayerloss import cli, train
 from slayerloss.train.options import SHIPPED, shipped
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+COMMANDS = ("fit", "test", "plot", "export", "verify", "inspect", "check", "simulate", "data", "demo")
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
     code = "import sys; from slayerloss import cli; cli.main(['--help']); print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    commands = ("fit", "test", "plot", "export", "verify", "inspect", "check", "simulate", "data", "demo")
-    assert all(f"\n  {name} " in printed for name in commands)
+    assert all(f"\n  {name} " in printed for name in COMMANDS)
     assert printed.endswith("False\n")
 
 
-@pytest.mark.parametrize("command", ["test", "plot", "export", "verify", "inspect", "check", "simulate", "data", "demo", "fit"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

@@ -14,6 +14,7 @@ import pytest
 NAMES = {
     "loss": "SpikeTime SpikeRate SpikeMax SpikeMoid SparsityEnforcer",
     "classifier": "Rate MovingWindow",
+    "auto": "SequentialNetwork",
     "axon": "Delay delay",
     "neuron": "Dropout",
     "neuron.norm": "MeanOnlyBatchNorm",
@@ -62,6 +63,10 @@ with open(sys.argv[2], "w") as file:
 """
 
 MISSING = {
+    **{
+        f"auto.SequentialNetwork.{name}_block": "netx.to_torch does it for the whole file"
+        for name in ("average", "dense", "flatten", "input", "read")
+    },
     "axon.Delay.clamp": "delays are clamped at each use",
     "neuron.cuba.Neuron.clamp": "decays are clamped at each use",
     "io.Event.anim": "plot.animate_event",
