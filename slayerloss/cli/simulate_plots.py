@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from slayerloss.cli._recordings import Recordings
-    from slayerloss.cli.simulate import Result
+    from slayerloss.cli._simulation import Result
     from slayerloss.netx import Network
     from slayerloss.plot import Sample
 
@@ -68,7 +68,7 @@ def _energy(result: Result, name: str) -> Figure:
 def samples(network: Network, recordings: Recordings, result: Result) -> Iterator[Sample]:
     """The first recording that is decided right, and the first ones that are not; without classes the first."""
     from slayerloss import plot
-    from slayerloss.cli.simulate import run
+    from slayerloss.cli._simulation import run
 
     for i in chosen(result):
         x, recording = run(network, recordings, [i])

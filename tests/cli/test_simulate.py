@@ -183,6 +183,20 @@ def test_ideal_arithmetic_runs_what_lava_cannot(
     assert "0 of 12 recordings had no output spike" in ideal
 
 
+def test_what_lava_cannot_load_has_a_way_out(tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture) -> None:
+    pool = {**conv(np.full((1, 1, 2, 2), 64.0), (34, 34), (2, 2)), "type": "pool", "shape": [2, 17, 17]}
+    layers = [entrance(2, 34, 34), pool, flatten(pool), dense(np.full((3, 578), 4.0))]
+    netx.write(tmp_path / "pool.net", netx.describe(layers))
+    command = ["simulate", str(tmp_path / "pool.net"), "--data", str(recordings)]
+    assert cli.main(command) == 2
+    assert "Lava cannot load it. Use a Conv block with a stride in its place. --arithmetic ideal runs it." in (
+        capsys.readouterr().err
+    )
+    printed = simulated(capsys, *command[1:], "--arithmetic", "ideal", "--steps", STEPS, "--step-ms", STEP_MS)
+    x, _ = by_hand(recordings / "Test")
+    assert row(printed, "1 pool")[3] == f"{np.count_nonzero(x) / 12:,.0f}".replace(",", "")  # each is in one window
+
+
 def test_a_readout_decides_by_its_voltage(
     net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -281,7 +295,7 @@ def test_a_run_on_counts_sends_integers(exported: Path, tmp_path: Path, capsys: 
 
 def test_a_regression_has_no_accuracy(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     from slayerloss.cli import _recordings
-    from slayerloss.cli.simulate import simulate
+    from slayerloss.cli._simulation import simulate
     from slayerloss.train import Recipe, Run
     from slayerloss.train.recipe import DataOptions
 
