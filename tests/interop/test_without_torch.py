@@ -48,24 +48,29 @@ def answers(python: str, version: str) -> bool:
 @pytest.fixture(scope="module", params=VERSIONS)
 def numpy_python(request: pytest.FixtureRequest) -> Path:
     """The Python of an environment with numpy and h5py; it is made once, beside those of Lava and lava-dl."""
+    fcntl = pytest.importorskip("fcntl")
     version: str = request.param
-    folder = Path(f"{os.environ.get('SLAYERLOSS_NUMPY_ENV', ROOT / '.venv-numpy')}-{version}")
-    python, made = folder / "bin" / "python", folder / ".made"
-    if made.exists():
-        return python
+    folder = Path(os.environ.get("SLAYERLOSS_NUMPY_ENV", ROOT / ".venv-numpy")) / version
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{version}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two processes that run tests, the second waits
+        if not (folder / ".made").exists():
+            make_environment(version, folder)
+    return folder / "bin" / "python"
+
+
+def make_environment(version: str, folder: Path) -> None:
     interpreter = find_python(version)
     if not interpreter:
-        pytest.skip(
-            f"no Python {version}: it is neither on the PATH nor in pyenv (set PYTHON{version.replace('.', '')})"
-        )
-    shutil.rmtree(folder, ignore_errors=True)  # one that was not finished
-    subprocess.run([interpreter, "-m", "venv", str(folder)], check=True, timeout=SECONDS)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy", "h5py"]
-    done = subprocess.run(install, capture_output=True, text=True, timeout=SECONDS, check=False)
+        variable = f"PYTHON{version.replace('.', '')}"
+        pytest.skip(f"no Python {version}: it is neither on the PATH nor in pyenv (set {variable})")
+    subprocess.run([interpreter, "-m", "venv", "--clear", str(folder)], check=True, timeout=SECONDS)
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "numpy", "h5py"]
+    command = [str(folder / "bin" / "python"), *install]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     if done.returncode:
         pytest.skip(f"numpy and h5py cannot be installed for Python {version}: {done.stderr.strip()[-300:]}")
-    made.touch()
-    return python
+    (folder / ".made").touch()
 
 
 def run(python: Path, *arguments: object) -> tuple[int, str]:
