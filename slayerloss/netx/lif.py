@@ -75,7 +75,7 @@ class LIF:
         current, quiet = u if forgets else np.empty_like(u), np.empty(u.shape, np.bool_)
 
         def step(sums: Array, sent: Array) -> None:
-            np.multiply(sums, 64, out=current, casting="unsafe")
+            np.multiply(sums, 64, out=current, dtype=u.dtype, casting="unsafe")
             if not forgets:
                 decay_and_add(u, kept_u, current)
             if wraps:

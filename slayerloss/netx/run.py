@@ -279,7 +279,7 @@ class Network:
         return spikes, records if record else None
 
     def _inputs(self, x: Any) -> tuple[Array, bool]:
-        """x as integers (T, N, ...), space before channels, and whether it came with N."""
+        """x as whole numbers or spikes (T, N, ...), space before channels, and whether it came with N."""
         values = numbers(x)
         shape, have = self.input_shape, values.shape[:-1]
         flat = len(shape) == 1 and len(have) in (3, 4)  # images for a dense layer
@@ -294,7 +294,7 @@ class Network:
             values = values.reshape(len(values), -1, values.shape[-1])
         values = inward(np.moveaxis(values, -1, 0), shape)
         takes_spikes = bool(self._stages[0].synapses) and not self._stages[0].graded
-        return values != 0 if takes_spikes else values.astype(np.int32, copy=False), batched
+        return values != 0 if takes_spikes else values, batched
 
 
 def _intact(description: Description) -> Description:
@@ -323,8 +323,9 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
     if layer.type.startswith("dense"):
         weight = layer.fields["weight"]
         return (weight_matrix(layer, weight["real"] if isinstance(weight, dict) else weight).shape[1],)
-    if first > 0:
-        return description.layers[first - 1].shape
+    before = [other.shape for other in description.layers[:first] if other.type != "flatten"]  # as Lava ignores that
+    if before:
+        return before[-1]
     if given is None:
         way_out = "Pass input_shape=(W, H, C), or put an input layer without neurons first in the file"
         raise ArgumentError(message("Network", "the file does not say its input's shape", "input_shape", None, way_out))

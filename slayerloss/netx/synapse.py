@@ -219,14 +219,42 @@ class _Weights:
 
     def times(self, messages: Array, highest: int, out: Array | None = None) -> Array:
         """messages @ matrix, where no partial sum passes `highest`; into `out` where that has the dtype."""
+        if messages.dtype == np.bool_ and messages.ndim == 2 and len(messages) > 1 and _fits_twice(highest):
+            return self._times_in_pairs(messages, highest, out)
         dtype = exact_dtype(highest)
+        into = out if out is not None and out.dtype == dtype else None
+        product: Array = np.matmul(messages.astype(dtype, copy=False), self._in(dtype), out=into)
+        return product
+
+    def _times_in_pairs(self, messages: Array, highest: int, out: Array | None) -> Array:
+        """The same of spikes, half the work: two rows ride in one, the second lifted above the sums of the first."""
+        lift, half = float(_lift(highest)), len(messages) // 2
+        pairs = messages[half:].astype(np.float32)
+        pairs[:half] += np.multiply(messages[:half], lift, dtype=np.float32)
+        sums = pairs @ self._in(np.float32)
+        if out is None or out.dtype != np.float32:
+            out = np.empty((len(messages), self.out), np.float32)
+        first, second = out[:half], out[half:]
+        np.rint(np.multiply(sums[:half], 1 / lift, out=first), out=first)
+        np.multiply(first, -lift, out=second[:half])
+        np.add(sums[:half], second[:half], out=second[:half])
+        second[half:] = sums[half:]
+        return out
+
+    def _in(self, dtype: type) -> Array:
         if dtype not in self._cast:
             self._cast[dtype] = self.matrix.astype(dtype)
-        matrix = self._cast[dtype]
-        if out is not None and out.dtype == dtype:
-            return np.matmul(messages.astype(dtype, copy=False), matrix, out=out)
-        product: Array = messages.astype(dtype, copy=False) @ matrix
-        return product
+        return self._cast[dtype]
+
+
+def _lift(highest: int) -> int:
+    """A power of two above twice the highest sum, so that the lifted and the other can be told apart."""
+    return 1 << (highest.bit_length() + 1)
+
+
+def _fits_twice(highest: int) -> bool:
+    """Whether a sum and a lifted one together are exact in float32."""
+    return highest * (_lift(highest) + 1) <= _EXACT[np.float32]
 
 
 def largest(values: Array) -> int:
