@@ -41,7 +41,10 @@ def pyenv(version: str) -> str | None:
 def answers(python: str, version: str) -> bool:
     """pyenv puts programs on the PATH that only say that the version is not installed."""
     program = "import sys; print('%d.%d' % sys.version_info[:2])"
-    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
     return done.stdout.strip() == version
 
 
