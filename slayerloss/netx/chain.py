@@ -79,7 +79,7 @@ class Chain:
             return
         if self.processes:  # otherwise whoever feeds the network brings its input into a row
             yield from self._row()
-        inputs, sent = _parts(layer)[0].size // math.prod(layer.shape), math.prod(self.shape)
+        inputs, sent = _weight(layer).size // math.prod(layer.shape), math.prod(self.shape)
         if inputs != sent:
             yield f"the layer has {inputs} inputs, and {sent} come from the layer before", "", "file", "error"
 
@@ -104,14 +104,14 @@ class Chain:
             yield f"{math.prod(self.shape)} neurons do not divide into {groups} groups", "", "file", "error"
 
     def _conv(self, layer: Layer) -> Iterator[Problem]:
-        weight, groups = _parts(layer)[0].shape, int(layer.fields["groups"])
+        weight, groups = _weight(layer).shape, int(layer.fields["groups"])
         if weight[0] % groups:
             yield f"{weight[0]} channels do not divide into {groups} groups", "", "file", "error"
             return
         yield from self._image(layer, weight[1] * groups, weight[0], _shrunk)
 
     def _convT(self, layer: Layer) -> Iterator[Problem]:
-        weight, groups = _parts(layer)[0].shape, int(layer.fields["groups"])
+        weight, groups = _weight(layer).shape, int(layer.fields["groups"])
         if weight[0] % groups:
             yield f"{weight[0]} inputs do not divide into {groups} groups", "", "file", "error"
             return
@@ -137,16 +137,16 @@ class Chain:
             yield f"the shape is {layer.shape}, and the input makes {expected}", "", "file", "error"
 
 
-def _parts(layer: Layer) -> list[Any]:
-    """The weight, or its real and its imaginary part."""
+def _weight(layer: Layer) -> Any:
+    """The weight; of two parts, which have one shape, the real one."""
     weight = layer.fields["weight"]
-    return list(weight.values()) if isinstance(weight, dict) else [weight]
+    return weight["real"] if isinstance(weight, dict) else weight
 
 
 def _geometry(size: Shape, layer: Layer) -> Iterator[tuple[Any, ...]]:
     """For H and W: size, kernel, stride, padding, dilation."""
     sliding = (pair(layer.fields[name]) for name in ("stride", "padding", "dilation"))
-    return zip(size, _parts(layer)[0].shape[2:4], *sliding, strict=True)
+    return zip(size, _weight(layer).shape[2:4], *sliding, strict=True)
 
 
 def _shrunk(size: Shape, layer: Layer) -> tuple[int, ...]:

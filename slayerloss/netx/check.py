@@ -125,9 +125,9 @@ def _values(tree: Tree, rules: Any, place: str) -> Iterator[Finding]:
     """NaN, fractions, and values beyond the bounds of the schema."""
     for name, rule in rules.items():
         if name in tree and rule.kind in ("integer", "number"):
-            parts = tree[name].items() if isinstance(tree[name], dict) else [("", tree[name])]
-            for part, values in parts:
-                here = f"{place}/{name}/{part}" if part else f"{place}/{name}"
+            field, here = tree[name], f"{place}/{name}"
+            parts = {f"{here}/{part}": field[part] for part in rule.parts} if isinstance(field, dict) else {here: field}
+            for here, values in parts.items():
                 yield from _numbers(np.asarray(values), rule, here)
 
 
@@ -138,7 +138,8 @@ def _numbers(values: Any, rule: Field, here: str) -> Iterator[Finding]:
     if np.any(values != np.trunc(values)):
         way_out = "Write integers: train with the 8-bit quantisation that blocks have by default"
         yield lava("error", here, "there are fractions; Lava cuts them off", way_out)
-    for bound, sign, extreme in ((rule.low, -1, values.min()), (rule.high, 1, values.max())):
+    # as Python's numbers, which do not wrap around
+    for bound, sign, extreme in ((rule.low, -1, values.min().item()), (rule.high, 1, values.max().item())):
         if bound is not None and extreme * sign > bound.value * sign:
             side = "below" if sign < 0 else "above"
             problem = f"{extreme:g} is {side} {bound.value}; {bound.effect}"

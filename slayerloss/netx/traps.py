@@ -14,6 +14,7 @@ from slayerloss.netx.resonate import turn
 from slayerloss.netx.schema import COMPLEX, LAVA_RUNS, LAVA_TAKES_FOR, LAYERS, NEURONS
 from slayerloss.netx.synapse import weight_matrix
 
+PARTS = ("real", "imag")
 _NEVER = 1 << 17  # times 64, this is above every state of 24 bits
 _TAKE_OUT = "Take the delays out"
 
@@ -30,7 +31,7 @@ def lava(severity: str, place: str, problem: str, way_out: str = "") -> Finding:
 
 def unknown_fields(tree: Tree, rules: Any, place: str) -> Iterator[Finding]:
     """Fields that the format does not have; a wrong name looks like one."""
-    for name in tree.keys() - rules.keys() - {"neuron"}:
+    for name in sorted(tree.keys() - rules.keys() - {"neuron"}):
         yield lava("note", f"{place}/{name}", "the format has no such field; nothing reads it")
 
 
@@ -90,8 +91,9 @@ def _delay(layer: Layer, kind: Any, place: str) -> Iterator[Finding]:
 def _weights(layer: Layer, kind: Any, place: str) -> Iterator[Finding]:
     weight, recurrent = layer.fields["weight"], layer.type == "dense_rec"
     if isinstance(weight, dict):
-        for name, part in weight.items():
-            yield from _packing({f"weight/{name}": weight_matrix(layer, part)}, place)
+        for name in PARTS:
+            yield from _packing({f"weight/{name}": weight_matrix(layer, weight[name])}, place)
+        yield from unknown_fields(weight, dict.fromkeys(PARTS), f"{place}/weight")
         if recurrent:
             yield lava("error", f"{place}/weight_rec", "Lava drops the recurrent weights of complex neurons")
         return
@@ -198,8 +200,6 @@ def _sigma_delta(layer: Layer, neuron: Tree, place: str) -> Iterator[Finding]:
 
 def _resonator(neuron: Tree, place: str) -> Iterator[Finding]:
     sin, cos = np.broadcast_arrays(*(np.atleast_1d(neuron[name]) for name in ("sinDecay", "cosDecay")))
-    if max(np.abs(sin).max(), np.abs(cos).max()) > 4096:
-        return  # the schema has told that
     if np.any(sin.astype(float) ** 2 + cos.astype(float) ** 2 > 4097.0**2):
         yield lava("warning", f"{place}/sinDecay", "the states would grow in every step: sin^2 + cos^2 is above 1")
     for name, given, taken in zip(("sinDecay", "cosDecay"), (sin, cos), turn(sin, cos), strict=True):
