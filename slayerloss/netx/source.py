@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss._check import ArgumentError, FormatError, message
+from slayerloss.netx.container import fail
 from slayerloss.netx.description import Layer, Tree
 from slayerloss.netx.schema import READOUT
-from slayerloss.netx.validate import fail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +29,9 @@ SCALE = 64
 
 MAX_DELAY = 62
 """The longest delay of a block, and of the chip."""
+
+NEVER = int(READOUT["vThMant"])  # type: ignore[call-overload]
+"""The lowest threshold in weight LSBs that v cannot pass."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +119,14 @@ def _cuba(source: Source) -> dict[str, Any]:
         decay = source.whole(name, tree)
         if decay.min() < 0 or decay.max() > 4096:
             raise source.refused(f"neuron/{name}", "is no decay", "0 to 4096", f"{decay.min():g} to {decay.max():g}")
+    threshold = min(threshold, float(NEVER))  # v cannot pass any of those
     graded = bool(np.any(tree.get("gradedSpike", False)))
     unused = {"current_decay": 0.0, "voltage_decay": 0.0}  # `learned` replaces them
     return {"threshold": threshold / SCALE, "graded_spike": graded, **unused}
 
 
 _CUBA = NeuronRow("cuba", _cuba, MappingProxyType({"current_decay": "iDecay", "voltage_decay": "vDecay"}))
+
 NEURONS: Mapping[str, NeuronRow] = MappingProxyType({"CUBA": _CUBA, "LOIHI": _CUBA})
 """Neuron type -> how its blocks are made."""
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from slayerloss._check import ArgumentError, SlayerError, check_choice, check_flag, check_type, message
 from slayerloss.netx.check import check
+from slayerloss.netx.container import fail
 from slayerloss.netx.description import Description
 from slayerloss.netx.read import read
-from slayerloss.netx.schema import READOUT
 from slayerloss.netx.source import (
     NEURONS,
+    NEVER,
     SCALE,
     Source,
     delay_of,
@@ -33,7 +34,6 @@ from slayerloss.netx.source import (
     with_bias,
 )
 from slayerloss.netx.synapse import pair
-from slayerloss.netx.validate import fail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,7 +130,7 @@ def _filled(block: Module, state: Mapping[str, Any]) -> Module:
 
     tensors: OrderedDict[str, Tensor] = OrderedDict((name, torch.tensor(values)) for name, values in state.items())
     tensors._metadata = {"neuron": {"version": _LAVA_DL}}  # type: ignore[attr-defined]
-    block.load_state_dict(tensors)
+    block.load_state_dict(tensors, strict=False)  # a norm that is new begins as it is
     return block
 
 
@@ -150,8 +150,6 @@ def _with_synapse(source: Source, kind: Any, sizes: Mapping[str, Any], **weights
         if not in_8_bits(bias["neuron.norm.running_mean"] * SCALE):
             norm.pre_hook_fx = keep_whole
         norm.update = "norm" in source.training
-    elif norm is not None:
-        bias = {"neuron.norm.running_mean": np.zeros(source.channels, np.float32)}
     synapses = {f"{name}.weight": weight[..., None] / SCALE for name, weight in weights.items()}
     return _filled(block, {**state, **bias, **delay, **synapses})
 
@@ -173,7 +171,7 @@ def _input(source: Source) -> Module:
 def _dense(source: Source) -> Module:
     weight = source.whole("weight").reshape(source.channels, -1, 1, 1)
     sizes = {"in_neurons": weight.shape[1], "out_neurons": weight.shape[0]}
-    readout = source.last and np.max(source.neuron.get("vThMant", 0)) >= READOUT["vThMant"]
+    readout = source.last and np.max(source.neuron.get("vThMant", 0)) >= NEVER
     if not readout:
         return _with_synapse(source, source.blocks.Dense, sizes, synapse=weight)
     return _with_synapse(source, source.blocks.Affine, {**sizes, "delay_shift": True}, synapse=weight)

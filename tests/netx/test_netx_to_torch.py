@@ -259,7 +259,7 @@ def test_layers_that_lava_has_not() -> None:
 def test_a_last_layer_that_cannot_spike_sends_its_voltage() -> None:
     rng = np.random.default_rng(0)
     hidden = dense(weights(rng, 6, 8))
-    for neuron in (None, {"vThMant": 1 << 17}, {"vThMant": 262143, "vDecay": 40}):
+    for neuron in (None, {"vThMant": 1 << 17}, {"vThMant": 1 << 40, "vDecay": 40}):
         readout = dense(weights(rng, 3, 6), neuron, bias=np.array([2.0, -4, 0]))
         if neuron is None:
             del readout["neuron"]
@@ -400,6 +400,7 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
         netx.to_torch(file, 0.3)
     with pytest.raises(DtypeError, match="weight_norm"):
         netx.to_torch(file, weight_norm="yes")
+    assert isinstance(netx.to_torch(file, {"norm": torch.nn.Identity})[0].neuron.norm, torch.nn.Identity)
     with pytest.raises(FormatError, match=r"layer/0/bias has no place in the block.*MeanOnlyBatchNorm"):
         netx.to_torch(netx.describe(changed(GOOD, bias=np.ones(5))), {"norm": torch.nn.Identity})
     netx.write(tmp_path / "network.net", file)
