@@ -178,3 +178,26 @@ def test_a_hundred_broken_files(tmp_path: Path, shared: Path) -> None:
 @pytest.mark.slow
 def test_thousands_of_broken_files(tmp_path: Path, shared: Path) -> None:
     judge(fuzz(tmp_path, shared, range(100, 2500)))
+
+
+CRASHES = {
+    "h5py.File(path).attrs['checksum']": 'crashed in h5py/_hl/attrs.py", line',
+    "os.kill(os.getpid(), signal.SIGSEGV)": 'ended with SIGSEGV in File "<string>"',
+    "signal.alarm(1); time.sleep(20)": "hangs for ",
+    "sys.exit(3)": "ended with exit status 3 in no frame",
+}
+
+
+@pytest.mark.parametrize("code", CRASHES)
+def test_a_crash_of_the_library_is_told_from_other_ends(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read a text as a sequence without an element type, as a plain h5py does here, kills the process."""
+    file = write_seeds(tmp_path, None)[0]
+    whole = file.read_bytes()
+    kind = whole.index(b"checksum") + 17
+    file.write_bytes(whole[:kind] + b"\xe8" + whole[kind + 1 :])
+    head = "import faulthandler, os, signal, sys, time, h5py; faulthandler.enable(); path = input(); seconds = %d\n"
+    monkeypatch.setattr(sys.modules[__name__], "READER", head + code)
+    said = Reader(tmp_path / "stderr").read(file)["said"]
+    assert said.startswith(CRASHES[code])
