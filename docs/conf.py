@@ -24,6 +24,7 @@ extensions = [
     "myst_nb",
     "docstrings",
     "mathml",
+    "netx_format",
     "repository",
     "tutorials",
 ]

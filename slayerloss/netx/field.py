@@ -27,7 +27,7 @@ KINDS = MappingProxyType(
         "number": Kind("float32", "iuf", "numbers"),  # an integer, which the format keeps as float32
         "real": Kind("float64", "iuf", "numbers"),
         "flag": Kind("bool", "biu", "a truth value"),
-        "text": Kind("UTF-8", "USO", "text"),  # of variable length
+        "text": Kind("UTF-8 text", "USO", "text"),  # of variable length
         "group": Kind("group", "", "a group"),
     }
 )

@@ -169,7 +169,7 @@ class _Reader:
                 self.heap.check(offset, dataset.size)
             value = dataset.asstr("utf-8")[()]
             return str(value) if dataset.shape == () else value
-        return np.asarray(dataset[()])
+        return np.asarray(dataset[()], dtype)  # a scalar comes in the processor's byte order
 
     def _check_size(self, dataset: h5py.Dataset, place: str, variable_length: bool) -> None:
         """Refuse what claims to be far larger than its bytes in the file, before any memory is taken for it."""

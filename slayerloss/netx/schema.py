@@ -156,7 +156,7 @@ def _rotation(meaning: str) -> Field:
     return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
 
 
-_TYPE = Field("text", _SCALAR, "the row's name", True)
+_TYPE = Field("text", _SCALAR, "the type's name", True)
 _GRADED = Field("flag", _SCALAR, "spikes carry v; Lava sends 1 all the same")
 _REFRACTORY = Field("integer", _SCALAR, "refractory steps; nothing reads it")
 _UNREAD = {
