@@ -100,6 +100,8 @@ class _Builder:
 
     def stage(self, graded: bool) -> Stage:
         if self.layer.type == "average":
+            if not self.before:
+                raise self._refused("type", "an average has no neurons before it", "a layer with neurons", "none")
             return Stage(self.index, self.shape, Average(self.shape[0], self.before), graded=graded)
         synapses, feedback = self._synapses()
         return Stage(self.index, self.shape, self._neurons(), synapses, feedback, graded)

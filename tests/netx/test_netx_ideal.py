@@ -178,6 +178,11 @@ def test_what_has_no_meaning_here_is_refused(layer: dict[str, Any], problem: str
         ideal(dense([[2]]), layer)
 
 
+def test_an_average_of_nothing_is_refused() -> None:
+    with pytest.raises(FormatError, match="layer/1/type: an average has no neurons before it"):
+        ideal(entrance(4), {"type": "average", "shape": [2, 1, 1]})
+
+
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 100_000))
 def test_a_report_counts_what_differs(seed: int) -> None:
