@@ -1,8 +1,7 @@
 """Random networks of all that Lava loads and runs, its traps included; each is made again from its seed.
 
 Left out is what Lava refuses, or hangs on: all-zero weights, recurrence with delays, resonators in a convolution or an
-input layer, a bias where neurons send their sum, and more. Left out is also what the runtime refuses because nobody can
-mean it: layers of an unknown type, which Lava drops, and 128 groups, of which it makes zeros.
+input layer, a bias where neurons send their sum, and more.
 """
 
 from __future__ import annotations
@@ -76,12 +75,12 @@ class _Maker(RandomFields):
         self.family = str(self.rng.choice(list(FAMILIES), p=[0.42, 0.26, 0.14, 0.18]))
         self.graded = False  # what the next layer reads
         image = self.chance(0.45)
-        self.deep = self.chance(0.02)  # as many groups as Lava can count
+        self.deep = self.chance(0.04)  # as many groups as Lava can count, or one more
         large = self.chance(0.08)
         sizes = self.rng.integers(1, 4), *self.rng.integers(*((8, 14) if large else (3, 8)), 2)
         self.shape = tuple(map(int, sizes)) if image else (int(self.rng.integers(1, 16)),)
         if self.deep:
-            self.shape = (127, 1, int(self.rng.integers(1, 3)))
+            self.shape = (self.pick(127, 128), 1, int(self.rng.integers(1, 3)))
 
     def case(self) -> Case:
         self.entrance()
@@ -97,6 +96,11 @@ class _Maker(RandomFields):
                 self.mark("dense without neuron")
                 del self.layers[-1]["neuron"]
                 self.layers[-1].pop("bias", None)
+        if self.chance(0.04):
+            self.mark("layer of an unknown type")
+            place = int(self.rng.integers(1, len(self.layers) + 1))
+            self.layers.insert(place, {"type": "mystery", "shape": [3]})
+            self.inputs.insert(place, self.inputs[place] if place < len(self.inputs) else self.shape)
         self.choose_options()
         return Case(self.seed, self.layers, self.events(), self.options, frozenset(self.features))
 
@@ -177,7 +181,7 @@ class _Maker(RandomFields):
         groups = int(self.pick(*[g for g in range(1, channels + 1) if channels % g == 0]))
         outputs = groups * int(self.rng.integers(1, 4))
         if self.deep:
-            self.mark("groups 127")
+            self.mark(f"groups {channels}")
             groups = outputs = channels
         kernel, stride, padding, dilation = (
             [int(n) for n in self.rng.integers(low, high, 2)] for low, high in ((1, 4), (1, 4), (0, 3), (1, 3))
@@ -249,7 +253,7 @@ class _Maker(RandomFields):
 
     def makes_process(self, index: int) -> bool:
         layer = self.layers[index]
-        return layer["type"] != "flatten" and (layer["type"] != "input" or "neuron" in layer)
+        return layer["type"] not in ("flatten", "mystery") and (layer["type"] != "input" or "neuron" in layer)
 
     def first(self) -> int:
         """The first layer that runs."""
