@@ -488,6 +488,29 @@ def _() -> None:
     assert event.fill_tensor(np.zeros((1, 1, 1, 5)), binning_mode="SUM").sum() == 2
 
 
+# Network files
+
+
+@deviation("auto.SequentialNetwork has the biases of its file, and layers other than dense ones")
+def _() -> None:
+    """lava-dl reads a bias and does not use it, and fails on a convolution."""
+    neuron = {"type": "CUBA", "iDecay": 4096, "vDecay": 0, "vThMant": 64}
+    geometry = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1}
+    conv = {"type": "conv", "shape": [1, 2, 2], "weight": np.full((1, 1, 1, 1), 2), "bias": [40], "neuron": neuron}
+    network = slayer.auto.SequentialNetwork(slayer.netx.describe([{**conv, **geometry}]))
+    assert network(torch.zeros(1, 1, 2, 2, 3))[0, 0, 0, 0].tolist() == [0, 1, 0]
+
+
+@deviation("an Affine block with delay_shift=True is exported, as the chip's readout")
+def _() -> None:
+    """lava-dl's has no step of delay, while the layer that it writes has one."""
+    params = {"threshold": 1, "current_decay": 0.5, "voltage_decay": 0.5}
+    block = cuba.Affine(params, 2, 1, delay_shift=True)
+    torch.nn.init.ones_(block.synapse.weight)
+    assert block(torch.ones(1, 2, 3))[0, 0].tolist() == [0, 2, 4]
+    assert block.layer_fields()["neuron"]["vThMant"] == 1 << 17
+
+
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_deviation(name: str) -> None:
     DEVIATIONS[name]()

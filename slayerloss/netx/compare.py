@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
+_STATE_BYTES = 1 << 28  # of the states that are recorded at the same time
 _GRADED = 32  # input_message_bits with which every whole number arrives as it is, 0 and 1 included
 
 
@@ -215,12 +217,17 @@ def _whole(x: NDArray[Any]) -> NDArray[Any]:
 
 def _sent(network: Network, x: NDArray[Any], readouts: list[int]) -> list[NDArray[Any]]:
     """What each layer of the file sends; a readout its voltage."""
-    recording = network.run(x, states=bool(readouts))
-    sent = list(recording.spikes)
-    for i in readouts:
+    if not readouts:
+        return network.run(x).spikes
+    neurons = sum(math.prod(shape) for shape in network.shapes)
+    some = max(1, _STATE_BYTES // (8 * neurons * x.shape[-1]))
+    parts = []
+    for start in range(0, len(x), some):
+        recording = network.run(x[start : start + some], states=True)
         assert recording.states is not None
-        sent[i] = recording.states[i]["v"]
-    return sent
+        states = recording.states
+        parts.append([states[i]["v"] if i in readouts else sent for i, sent in enumerate(recording.spikes)])
+    return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
 
 
 def _first_difference(

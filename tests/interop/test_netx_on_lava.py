@@ -185,7 +185,13 @@ def counts_into_a_dense_layer() -> tuple[Module, torch.Tensor]:
     return cuba.Dense(NEURON_PARAMS, 20, 6, delay=True), torch.randint(0, 6, (2, 20, 40)).float()
 
 
+def readout_of_voltages() -> tuple[Module, torch.Tensor]:
+    hidden = cuba.Dense(NORM, 20, 12, weight_scale=2, delay=True)
+    return Sequential(hidden, cuba.Affine(NORM, 12, 4, delay=True, delay_shift=True)), torch.ones(2, 20, 40)
+
+
 MODELS = [every_layer, input_block, dense_layers_on_images, counts_into_a_convolution, counts_into_a_dense_layer]
+MODELS += [readout_of_voltages]
 
 
 @pytest.mark.parametrize("make", MODELS)

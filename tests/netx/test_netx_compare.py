@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,11 @@ def test_an_input_layer_without_weight_has_64() -> None:
 # Readouts
 
 
-def test_a_readout_is_exported_and_its_voltages_are_compared(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state_bytes", [1 << 28, 1])
+def test_a_readout_is_exported_and_its_voltages_are_compared(
+    state_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["slayerloss.netx.compare"], "_STATE_BYTES", state_bytes)
     model, x = trained(readout_model)
     findings = netx.export(model, tmp_path / "network.net")
     assert {finding.severity for finding in findings} <= {"note"}
