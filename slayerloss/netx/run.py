@@ -323,9 +323,9 @@ def _input_shape(description: Description, first: int, given: tuple[int, int, in
     if layer.type.startswith("dense"):
         weight = layer.fields["weight"]
         return (weight_matrix(layer, weight["real"] if isinstance(weight, dict) else weight).shape[1],)
-    before = [other.shape for other in description.layers[:first] if other.type != "flatten"]  # as Lava ignores that
-    if before:
-        return before[-1]
+    sends = [other for other in description.layers[:first] if other.type == "input" or makes_stage(other, lava=False)]
+    if sends:  # a flatten layer before it, and one of an unknown type, Lava leaves out
+        return sends[-1].shape
     if given is None:
         way_out = "Pass input_shape=(W, H, C), or put an input layer without neurons first in the file"
         raise ArgumentError(message("Network", "the file does not say its input's shape", "input_shape", None, way_out))
