@@ -43,7 +43,7 @@ def synapse_traps(layer: Layer, place: str) -> Iterator[Finding]:
     yield from unknown_fields(layer.fields, LAYERS[layer.type], place)
     fields, kind = layer.fields, (layer.neuron or {}).get("type")
     if layer.type == "input" and {"weight", "bias"} & fields.keys():
-        way_out = "Feed int(weight * x + bias), which Network.encode computes"
+        way_out = "Feed int(weight * x + bias), which Network.encode computes; on Lava, to net.in_layer.neuron.a_in"
         yield lava("note", place, "Lava does not apply the weight and bias of an input layer", way_out)
     if layer.type not in LAVA_RUNS or layer.type in ("input", "flatten"):
         return

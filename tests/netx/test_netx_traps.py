@@ -255,3 +255,15 @@ def test_sums_are_sent_by_other_layers_than_the_first() -> None:
 
 def test_a_large_bias_of_sigma_delta_neurons_is_none_of_16_bits() -> None:
     assert netx.check(netx.describe([SENDER, delta(fields={"bias": [40000, -(1 << 19) + 1]})])) == []
+
+
+def test_neurons_of_a_flatten_layer_do_nothing() -> None:
+    layers = [entrance(1, 1, 2), {"type": "flatten", "shape": [2, 1, 1], "neuron": NEURON}, dense(W)]
+    (finding,) = netx.check(netx.describe(layers))
+    assert (finding.severity, finding.place) == ("warning", "layer/1/neuron")
+    assert finding.problem == "Lava ignores the neurons of a flatten layer"
+
+
+def test_a_wrong_name_in_a_group_of_weights_is_noted() -> None:
+    (finding,) = netx.check(netx.describe([complex_dense({**PAIR, "reel": [1]})]))
+    assert (finding.severity, finding.place) == ("note", "layer/0/weight/reel")
