@@ -20,7 +20,8 @@ from slayerloss.netx.validate import validate
 
 _MAX_ITEMS = 20_000
 _SMALL = 1 << 20  # up to here a dataset may claim more bytes than the file stores of it
-_UNSTORED = 1 << 28  # all datasets together may claim so many more
+_MAX_BYTES = 1 << 31  # of all datasets together
+_UNSTORED = 1 << 28  # all datasets together may claim so many more than stored
 _BEST_COMPRESSION = 1100  # deflate packs a run of zeros 1032 to 1
 
 
@@ -46,8 +47,9 @@ def read(path: str | os.PathLike[str]) -> Description:
 
     Note:
         A wrong checksum is no reason to refuse here: `check` reports it, and `Network` refuses the file. Attributes are
-        kept on the root alone; the format has none elsewhere. Everything is looked at before it is read, and still a
-        damaged file may crash the HDF5 library itself. That ends the process, and nothing here can catch it.
+        kept on the root alone; the format has none elsewhere. No link is followed, nor a second name of an object. All
+        is looked at before it is read, and still a damaged file may crash the HDF5 library itself. That ends the
+        process, and nothing here can catch it.
     """
     source = check_path("netx", "path", path)
     check_file_to_read("netx", source)
@@ -68,7 +70,7 @@ class _Reader:
         self.file = file
         self.heap = Heap(raw, file.userblock_size, file.id.get_create_plist().get_sizes()[0])
         self.items = 0
-        self.unstored = 0
+        self.bytes = self.unstored = 0
         self.names: dict[int, str] = {}  # where each object of the file was seen
 
     def description(self) -> Description:
@@ -176,10 +178,12 @@ class _Reader:
         size = math.prod(dataset.shape)
         claimed = size * dataset.dtype.itemsize
         stored = dataset.id.get_storage_size()
+        self.bytes += claimed
         self.unstored += max(claimed - stored, 0)
         if (
             (variable_length and size > MAX_TEXTS)
             or (claimed > _SMALL and claimed > _BEST_COMPRESSION * stored)
+            or self.bytes > _MAX_BYTES
             or self.unstored > _UNSTORED
         ):
             got = f"shape {dataset.shape}, {claimed} bytes of which {stored} are stored"
