@@ -75,8 +75,7 @@ def build(description: Description, first: int, input_message_bits: int, setting
     for i, layer in enumerate(description.layers):
         if i < first or not makes_stage(layer, settings.lava):
             continue
-        before = stages[-1].shape if stages else ()
-        stages.append(_Builder(i, layer, before, len(stages), settings).stage(graded))
+        stages.append(_Builder(i, layer, stages, settings).stage(graded))
         graded = not (stages[-1].neurons.binary and settings.lava)
     return stages
 
@@ -93,8 +92,11 @@ def _refuse_layers(description: Description) -> None:
 class _Builder:
     """Makes the stage of one layer."""
 
-    def __init__(self, index: int, layer: Layer, before: tuple[int, ...], position: int, settings: Settings) -> None:
-        self.index, self.layer, self.before, self.position, self.settings = index, layer, before, position, settings
+    def __init__(self, index: int, layer: Layer, stages: list[Stage], settings: Settings) -> None:
+        self.index, self.layer, self.settings = index, layer, settings
+        self.position = len(stages)
+        self.before = stages[-1].shape if stages else ()
+        self.reads_voltages = bool(stages) and isinstance(stages[-1].neurons, LIF) and not stages[-1].neurons.binary
         self.dense = layer.type.startswith("dense")
         self.shape = (int(np.prod(layer.shape)),) if self.dense or layer.type == "average" else layer.shape
 
@@ -177,6 +179,9 @@ class _Builder:
             kind = LAVA_TAKES_FOR.get(kind, kind)
         if kind not in kinds:
             raise self._refused("neuron/type", "this neuron type does not run", f"one of {', '.join(kinds)}", kind)
+        self._only_lava(
+            self.reads_voltages and kinds[kind] != self._lif, "neuron/type", "the messages before it are voltages"
+        )
         self._only_lava("weight_exp" in neuron, "neuron/weight_exp", "a scale of the weights is not applied")
         return kinds[kind](neuron)
 
@@ -194,6 +199,7 @@ class _Builder:
             interval=self.settings.reset_interval,
             offset=self.settings.reset_offset + 1 + self.position,
             binary=not graded,
+            gain=1 / 64 if self.reads_voltages else 64.0,
         )
 
     def _sigma_delta(self, neuron: Tree) -> Neurons:

@@ -21,7 +21,7 @@ class LIF:
 
     `current_kept` and `voltage_kept` are what a step leaves of u and v, in 1/4096. `bias` and `threshold` are in the
     units of v. Before the steps t with t % interval == offset % interval, u and v are set to zero. Neurons that are not
-    `binary` send v in place of 1.
+    `binary` send v in place of 1, and those that receive such messages have a `gain` of 1/64.
     """
 
     names: ClassVar[tuple[str, ...]] = ("u", "v")
@@ -32,6 +32,7 @@ class LIF:
     interval: int | None = None
     offset: int = 0
     binary: bool = True
+    gain: float = 64.0
 
     def run(
         self,
@@ -44,7 +45,7 @@ class LIF:
     ) -> Array:
         """See `Neurons.run`.
 
-        u = trunc(current_kept * u / 4096) + 64 a, wrapped to 24 bits; v = trunc(voltage_kept * v / 4096) + u + bias,
+        u = trunc(current_kept * u / 4096) + trunc(gain * a), wrapped to 24 bits; v = trunc(voltage_kept * v / 4096) + u + bias,
         cut off at 24 bits; a spike where v > threshold, and v = 0 there.
         """
         (sums,) = arriving
@@ -75,7 +76,9 @@ class LIF:
         current, quiet = u if forgets else np.empty_like(u), np.empty(u.shape, np.bool_)
 
         def step(sums: Array, sent: Array) -> None:
-            np.multiply(sums, 64, out=current, dtype=u.dtype, casting="unsafe")
+            np.multiply(sums, self.gain, out=current, dtype=u.dtype, casting="unsafe")
+            if self.gain < 1:
+                np.trunc(current, out=current)
             if not forgets:
                 decay_and_add(u, kept_u, current)
             if wraps:
@@ -104,7 +107,7 @@ class LIF:
 
     def _bounds(self, highest: int, states: States, num_steps: int) -> tuple[float, float]:
         """The largest |u| and |v| that `num_steps` steps can reach, neither wrapped nor cut off."""
-        largest_u = largest(states["u"]) + 64 * highest * _summed(self.current_kept, num_steps)
+        largest_u = largest(states["u"]) + self.gain * highest * _summed(self.current_kept, num_steps)
         drive = largest_u + largest(self.bias)
         return largest_u, largest(states["v"]) + drive * _summed(self.voltage_kept, num_steps)
 

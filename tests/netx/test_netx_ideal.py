@@ -14,6 +14,8 @@ from random_networks import random_network
 
 from slayerloss import netx
 from slayerloss._check import FormatError, ShapeError
+from slayerloss.block import cuba
+from slayerloss.netx.export import describe_model
 
 ALWAYS = {"iDecay": 4096, "vDecay": 4096, "vThMant": 0}  # a spike wherever more than nothing arrives
 ALIF = dict.fromkeys(("iDecay", "vDecay", "thDecay", "refDecay", "vThMant", "vThStep"), 1) | {"type": "ALIF"}
@@ -106,14 +108,25 @@ def test_128_groups_do_not_vanish() -> None:
 
 
 def test_graded_neurons_send_v_and_the_next_layer_multiplies() -> None:
-    first = dense([[6]], {**ALWAYS, "gradedSpike": True})
-    second = silent([[2]])
-    network = ideal(first, second)
-    recording = network.run(np.array([[1, 0, 0, 0]]), states=True)
-    assert recording.spikes[0].tolist() == [[0, 6 * 64, 0, 0]]
-    assert recording.states[1]["u"].tolist() == [[0, 0, 6 * 64 * 2 * 64, 0]]
-    report = netx.quirks(netx.describe([first, second]), np.array([[1, 0, 0, 0]]))
-    assert "Lava sends 1" in str(report)
+    """v is in 1/4096, and the weights in 1/64: 1.5 times -2.5 is -3.75."""
+    first = dense([[96]], {**ALWAYS, "gradedSpike": True})
+    second = silent([[-160]])
+    x = np.array([[1, 0, 0, 0]])
+    recording = ideal(first, second).run(x, states=True)
+    assert recording.spikes[0].tolist() == [[0, 1.5 * 4096, 0, 0]]
+    assert recording.states[1]["u"].tolist() == [[0, 0, -3.75 * 4096, 0]]
+    assert "Lava sends 1" in str(netx.quirks(netx.describe([first, second]), x))
+
+
+def test_graded_neurons_are_what_the_blocks_are() -> None:
+    neuron = {"threshold": 1.0, "current_decay": 0.3, "voltage_decay": 0.1, "graded_spike": True}
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(cuba.Dense(neuron, 12, 9), cuba.Dense(neuron, 9, 5)).eval()
+    x = (torch.rand(3, 12, 40) < 0.4).float()
+    description, _ = describe_model(model, (12,))
+    recording = netx.Network(description, arithmetic="ideal").run(x.numpy())
+    np.testing.assert_array_equal(recording.output, (model(x) * 4096).detach().numpy())
+    assert recording.output.max() > 4096
 
 
 def test_values_are_not_cut_to_spikes() -> None:
