@@ -169,10 +169,11 @@ def _ignored(neuron: Tree, place: str) -> Iterator[Finding]:
     if np.any(neuron.get("gradedSpike", False)):
         yield lava("error", f"{place}/gradedSpike", "Lava sends 1 instead of v", "Train with graded_spike=False")
     if np.any(neuron.get("weight_exp", 0)):
-        yield lava("error", f"{place}/weight_exp", "Lava ignores it", "Use the mean-only batch norm")
+        problem = "Lava ignores it, and takes the weights without this scale"
+        yield lava("error", f"{place}/weight_exp", problem, "Use the mean-only batch norm")
     for name, usual in (("refDelay", 1), ("wgtExp", 0)):
         if np.any(neuron.get(name, usual) != usual):
-            yield lava("warning", f"{place}/{name}", f"Lava ignores it; only {usual} has no effect")
+            yield lava("warning", f"{place}/{name}", f"Lava ignores it, and does as with {usual}")
 
 
 def _leaky(neuron: Tree, place: str) -> Iterator[Finding]:

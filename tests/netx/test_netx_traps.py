@@ -106,11 +106,18 @@ CONVOLUTIONS = [
     ),
 ]
 NEURONS = [
-    ("refDelay", dense(W, {"refDelay": 3}), "refDelay", "warning", "Lava ignores it; only 1 has no effect", False),
-    ("wgtExp", dense(W, {"type": "LOIHI", "wgtExp": 2}), "wgtExp", "warning", "only 0 has no effect", False),
+    ("refDelay", dense(W, {"refDelay": 3}), "refDelay", "warning", "Lava ignores it, and does as with 1", False),
+    ("wgtExp", dense(W, {"type": "LOIHI", "wgtExp": 2}), "wgtExp", "warning", "and does as with 0", False),
     ("graded", dense(W, {"gradedSpike": True}), "gradedSpike", "error", "sends 1 instead of v. Train with", False),
     ("graded RF", complex_dense(gradedSpike=True), "gradedSpike", "error", "Lava sends 1 instead of v", False),
-    ("weight_exp", dense(W, {"weight_exp": [1.0]}), "weight_exp", "error", "Lava ignores it. Use the mean-only", False),
+    (
+        "weight_exp",
+        dense(W, {"weight_exp": [1.0]}),
+        "weight_exp",
+        "error",
+        "without this scale. Use the mean-only",
+        False,
+    ),
     ("G11", dense(W, {"messageBits": 8}), "messageBits", "error", "Lava fails or hangs on this field. Delete", True),
     (
         "ALIF",
