@@ -109,6 +109,19 @@ def some_layers_left_out() -> Case:
     return layers, np.random.default_rng(6).random((12, 40)) < 0.3, {"num_layers": 3, "skip_layers": 1}
 
 
+def resonators_at_their_threshold() -> Case:
+    """Neurons that keep nothing, so that a sum of weights is the state: at the threshold they spike, below not."""
+
+    def layer(kind: str, threshold: int, real: Any, imag: Any) -> dict[str, Any]:
+        neuron = {"type": kind, "sinDecay": 0, "cosDecay": 0, "vThMant": threshold}
+        weight = {"real": np.asarray(real, np.float32), "imag": np.asarray(imag, np.float32)}
+        return {"type": "dense", "shape": [len(real)], "weight": weight, "neuron": neuron}
+
+    first = layer("RF_PHASE", 10, [[10, 10], [9, 9], [11, 11]], [[-5, 5], [-5, 5], [-5, 0]])
+    second = layer("RF_IZHIKEVICH", 7, [[1, 1, 1], [1, 1, 1]], [[7, 0, 0], [6, 0, 0]])
+    return [first, second], np.tile([[1, 0, 0], [0, 1, 0]], 8), {}
+
+
 def sparse_matrices() -> Case:
     """Two arguments that change nothing where neurons are CUBA."""
     layers, x, _ = delays_bias_and_recurrence()
@@ -124,6 +137,7 @@ def sparse_matrices() -> Case:
 
 CASES = [
     sparse_matrices,
+    resonators_at_their_threshold,
     delays_bias_and_recurrence,
     convolutions_of_any_geometry,
     input_layer_with_resets,
