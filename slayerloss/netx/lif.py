@@ -45,8 +45,8 @@ class LIF:
     ) -> Array:
         """See `Neurons.run`.
 
-        u = trunc(current_kept * u / 4096) + trunc(gain * a), wrapped to 24 bits; v = trunc(voltage_kept * v / 4096) + u + bias,
-        cut off at 24 bits; a spike where v > threshold, and v = 0 there.
+        u = trunc(current_kept * u / 4096) + trunc(gain * a), wrapped to 24 bits; v = trunc(voltage_kept * v / 4096) +
+        u + bias, cut off at 24 bits; a spike where v > threshold, and v = 0 there.
         """
         (sums,) = arriving
         largest_u, largest_v = self._bounds(highest, states, len(sums))
