@@ -57,7 +57,7 @@ class Resonator:
             before, real, imag = imag, *(np.clip(part, -_LIMIT, _LIMIT) for part in (turned_real, turned_imag))
             if self.resets:
                 fired = imag >= self.threshold
-                real[fired], imag[fired] = 0, self.threshold - 1
+                real[fired], imag[fired] = 0, np.int64(self.threshold - 1).astype(np.int32)  # which may wrap
             else:
                 fired = (real >= self.threshold) & (imag >= 0) & (before < 0)
             sent[t] = fired
