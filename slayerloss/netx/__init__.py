@@ -15,8 +15,8 @@ from slayerloss.netx.export import export
 from slayerloss.netx.operations import LayerOperations, Operations, operations
 from slayerloss.netx.quirks import LayerDifference, Quirks, quirks
 from slayerloss.netx.read import read
-from slayerloss.netx.recording import Recording, State
 from slayerloss.netx.run import Network
+from slayerloss.netx.runtime.recording import Recording, State
 from slayerloss.netx.table import inspect
 from slayerloss.netx.to_torch import to_torch
 from slayerloss.netx.write import describe, write

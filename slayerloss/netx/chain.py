@@ -11,7 +11,7 @@ import numpy as np
 from slayerloss._finding import Finding
 from slayerloss.netx.description import Layer
 from slayerloss.netx.field import Shape
-from slayerloss.netx.synapse import pair
+from slayerloss.netx.runtime.synapse import pair
 
 Problem = tuple[str, str, str, str]
 """What is wrong, the way out, the `scope` of a Finding, and its severity; errors are fatal."""

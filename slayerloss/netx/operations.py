@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from slayerloss._check import ArgumentError, ShapeError, check_type, message
 from slayerloss.io.event import as_array
 from slayerloss.netx.description import Layer
-from slayerloss.netx.recording import Recording
 from slayerloss.netx.run import Network
-from slayerloss.netx.synapse import integers, pair
+from slayerloss.netx.runtime.recording import Recording
+from slayerloss.netx.runtime.synapse import integers, pair
 
 Array = NDArray[Any]
 Counts = NDArray[np.int64]

@@ -13,7 +13,7 @@ from slayerloss.netx.check import check
 from slayerloss.netx.description import Description
 from slayerloss.netx.read import read
 from slayerloss.netx.run import Network
-from slayerloss.netx.synapse import Array
+from slayerloss.netx.runtime.synapse import Array
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,16 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
-from slayerloss.netx import cores
-from slayerloss.netx.build import Settings, build, makes_stage
 from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
-from slayerloss.netx.inputs import check_whole, encode, numbers
-from slayerloss.netx.neurons import States
 from slayerloss.netx.read import read
-from slayerloss.netx.recording import Recording, State, counted, given_states, live_states, samples_of
-from slayerloss.netx.stage import inward, outward
-from slayerloss.netx.synapse import Array, weight_matrix
+from slayerloss.netx.runtime import cores
+from slayerloss.netx.runtime.build import Settings, build, makes_stage
+from slayerloss.netx.runtime.inputs import check_whole, encode, numbers
+from slayerloss.netx.runtime.neurons import States
+from slayerloss.netx.runtime.recording import Recording, State, counted, given_states, live_states, samples_of
+from slayerloss.netx.runtime.stage import inward, outward
+from slayerloss.netx.runtime.synapse import Array, weight_matrix
 from slayerloss.netx.table import table
 
 _CHUNK_BYTES = 1 << 23  # of what arrives at the widest layer, so that it stays near the processor

@@ -11,8 +11,8 @@ import numpy as np
 
 from slayerloss.netx.description import Description, Layer, Tree
 from slayerloss.netx.read import read
+from slayerloss.netx.runtime.synapse import pair
 from slayerloss.netx.schema import LAYERS, NEURONS
-from slayerloss.netx.synapse import pair
 
 _HEADER = ("layer", "type", "shape", "neurons", "synapses", "weights", "bias", "delay", "vth", "neuron")
 _TEXTS = (1, 2, 9)  # columns of text

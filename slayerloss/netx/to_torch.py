@@ -21,6 +21,7 @@ from slayerloss.netx.check import check
 from slayerloss.netx.container import fail
 from slayerloss.netx.description import Description
 from slayerloss.netx.read import read
+from slayerloss.netx.runtime.synapse import pair
 from slayerloss.netx.source import (
     NEURONS,
     NEVER,
@@ -33,7 +34,6 @@ from slayerloss.netx.source import (
     parameters,
     with_bias,
 )
-from slayerloss.netx.synapse import pair
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,10 +9,10 @@ import numpy as np
 
 from slayerloss._finding import Finding
 from slayerloss.netx.description import Layer, Tree
-from slayerloss.netx.packing import IntArray, lossless, pack
-from slayerloss.netx.resonate import turn
+from slayerloss.netx.runtime.packing import IntArray, lossless, pack
+from slayerloss.netx.runtime.resonate import turn
+from slayerloss.netx.runtime.synapse import weight_matrix
 from slayerloss.netx.schema import COMPLEX, LAVA_RUNS, LAVA_TAKES_FOR, LAYERS, NEURONS
-from slayerloss.netx.synapse import weight_matrix
 
 PARTS = ("real", "imag")
 _NEVER = 1 << 17  # times 64, this is above every state of 24 bits

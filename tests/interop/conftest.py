@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from lava_process import LavaProcess
 
-from slayerloss.netx import resonate
+from slayerloss.netx.runtime import resonate
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_INSTALL = 900

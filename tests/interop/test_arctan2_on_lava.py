@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slayerloss.netx.arctan2 import arctan2
+from slayerloss.netx.runtime.arctan2 import arctan2
 
 PROGRAM = "import sys, numpy as np; y, x = np.load(sys.argv[1]); np.save(sys.argv[1], np.arctan2(y, x))"
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from slayerloss.netx.arctan2 import arctan2
+from slayerloss.netx.runtime.arctan2 import arctan2
 
 # Recorded with numpy 1.26.4 on a processor with AVX512; in the first four it is not the C library's.
 RECORDED = [

@@ -13,12 +13,16 @@ import slayerloss
 
 PACKAGE = Path(slayerloss.__file__).parent
 TORCH_SIDE = {"export", "compare", "to_torch", "source"}
-RUNNER = sorted({path.stem for path in (PACKAGE / "netx").glob("*.py")} - {*TORCH_SIDE, "__init__"})
+RUNNER = sorted(
+    path.relative_to(PACKAGE / "netx")
+    for path in (PACKAGE / "netx").rglob("*.py")
+    if path.stem not in {*TORCH_SIDE, "__init__"}
+)
 
 
-@pytest.mark.parametrize("name", RUNNER)
-def test_the_runner_imports_nothing_of_the_training_side(name: str) -> None:
-    for module in imports(PACKAGE / "netx" / f"{name}.py", everywhere=True):
+@pytest.mark.parametrize("file", RUNNER, ids=str)
+def test_the_runner_imports_nothing_of_the_training_side(file: Path) -> None:
+    for module in imports(PACKAGE / "netx" / file, everywhere=True):
         parts = module.split(".")
         assert parts[0] != "torch", module
         if parts[0] == "slayerloss":

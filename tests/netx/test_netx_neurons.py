@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slayerloss import netx
-from slayerloss.netx.resonate import turn
+from slayerloss.netx.runtime.resonate import turn
 
 LIMIT = (1 << 23) - 1
 INPUTS = st.lists(st.integers(-40_000, 40_000), min_size=1, max_size=15)

@@ -16,7 +16,7 @@ from slayerloss import netx
 from slayerloss._check import ArgumentError, DtypeError, ShapeError
 from slayerloss.netx.description import Layer
 from slayerloss.netx.operations import fan_out, joined
-from slayerloss.netx.synapse import pair
+from slayerloss.netx.runtime.synapse import pair
 
 
 def synapses(layer: dict[str, Any], shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], int]]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from slayerloss.netx.packing import lossless, pack
+from slayerloss.netx.runtime.packing import lossless, pack
 
 
 @settings(deadline=None)

@@ -202,7 +202,7 @@ def test_batch_equals_its_samples_in_every_chunk(mixed: Any, monkeypatch: pytest
     for i, sample in enumerate(x):
         assert_same(network.run(sample, states=True), whole, i)
     monkeypatch.setattr("slayerloss.netx.run._CHUNK_BYTES", 1)
-    monkeypatch.setattr("slayerloss.netx.synapse._CHUNK", 1000)
+    monkeypatch.setattr("slayerloss.netx.runtime.synapse._CHUNK", 1000)
     assert_same(network.run(x, states=True), whole)
 
 

@@ -14,7 +14,7 @@ from random_networks import random_network
 
 from slayerloss import netx
 from slayerloss._check import DtypeError, ShapeError
-from slayerloss.netx import cores
+from slayerloss.netx.runtime import cores
 
 SEEDS = st.integers(0, 100_000)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from slayerloss.netx.synapse import Array
+from slayerloss.netx.runtime.synapse import Array
 
 States = dict[str, Array]
 """State name -> (N, neurons) int32."""

@@ -9,7 +9,7 @@ import numpy as np
 from slayerloss._check import ArgumentError, ShapeError, message
 from slayerloss.io.event import as_array
 from slayerloss.netx.description import Tree
-from slayerloss.netx.synapse import Array
+from slayerloss.netx.runtime.synapse import Array
 
 
 def numbers(x: Any) -> Array:

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from slayerloss.netx.neurons import Feedback, Record, States, blocks, share
-from slayerloss.netx.synapse import Array
+from slayerloss.netx.runtime.neurons import Feedback, Record, States, blocks, share
+from slayerloss.netx.runtime.synapse import Array
 
 STATE_EXP = 6
 """Binary places that the states have and messages do not."""

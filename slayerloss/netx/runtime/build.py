@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from slayerloss._check import FormatError, message
-from slayerloss.netx.average import Average
 from slayerloss.netx.description import Description, Layer, Tree
-from slayerloss.netx.lif import LIF
-from slayerloss.netx.neurons import Neurons, per_neuron
-from slayerloss.netx.packing import IntArray, Packed, pack
-from slayerloss.netx.resonate import Resonator, turn
-from slayerloss.netx.schema import LAVA_RUNS, LAVA_TAKES_FOR, READOUT
-from slayerloss.netx.sigma_delta import STATE_EXP, Delta, Sigma, SigmaDelta
-from slayerloss.netx.stage import Stage
-from slayerloss.netx.synapse import (
+from slayerloss.netx.runtime.average import Average
+from slayerloss.netx.runtime.lif import LIF
+from slayerloss.netx.runtime.neurons import Neurons, per_neuron
+from slayerloss.netx.runtime.packing import IntArray, Packed, pack
+from slayerloss.netx.runtime.resonate import Resonator, turn
+from slayerloss.netx.runtime.sigma_delta import STATE_EXP, Delta, Sigma, SigmaDelta
+from slayerloss.netx.runtime.stage import Stage
+from slayerloss.netx.runtime.synapse import (
     Array,
     Convolution,
     Dense,
@@ -30,6 +29,7 @@ from slayerloss.netx.synapse import (
     to_space_first,
     weight_matrix,
 )
+from slayerloss.netx.schema import LAVA_RUNS, LAVA_TAKES_FOR, READOUT
 
 LONGEST_DELAY = 62
 MOST_GROUPS = 127

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slayerloss.netx.description import Layer
-from slayerloss.netx.packing import IntArray, Packed, plain
+from slayerloss.netx.runtime.packing import IntArray, Packed, plain
 
 Array = NDArray[Any]
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from slayerloss.netx.neurons import Feedback, Record, States, blocks, decay_and_add, share
-from slayerloss.netx.synapse import Array, largest, to_int32
+from slayerloss.netx.runtime.neurons import Feedback, Record, States, blocks, decay_and_add, share
+from slayerloss.netx.runtime.synapse import Array, largest, to_int32
 
 _LIMIT = 1 << 23  # u and v have 24 bits
 

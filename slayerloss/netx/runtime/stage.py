@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slayerloss.netx.neurons import Neurons, Record, States
-from slayerloss.netx.synapse import Array, Dense, Synapse, largest, wrap_32
+from slayerloss.netx.runtime.neurons import Neurons, Record, States
+from slayerloss.netx.runtime.synapse import Array, Dense, Synapse, largest, wrap_32
 
 _EXACT_IN_FLOAT32 = 1 << 24
 _INT32 = 1 << 31

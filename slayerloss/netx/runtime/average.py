@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from slayerloss.netx.neurons import Feedback, Record, States
-from slayerloss.netx.stage import outward
-from slayerloss.netx.synapse import Array
+from slayerloss.netx.runtime.neurons import Feedback, Record, States
+from slayerloss.netx.runtime.stage import outward
+from slayerloss.netx.runtime.synapse import Array
 
 
 @dataclass(frozen=True)

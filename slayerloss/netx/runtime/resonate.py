@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from slayerloss.netx.arctan2 import arctan2
-from slayerloss.netx.neurons import Feedback, Record, States
-from slayerloss.netx.synapse import Array, wrap_32
+from slayerloss.netx.runtime.arctan2 import arctan2
+from slayerloss.netx.runtime.neurons import Feedback, Record, States
+from slayerloss.netx.runtime.synapse import Array, wrap_32
 
 _LIMIT = (1 << 23) - 1
 

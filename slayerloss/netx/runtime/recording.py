@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from slayerloss._check import DtypeError, ShapeError, check_integer, check_type, message
-from slayerloss.netx.neurons import States
-from slayerloss.netx.stage import Stage, inward, outward
-from slayerloss.netx.synapse import Array
+from slayerloss.netx.runtime.neurons import States
+from slayerloss.netx.runtime.stage import Stage, inward, outward
+from slayerloss.netx.runtime.synapse import Array
 
 
 @dataclass
