@@ -29,7 +29,8 @@ def check(file: str | os.PathLike[str] | Description) -> list[Finding]:
 
     Returns:
         The findings in the order of the layers; an empty list if all is well. About a file that slayerloss did not
-        write there are also notes of where Lava and the training by lava-dl differ; about a Description not.
+        write there are also notes of where Lava and the training by lava-dl differ, and of one whose checksum does not
+        match an error; about a Description neither, as it may have been changed on purpose.
 
     Raises:
         FileError: there is no such file, or it may not be read.
@@ -50,12 +51,20 @@ def check(file: str | os.PathLike[str] | Description) -> list[Finding]:
         return list(_findings(file))
     description = read(file)
     findings = list(_findings(description))
-    return findings if description.checksum_stored else [*findings, *as_trained(description)]
+    if not description.checksum_stored:
+        return [*findings, *as_trained(description)]
+    return findings if description.checksum_stored == description.checksum() else [_CHANGED, *findings]
+
+
+_CHANGED = Finding(
+    "error",
+    "/",
+    "the file was changed after it was written: its checksum does not match",
+    "Export or copy it again; if the change was meant, netx.write(file, netx.read(file)) makes the checksum anew",
+)
 
 
 def _findings(description: Description) -> Iterator[Finding]:
-    if description.checksum_stored not in (None, description.checksum()):
-        yield Finding("warning", "/", "the file was changed after it was written: its checksum does not match")
     yield from _first_layer(description.layers)
     chain = Chain()
     for i, layer in enumerate(description.layers):

@@ -203,8 +203,9 @@ def _resonator(neuron: Tree, place: str) -> Iterator[Finding]:
     sin, cos = np.broadcast_arrays(*(np.atleast_1d(neuron[name]) for name in ("sinDecay", "cosDecay")))
     if np.any(sin.astype(float) ** 2 + cos.astype(float) ** 2 > 4097.0**2):
         yield lava("warning", f"{place}/sinDecay", "the states would grow in every step: sin^2 + cos^2 is above 1")
-    for name, given, taken in zip(("sinDecay", "cosDecay"), (sin, cos), turn(sin, cos), strict=True):
-        changed = int(np.sum(given != taken))
-        if changed:
-            problem = f"Lava makes a period of it and back: {changed} of {len(given)} values change by 1"
-            yield lava("note", f"{place}/{name}", problem, "Network reproduces it")
+    pairs = zip(("sinDecay", "cosDecay"), (sin, cos), turn(sin, cos), strict=True)
+    counts = {name: int(np.sum(given != taken)) for name, given, taken in pairs}
+    if any(counts.values()):
+        changed = " and ".join(f"{count} of {len(sin)} values of {name}" for name, count in counts.items() if count)
+        problem = f"Lava makes a period and a decay of it and cosDecay, and back: {changed} change by 1"
+        yield lava("note", f"{place}/sinDecay", problem, "Network reproduces it")

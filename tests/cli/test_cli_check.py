@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import h5py
 import pytest
 
 from slayerloss import cli, netx
@@ -42,6 +43,29 @@ def test_a_line_a_finding_with_file_place_effect_and_way_out(tmp_path: Path, cap
 def test_a_warning_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["check", network(tmp_path, "odd.net", refDelay=3)]) == 0
     assert capsys.readouterr().out.endswith("odd.net: 1 warning\n")
+
+
+def test_a_changed_file_fails(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = network(tmp_path, "changed.net")
+    with h5py.File(file, "r+") as handle:
+        handle["layer/0/weight"][0, 0] = 6
+    said = "error: /: the file was changed after it was written: its checksum does not match. Export or copy it again"
+    for command in ("check", "inspect"):
+        assert cli.main([command, file]) == 1
+        assert said in capsys.readouterr().out
+
+
+def test_inspect_finds_what_check_finds(shared: Path, capsys: pytest.CaptureFixture) -> None:
+    for name in ("syn_rf", "pilotnet_sdnn", "tests_mnist"):
+        file = str(shared / "golden" / "netx" / f"{name}.net")
+        status = cli.main(["check", file])
+        checked = [line.removeprefix(f"{file}: ") for line in capsys.readouterr().out.splitlines()[:-1]]
+        assert cli.main(["inspect", file]) == status
+        inspected = [
+            line for line in capsys.readouterr().out.splitlines() if line.startswith(("error:", "warn", "note:"))
+        ]
+        assert inspected == checked != []
+        assert len(set(checked)) == len(checked)
 
 
 def test_several_files_of_which_one_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

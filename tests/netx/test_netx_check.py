@@ -186,8 +186,9 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
     with h5py.File(path, "a") as handle:
         handle["layer/0/weight"][0, 0] = 3
     (finding,) = netx.check(path)
-    assert (finding.severity, finding.place) == ("warning", "/")
+    assert (finding.severity, finding.place, finding.scope, finding.fatal) == ("error", "/", "file", False)
     assert "checksum does not match" in finding.problem
+    assert netx.check(netx.read(path)) == []  # a Description may be edited on purpose
     with pytest.raises(FormatError, match=r"network\.net: / checksum does not match.*pass netx\.read\(file\)"):
         netx.Network(path)
     changed = netx.Network(netx.read(path)).run([[1], [0]], states=True)

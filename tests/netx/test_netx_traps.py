@@ -105,6 +105,8 @@ CONVOLUTIONS = [
         True,
     ),
 ]
+D8 = "1 of 1 values of sinDecay and 1 of 1 values of cosDecay change by 1"  # one note of both
+
 NEURONS = [
     ("refDelay", dense(W, {"refDelay": 3}), "refDelay", "warning", "Lava ignores it, and does as with 1", False),
     ("wgtExp", dense(W, {"type": "LOIHI", "wgtExp": 2}), "wgtExp", "warning", "and does as with 0", False),
@@ -145,7 +147,7 @@ NEURONS = [
     ),
     ("grows", complex_dense(sinDecay=4000), "sinDecay", "warning", "the states would grow in every step", False),
     ("too much", complex_dense(sinDecay=5000), "sinDecay", "error", "5000 is above 4096; it would be a growth", True),
-    ("D8", complex_dense(sinDecay=1848, cosDecay=3425), "sinDecay", "note", "1 of 1 values change by 1", False),
+    ("D8", complex_dense(sinDecay=1848, cosDecay=3425), "sinDecay", "note", D8, False),
     ("wraps RF", complex_dense(vThMant=1 << 25), "vThMant", "error", "it wraps around in 32 bits", False),
     ("rest", complex_dense(type="RF_IZHIKEVICH", vThMant=0), "vThMant", "warning", "neurons at rest spike", False),
     ("D7", delta(vThMant=0), "vThMant", "note", "the threshold is 0: every change is sent, however small", False),
