@@ -25,31 +25,36 @@ def main(arguments: Sequence[str]) -> int:
     """Check; see `slayerloss check --help`."""
     parser = Parser("slayerloss check", _DESCRIPTION)
     parser.add_argument("files", metavar="FILE", nargs="+", help="network file")
-    parser.add_argument("--json", action="store_true", help="print a JSON list of the findings, for other programs")
+    text = "print a JSON list for other programs: of each file its findings, and the error if it cannot be read"
+    parser.add_argument("--json", action="store_true", help=text)
     options = parser.parse_args(arguments)
     from slayerloss import netx
     from slayerloss.netx.isolated import read_isolated
 
     found: dict[str, list[Finding]] = {}
-    unreadable = False
+    errors: dict[str, str] = {}
     for file in options.files:
         try:
             read_isolated(file)
             found[file] = netx.check(file)  # of the file, as a Description does not tell who wrote it
         except SlayerError as error:  # the others are still worth a look
-            unreadable = True
+            errors[file] = str(error)
             print(f"slayerloss check: {error}", file=sys.stderr)
     if options.json:
-        rows = [{"file": file, **dataclasses.asdict(finding)} for file in found for finding in found[file]]
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([_entry(file, found.get(file, []), errors.get(file)) for file in options.files], indent=2))
     else:
         for file, findings in found.items():
             for finding in findings:
                 print(f"{file}: {finding}")
             print(f"{file}: {summary(findings)}")
-    if unreadable:
+    if errors:
         return 2
     return int(any(finding.severity == "error" for findings in found.values() for finding in findings))
+
+
+def _entry(file: str, findings: Sequence[Finding], error: str | None) -> dict[str, object]:
+    """A file in the JSON list; `error` says why it could not be read, or is None."""
+    return {"file": file, "findings": [dataclasses.asdict(finding) for finding in findings], "error": error}
 
 
 def summary(findings: Sequence[Finding]) -> str:

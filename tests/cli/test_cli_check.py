@@ -79,15 +79,26 @@ def test_several_files_of_which_one_cannot_be_read(tmp_path: Path, capsys: pytes
     assert printed.err.count("\n") == 1
 
 
-def test_json_for_other_programs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_json_has_an_entry_for_every_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     wrong, sound = network(tmp_path, "wrong.net", [[0, 0]]), network(tmp_path, "sound.net")
     assert cli.main(["check", "--json", wrong, sound]) == 1
-    (row,) = json.loads(capsys.readouterr().out)
-    assert (row["file"], row["severity"], row["place"]) == (wrong, "error", "layer/0/weight")
-    assert (row["fatal"], row["scope"]) == (True, "lava")
-    assert row["problem"].startswith("all weights are zero")
-    assert cli.main(["check", "--json", sound]) == 0
-    assert json.loads(capsys.readouterr().out) == []
+    first, second = json.loads(capsys.readouterr().out)
+    (finding,) = first.pop("findings")
+    assert first == {"file": wrong, "error": None}
+    assert (finding["severity"], finding["place"]) == ("error", "layer/0/weight")
+    assert (finding["fatal"], finding["scope"]) == (True, "lava")
+    assert finding["problem"].startswith("all weights are zero")
+    assert second == {"file": sound, "findings": [], "error": None}
+    (tmp_path / "text.net").write_text("no network")
+    text, missing = str(tmp_path / "text.net"), str(tmp_path / "missing.net")
+    assert cli.main(["check", "--json", text, sound, missing]) == 2
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
+    assert [(row["file"], row["findings"]) for row in rows] == [(text, []), (sound, []), (missing, [])]
+    assert "is not HDF5, or is damaged" in rows[0]["error"]
+    assert rows[1]["error"] is None
+    assert "there is no file" in rows[2]["error"]
+    assert printed.err.count("\n") == 2
 
 
 @pytest.mark.parametrize("command", ["check", "inspect"])
