@@ -90,6 +90,8 @@ def _layer(layer: Layer, place: str, chain: Chain, last: bool) -> Iterator[Findi
         return
     yield from synapse_traps(layer, place)
     yield from chain.findings(layer, place)
+    if layer.neuron is None and layer.type.startswith("dense") and not last:
+        yield Finding("warning", place, "a layer without neurons never spikes; what comes after it gets nothing")
     if layer.neuron is not None and layer.neuron["type"] in NEURONS:
         yield from neuron_traps(layer, f"{place}/neuron", last)
 

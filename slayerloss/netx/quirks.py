@@ -53,12 +53,16 @@ class Quirks:
 
     @property
     def identical(self) -> bool:
-        """Whether Lava loads the file, and every message is the same."""
-        return bool(self.layers) and not any(layer.differ for layer in self.layers)
+        """Whether Lava loads the file, something was sent, and every message is the same."""
+        return any(layer.lava for layer in self.layers) and not any(layer.differ for layer in self.layers)
 
     def __str__(self) -> str:
         lines = [str(part) for part in (*self.findings, *self.layers)]
-        return "\n".join(lines if self.layers else [*lines, "Lava cannot load the file"])
+        if not self.layers:
+            lines.append("Lava cannot load the file")
+        elif not any(layer.lava or layer.ideal for layer in self.layers):
+            lines.append("nothing is shown: no layer sent anything")
+        return "\n".join(lines)
 
 
 def quirks(file: str | os.PathLike[str] | Description, x: Any, **arguments: Any) -> Quirks:
@@ -85,8 +89,8 @@ def quirks(file: str | os.PathLike[str] | Description, x: Any, **arguments: Any)
         layer/0: 0 messages on Lava, 8 by the file; 8 differ, from step 2 on
     """
     description = file if isinstance(file, Description) else read(file)
-    findings = [finding for finding in check(description) if finding.scope == "lava"]
     ideal = Network(description, arithmetic="ideal", **arguments)
+    findings = [finding for finding in check(ideal.description) if finding.scope == "lava"]
     sent = ideal.run(x).spikes
     if any(finding.fatal for finding in findings):
         return Quirks(findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from contextlib import nullcontext
@@ -23,7 +24,7 @@ from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
 from slayerloss.netx.read import read
 from slayerloss.netx.runtime import cores
-from slayerloss.netx.runtime.build import Settings, build, makes_stage
+from slayerloss.netx.runtime.build import Settings, build, makes_stage, refuse_layers
 from slayerloss.netx.runtime.inputs import check_whole, encode, numbers
 from slayerloss.netx.runtime.neurons import States
 from slayerloss.netx.runtime.recording import Recording, State, counted, given_states, live_states, samples_of
@@ -32,7 +33,7 @@ from slayerloss.netx.runtime.synapse import Array, weight_matrix
 from slayerloss.netx.table import table
 
 _CHUNK_BYTES = 1 << 23  # of what arrives at the widest layer, so that it stays near the processor
-_SMALL = 1 << 14  # neurons and steps whose products numpy does not share between cores
+_SMALL = 1 << 15  # neurons times steps and samples, up to which a second core costs more than it brings
 
 
 class Network:
@@ -180,7 +181,7 @@ class Network:
             (array([[0, 0, 1]], dtype=int8), array([[0, 1, 0]], dtype=int8), array([[0, 0, 1, 0, 1, 0]], dtype=int8))
         """
         states = check_flag("Network.run", "states", states)
-        inputs, batched = self._inputs(x)
+        inputs, batched = self._inputs(numbers(x), "Network.run")
         if state is None:
             step, live = 0, [stage.rest(inputs.shape[1]) for stage in self._stages]
         else:
@@ -208,20 +209,21 @@ class Network:
             >>> network = Network(describe([{"type": "dense", "shape": [1], "weight": [[50]], "neuron": neuron}]))
             >>> [int(network.step([1])[0]) for _ in range(6)]
             [0, 0, 1, 0, 1, 0]
-            >>> network.state.layers[0]["v"][0] = 9000  # of closed loops: states can be read and set between steps
+            >>> state = network.state  # in closed loops states can be read, kept and set
+            >>> state.layers[0]["v"][0] = 9000
+            >>> network.state = state
             >>> network.step([1])
             array([1], dtype=int8)
         """
-        values = numbers(x)
-        inputs, batched = self._inputs(values[..., None])
+        inputs, batched = self._inputs(numbers(x)[..., None], "Network.step")
         if self._live is None:
             self._live, self._batched = (0, [stage.rest(inputs.shape[1]) for stage in self._stages]), batched
         step, live = self._live
-        samples = next(iter(live[0].values())).shape[-2] if live[0] else inputs.shape[1]
+        samples = next(iter(live[0].values())).shape[-2]
         if (samples, self._batched) != (inputs.shape[1], batched):
             expected = f"{samples} samples" if self._batched else "one sample without N"
             way_out = "Call reset() first"
-            raise ShapeError(message("Network.step", "x is not of the steps before", expected, values.shape, way_out))
+            raise ShapeError(message("Network.step", "x is not of the steps before", expected, np.shape(x), way_out))
         spikes, _ = self._advance(inputs, live, step, False)
         self._live = (step + 1, live)
         output = outward(spikes[-1][0], self._stages[-1].shape)
@@ -229,8 +231,8 @@ class Network:
 
     @property
     def state(self) -> State | None:
-        """Where `step` stands: None before the first step. Its arrays are the network's own, to read and to set."""
-        return None if self._live is None else live_states(*self._live, self._stages, self._batched)
+        """Where `step` stands, a copy to keep; None before the first step. Set it to go on from another state."""
+        return None if self._live is None else copy.deepcopy(live_states(*self._live, self._stages, self._batched))
 
     @state.setter
     def state(self, state: State | None) -> None:
@@ -260,7 +262,8 @@ class Network:
         widest = max(math.prod(inputs.shape[2:]), *(stage.size for stage in self._stages))
         rows = max(1, _CHUNK_BYTES // (4 * widest))
         steps = min(num_steps, rows)
-        samples = max(1, min(rows // steps, -(-num_samples // cores.count())))
+        large = num_steps * num_samples * widest > _SMALL
+        samples = max(1, min(rows // steps, -(-num_samples // cores.count()) if large else num_samples))
 
         def advance(n: slice) -> None:
             own = [{name: array[..., n, :] for name, array in states.items()} for states in live]
@@ -273,22 +276,23 @@ class Network:
                     out[at] = sent.reshape(*sent.shape[:2], -1)
 
         parts = [slice(start, start + samples) for start in range(0, num_samples, samples)]
-        large = num_steps * num_samples * widest > _SMALL
         with cores.products_on_one_core() if large else nullcontext():
             cores.side_by_side(advance, parts)
         return spikes, records if record else None
 
-    def _inputs(self, x: Any) -> tuple[Array, bool]:
-        """x as whole numbers or spikes (T, N, ...), space before channels, and whether it came with N."""
-        values = numbers(x)
+    def _inputs(self, values: Array, function: str) -> tuple[Array, bool]:
+        """Whole numbers or spikes (T, N, ...), space before channels, and whether they came with N."""
         shape, have = self.input_shape, values.shape[:-1]
         flat = len(shape) == 1 and len(have) in (3, 4)  # images for a dense layer
         batched = len(have) == (4 if flat else len(shape) + 1)
         own = have[1:] if batched else have
-        if values.ndim < 2 or 0 in values.shape or (math.prod(own) != shape[0] if flat else own != shape):
-            expected = f"(N, {', '.join(map(str, shape))}, T), or without N"
-            raise ShapeError(message("Network.run", "x does not fit the network", expected, values.shape))
-        check_whole("Network.run", values, "Network.encode makes integers for an input layer")
+        if values.ndim < 2 or (math.prod(own) != shape[0] if flat else own != shape):
+            time, given = ("", have) if function == "Network.step" else (", T", values.shape)
+            expected = f"(N, {', '.join(map(str, shape))}{time}), or without N"
+            raise ShapeError(message(function, "x does not fit the network", expected, given))
+        if values.size == 0:
+            raise ShapeError(message(function, "x is empty", "at least one sample and one step", values.shape))
+        check_whole(function, values, "Network.encode makes integers for an input layer")
         values = values if batched else values[None]
         if flat:
             values = values.reshape(len(values), -1, values.shape[-1])
@@ -299,20 +303,23 @@ class Network:
 
 def _intact(description: Description) -> Description:
     """The description as it is; FormatError where it does not match the checksum of its file."""
-    checksum = description.checksum()
-    if description.checksum_stored not in (None, checksum):
+    stored, checksum = description.checksum_stored, description.checksum()
+    if stored not in (None, checksum):
         problem = f"{description.source}: / checksum does not match: the file was changed after it was written"
         way_out = "If that was meant, pass netx.read(file)"
-        raise FormatError(message("Network", problem, checksum, description.checksum_stored, way_out))
+        raise FormatError(message("Network", problem, f"{stored}, which it carries", checksum, way_out))
     return description
 
 
 def _refuse(description: Description, lava: bool) -> None:
     """Raise FormatError for what has no meaning, and, if it is to run as on Lava, what that cannot load."""
-    for finding in check(description):
-        if finding.fatal and (lava or finding.scope == "file"):
-            place = f"{description.source}: {finding.place}"
-            raise FormatError(message("Network", place, "a network that runs", finding.problem, finding.way_out))
+    if not lava:
+        refuse_layers(description)
+    fatal = [finding for finding in check(description) if finding.fatal and (lava or finding.scope == "file")]
+    if fatal:
+        problem = f"{description.source}: {fatal[0].place}: {fatal[0].problem}"
+        count = "such an error" if len(fatal) == 1 else f"{len(fatal)} such errors"
+        raise FormatError(message("Network", problem, "a network that runs", count, fatal[0].way_out))
 
 
 def _input_shape(description: Description, first: int, given: tuple[int, int, int] | None) -> tuple[int, ...]:

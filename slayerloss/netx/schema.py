@@ -7,6 +7,7 @@ runtime. A layer or neuron type without a row is kept as it was read, and refuse
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from slayerloss.netx.field import Bound, Field, Kind, Shape
@@ -14,6 +15,7 @@ from slayerloss.netx.field import Bound, Field, Kind, Shape
 __all__ = [
     "COMPLEX",
     "FORMAT_VERSION",
+    "LAVA_AS_DENSE",
     "LAVA_RUNS",
     "LAVA_TAKES_FOR",
     "LAYERS",
@@ -21,6 +23,7 @@ __all__ = [
     "NEURONS",
     "NOT_IN_LAVA",
     "READOUT",
+    "RELU",
     "Bound",
     "Field",
     "Kind",
@@ -40,13 +43,19 @@ _COMPLEX_PARTS = ("real", "imag")
 _NO_ROOM = "the chip has no room for it"
 _WEIGHT_RANGE = Bound(-256, _NO_ROOM, "warning"), Bound(255, _NO_ROOM, "warning")
 _BIAS_RANGE = Bound(-(1 << 15), "it wraps around in 16 bits"), Bound((1 << 15) - 1, "it wraps around in 16 bits")
-_DELAY_RANGE = Bound(0, "Lava cannot load it", fatal=True, scope="file"), Bound(62, "it becomes 62")
+_IN_8_BITS = Bound(127, "Lava keeps it in 8 bits", fatal=True)
 
 
-def _geometry(shapes: tuple[Shape, ...], lowest: int, meaning: str) -> Field:
-    low = Bound(lowest, "it has no meaning", fatal=True, scope="file")
-    high = Bound(127, "Lava keeps it in 8 bits", fatal=True)
-    return Field("integer", shapes, meaning, True, low, high)
+def _least(value: int) -> Bound:
+    return Bound(value, "it has no meaning", fatal=True, scope="file")
+
+
+def _delay(shapes: tuple[Shape, ...], meaning: str, high: Bound | None = None) -> Field:
+    return Field("number", shapes, meaning, False, _least(0), high)
+
+
+def _geometry(lowest: int, high: Bound | None = None) -> Field:
+    return Field("integer", _PAIR, "(H, W)", True, _least(lowest), high)
 
 
 def _kernel(shape: Shape, meaning: str) -> Field:
@@ -58,51 +67,53 @@ def _neuron(without: str) -> Field:
     return Field("group", (), f"the neurons; {without}")
 
 
-_IMAGE_SHAPE = Field("integer", ((3,),), "(C, H, W)", True)
-_NONE_IN_LAVA = _neuron("Lava cannot load the layer without them")
+_BIAS = (
+    "times 64: CUBA and LOIHI add it to v in every step, SDNN to sigma, where it has 32 bits; RF neurons do not read it"
+)
+_DENSE_DELAYS: tuple[Shape, ...] = ((), ("out",), ("in",), ("out", "in"))
 
 _DENSE = {
     "shape": Field("integer", _SIZES, "(N,), in old files (N, 1, 1)", True),
     "inFeatures": Field("integer", _SCALAR, "number of inputs; nothing reads it"),
     "outFeatures": Field("integer", _SCALAR, "number of neurons; nothing reads it"),
     # `packing` knows the range of the weights
-    "weight": Field("number", (("out", "in"), ("flat",)), "weights, times 64", True, parts=_COMPLEX_PARTS),
-    "bias": Field("number", (*_SCALAR, ("out",)), "added to v in every step, times 64", False, *_BIAS_RANGE),
-    "delay": Field("number", ((), ("out",), ("in",), ("out", "in")), "steps to wait", False, *_DELAY_RANGE),
+    "weight": Field("number", (("out", "in"), ("out*in",)), "weights, times 64", True, parts=_COMPLEX_PARTS),
+    "bias": Field("number", (*_SCALAR, ("out",)), _BIAS, False, *_BIAS_RANGE),
+    "delay": _delay(_DENSE_DELAYS, "steps to wait; Lava does not read it with RF neurons", Bound(62, "it becomes 62")),
     "neuron": _neuron("without them the layer is a readout, which sums up its input and never spikes"),
 }
 
 _SLIDING = {
-    "shape": _IMAGE_SHAPE,
+    "shape": Field("integer", ((3,),), "(C, H, W)", True),
     "kernelSize": Field("integer", _PAIR, "(H, W); nothing reads it, the weight has it"),
-    "stride": _geometry(_PAIR, 1, "(H, W)"),
-    "padding": _geometry(_PAIR, 0, "(H, W)"),
-    "dilation": _geometry(_PAIR, 1, "(H, W)"),
-    "delay": Field("number", (*_SCALAR, ("C",)), "steps to wait; Lava does not read it", False, *_DELAY_RANGE),
-    "neuron": _NONE_IN_LAVA,
+    "stride": _geometry(1),
+    "padding": _geometry(0),
+    "dilation": _geometry(1),
+    "delay": _delay((*_SCALAR, ("C",)), "steps to wait"),
+    "neuron": Field("group", (), "the neurons"),
 }
+
+_CHANNELS = {
+    "inChannels": Field("integer", _SCALAR, "channels of the input; nothing reads it"),
+    "outChannels": Field("integer", _SCALAR, "C; nothing reads it"),
+}
+_GROUPS = Field("integer", ((),), "groups of channels that do not mix", True, _least(1))
+_CHANNEL_BIAS = Field("number", (("C",), ("W", "H", "C")), _BIAS, False, *_BIAS_RANGE)
 
 _CONVOLUTION = {
     **_SLIDING,
-    "inChannels": Field("integer", _SCALAR, "channels of the input; nothing reads it"),
-    "outChannels": Field("integer", _SCALAR, "C; nothing reads it"),
-    "groups": Field(
-        "integer",
-        ((),),
-        "groups of channels that do not mix",
-        True,
-        Bound(1, "it has no meaning", fatal=True, scope="file"),
-        Bound(127, "Lava counts them in 8 bits, finds none, and computes zeros"),
-    ),
-    "bias": Field(
-        "number",
-        (("C",), ("W", "H", "C")),
-        "added to v in every step, times 64",
-        False,
-        *_BIAS_RANGE,
-        not_in_lava=_SCALAR,
-    ),
+    **_CHANNELS,
+    "stride": _geometry(1, _IN_8_BITS),
+    "padding": _geometry(0, _IN_8_BITS),
+    "dilation": _geometry(1, _IN_8_BITS),
+    "groups": replace(_GROUPS, high=Bound(127, "Lava counts them in 8 bits, finds none, and computes zeros")),
+    "bias": replace(_CHANNEL_BIAS, not_in_lava=_SCALAR),
+    "delay": _delay((*_SCALAR, ("C",)), "steps to wait; Lava does not read it"),
+    "neuron": _neuron("Lava cannot load the layer without them"),
+    "weight": _kernel(("C", "in/groups", "kH", "kW"), "weights, times 64, correlated with the input"),
 }
+
+_POOLING = {**_SLIDING, "weight": _kernel((1, 1, "kH", "kW"), "the one kernel of all channels, times 64")}
 
 LAYERS = MappingProxyType(
     {
@@ -115,17 +126,27 @@ LAYERS = MappingProxyType(
         "dense": _DENSE,
         "dense_rec": {
             **_DENSE,
-            "weight_rec": Field("number", (("out", "out"),), "recurrent weights, times 64", True, parts=_COMPLEX_PARTS),
+            "delay": _delay(
+                _DENSE_DELAYS,
+                "steps to wait; Lava cannot load it, or goes wrong where there are as many inputs as neurons",
+            ),
+            "weight_rec": Field(
+                "number",
+                (("out", "out"), ("out*out",)),
+                "recurrent weights, times 64; for Lava in one row only if the weight is so too",
+                True,
+                parts=_COMPLEX_PARTS,
+            ),
         },
-        "conv": {
-            **_CONVOLUTION,
-            "weight": _kernel(("C", "in/groups", "kH", "kW"), "weights, times 64, correlated with the input"),
-        },
+        "conv": _CONVOLUTION,
         "flatten": {"shape": Field("integer", _SIZES, "(C * H * W, 1, 1)", True)},
-        "pool": {**_SLIDING, "weight": _kernel((1, 1, "kH", "kW"), "the one kernel of all channels, times 64")},
-        "unpool": {**_SLIDING, "weight": _kernel((1, 1, "kH", "kW"), "the one kernel of all channels, times 64")},
+        "pool": _POOLING,
+        "unpool": _POOLING,
         "convT": {
-            **_CONVOLUTION,
+            **_SLIDING,
+            **_CHANNELS,
+            "groups": _GROUPS,
+            "bias": replace(_CHANNEL_BIAS, shapes=(*_CHANNEL_BIAS.shapes, *_SCALAR)),
             "weight": _kernel(("in", "C/groups", "kH", "kW"), "weights, times 64, of a transposed convolution"),
         },
         "average": {"shape": Field("integer", _SIZES, "(groups, 1, 1): neurons are averaged in so many groups", True)},
@@ -268,8 +289,14 @@ LAVA_RUNS: MappingProxyType[str, frozenset[str | None]] = MappingProxyType(
 )
 """Layer type -> the neuron types that Lava loads on it; None is a layer without neurons."""
 
+LAVA_AS_DENSE = COMPLEX
+"""Neuron types on which Lava runs a dense_rec layer as a dense one: it does not read the recurrent weights."""
+
 LAVA_TAKES_FOR = MappingProxyType({"ADRF_PHASE": "RF_PHASE", "ADRF_IZHIKEVICH": "RF_IZHIKEVICH"})
 """Neuron type -> the other one that Lava runs in its place, without a word."""
+
+RELU = ("relu", "relu_")
+"""Names of the activation that sigma-delta neurons have on Lava."""
 
 READOUT = MappingProxyType({"type": "CUBA", "iDecay": 0, "vDecay": 4096, "vThMant": 1 << 17, "refDelay": 1})
 """The neuron of a dense layer that has none: u sums up its input, v equals u, and it never spikes."""

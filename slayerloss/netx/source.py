@@ -71,9 +71,9 @@ class Source:
 
         return getattr(block, "cuba" if self.layer.neuron is None else self.row.blocks)
 
-    def refused(self, field: str, problem: str, expected: str, got: object, way_out: str = "") -> FormatError:
+    def refused(self, field: str, problem: str, expected: object, got: object, way_out: str = "") -> FormatError:
         """An error that names the file, the layer and the field."""
-        return fail(self.file, f"{self.place}/{field}" if field else self.place, problem, expected, got, way_out)
+        return fail(self.file, f"{self.place}/{field}" if field else self.place, problem, str(expected), got, way_out)
 
     def whole(self, name: str, tree: Tree | None = None) -> NDArray[np.float32]:
         """A field of whole numbers, as float32; fractions are cut off, as Lava does."""
@@ -120,6 +120,9 @@ def _cuba(source: Source) -> dict[str, Any]:
         if decay.min() < 0 or decay.max() > 4096:
             raise source.refused(f"neuron/{name}", "is no decay", "0 to 4096", f"{decay.min():g} to {decay.max():g}")
     threshold = min(threshold, float(NEVER))  # v cannot pass any of those
+    for name, usual in (("weight_exp", 0), ("refDelay", 1)):
+        if np.any(tree.get(name, usual) != usual):
+            raise source.refused(f"neuron/{name}", "has no place in a block", usual, np.max(tree[name]))
     graded = bool(np.any(tree.get("gradedSpike", False)))
     unused = {"current_decay": 0.0, "voltage_decay": 0.0}  # `learned` replaces them
     return {"threshold": threshold / SCALE, "graded_spike": graded, **unused}

@@ -12,7 +12,7 @@ from slayerloss.netx.description import Layer, Tree
 from slayerloss.netx.runtime.packing import IntArray, lossless, pack
 from slayerloss.netx.runtime.resonate import turn
 from slayerloss.netx.runtime.synapse import weight_matrix
-from slayerloss.netx.schema import COMPLEX, LAVA_RUNS, LAVA_TAKES_FOR, LAYERS, NEURONS
+from slayerloss.netx.schema import COMPLEX, LAVA_AS_DENSE, LAVA_RUNS, LAVA_TAKES_FOR, LAYERS, NEURONS, RELU
 
 PARTS = ("real", "imag")
 _NEVER = 1 << 17  # times 64, this is above every state of 24 bits
@@ -99,6 +99,9 @@ def _weights(layer: Layer, kind: Any, place: str) -> Iterator[Finding]:
         return
     matrices = {"weight": weight_matrix(layer)}
     if recurrent:
+        if np.ndim(layer.fields["weight_rec"]) == 1 and np.ndim(weight) == 2:
+            problem = "Lava cannot load it in one row beside a weight that is not"
+            yield fatal(f"{place}/weight_rec", problem, "Write it as (out, out)")
         matrices["weight_rec"] = weight_matrix(layer, layer.fields["weight_rec"])
     yield from _packing(matrices, place)
 
@@ -127,8 +130,8 @@ def unloadable(layer: Layer, place: str) -> Iterator[Finding]:
     """A layer that Lava cannot load, for its type or for that of its neurons."""
     kind = None if layer.neuron is None else layer.neuron["type"]
     runs = LAVA_RUNS.get(layer.type)
-    if runs is None or kind in runs or (layer.type == "dense_rec" and kind in COMPLEX):
-        return  # the last one is loaded, without its recurrent weights
+    if runs is None or kind in runs or (layer.type == "dense_rec" and kind in LAVA_AS_DENSE):
+        return
     place = f"{place}/neuron"
     if layer.type == "flatten":
         yield lava("warning", place, "Lava ignores the neurons of a flatten layer")
@@ -159,7 +162,7 @@ def neuron_traps(layer: Layer, place: str, last: bool) -> Iterator[Finding]:
     if kind == "SDNN":
         yield from _sigma_delta(layer, neuron, place)
         return
-    if np.max(neuron["vThMant"]) >= _NEVER and not last:
+    if np.max(neuron["vThMant"]) >= _NEVER and (kind in COMPLEX or not last):  # a last one may be there to be read
         yield lava("warning", f"{place}/vThMant", "no state can reach the threshold: the neurons never spike")
     yield from _resonator(neuron, place) if kind in COMPLEX else _leaky(neuron, place)
 
@@ -192,7 +195,7 @@ def _sigma_delta(layer: Layer, neuron: Tree, place: str) -> Iterator[Finding]:
             problem = "Lava looks only whether the field is there: the layer sends its sums, not differences"
             yield lava("error", f"{place}/sigma_output", problem, "Delete the field")
         return
-    elif neuron.get("activation", "relu") not in ("relu", "relu_"):
+    elif neuron.get("activation", "relu") not in RELU:
         problem = f"Lava takes the activation {neuron['activation']!r} for relu"
         yield lava("error", f"{place}/activation", problem, "Train with relu")
     if np.min(neuron["vThMant"]) == 0:

@@ -370,7 +370,7 @@ def test_counts_are_compared_as_counts(make: Any, tmp_path: Path) -> None:
     comparison = assert_identical(model, tmp_path / "network.net", [x, counts])
     assert comparison.input_message_bits == 3
     assert "run it with input_message_bits=3" in str(comparison)
-    with pytest.raises(ArgumentError, match=r"x has fractions or NaN.*Put an Input block before"):
+    with pytest.raises(ArgumentError, match=r"x has fractions, infinity or NaN.*Put an Input block before"):
         netx.compare(model, tmp_path / "network.net", x / 2)
 
 

@@ -129,6 +129,49 @@ def test_graded_neurons_are_what_the_blocks_are() -> None:
     assert recording.output.max() > 4096
 
 
+def test_graded_convolutions_do_not_wrap_in_24_bits() -> None:
+    first = conv([[[[200]]]], (1, 1), neuron={**ALWAYS, "gradedSpike": True})
+    second = conv([[[[254]]]], (1, 1), neuron={"iDecay": 4096, "vDecay": 4096, "vThMant": (1 << 17) - 1})
+    x = 3 * np.eye(1, 4, dtype=int).reshape(1, 1, 1, 4)
+    recording = ideal(entrance(1, 1, 1), first, second).run(x, states=True)
+    assert recording.spikes[0].ravel().tolist() == [0, 38_400, 0, 0]
+    assert recording.states[1]["u"].ravel().tolist() == [0, 0, 152_400, 0]
+
+
+def test_graded_convolutions_are_what_the_blocks_are() -> None:
+    neuron = {"threshold": 1.0, "current_decay": 0.3, "voltage_decay": 0.1, "graded_spike": True}
+    torch.manual_seed(5)
+    blocks = [cuba.Conv(neuron, 2, 6, 3, weight_scale=12), cuba.Conv(neuron, 6, 4, 2, weight_scale=12)]
+    model = torch.nn.Sequential(*blocks).eval()
+    x = (torch.rand(2, 2, 7, 6, 30) < 0.4).float()
+    description, _ = describe_model(model, (2, 7, 6))
+    recording = netx.Network(description, arithmetic="ideal").run(x.numpy())
+    np.testing.assert_array_equal(recording.output, (model(x) * 4096).detach().numpy())
+    assert recording.output.max() > 40_960
+
+
+def test_a_recurrent_layer_of_spikes_and_voltages_is_refused() -> None:
+    graded = {**NEURON, "gradedSpike": True}
+    layer = {**dense([[2]]), "type": "dense_rec", "weight_rec": [[2]]}
+    with pytest.raises(FormatError, match=r"layer/0/neuron/gradedSpike: .* a part is spikes and a part voltages"):
+        ideal({**layer, "neuron": graded})
+    with pytest.raises(FormatError, match="layer/1/neuron/gradedSpike"):
+        ideal({**dense([[2]]), "neuron": graded}, layer)
+
+
+def test_a_report_looks_at_the_layers_that_run() -> None:
+    layers = [dense([[90]], ALWAYS), {"type": "average", "shape": [1]}]
+    report = netx.quirks(netx.describe(layers), np.ones((1, 5), int), num_layers=1)
+    assert report.identical
+    assert str(netx.quirks(netx.describe(layers), np.ones((1, 5), int))).endswith("Lava cannot load the file")
+
+
+def test_a_report_of_silence_says_so() -> None:
+    report = netx.quirks(netx.describe([dense([[90]])]), np.zeros((1, 5), int))
+    assert not report.identical
+    assert str(report).splitlines()[-1] == "nothing is shown: no layer sent anything"
+
+
 def test_values_are_not_cut_to_spikes() -> None:
     assert received(ideal(silent([[2]])), [[5, 0]]).tolist() == [[0, 10]]
     assert received(netx.Network(netx.describe([silent([[2]])])), [[5, 0]]).tolist() == [[0, 2]]
@@ -183,6 +226,7 @@ def test_an_average_counts_its_groups_without_a_delay() -> None:
         ({"type": "mystery", "shape": [1]}, "layer/1/type: this layer type does not run"),
         ({**dense([[2]]), "neuron": ALIF}, "layer/1/neuron/type"),
         (dense([[2]], {"weight_exp": np.array([2.0])}), "layer/1/neuron/weight_exp"),
+        (dense([[2]], {"refDelay": 5}), "layer/1/neuron/refDelay"),
         ({**dense([[2]]), "type": "dense_rec", "weight_rec": [[2]], "delay": [1]}, "layer/1/delay"),
     ],
 )
@@ -207,7 +251,8 @@ def test_a_report_counts_what_differs(seed: int) -> None:
         return
     lava = netx.Network(description, **case.options).run(case.x)
     assert [layer.lava for layer in report.layers] == [np.count_nonzero(spikes) for spikes in lava.spikes]
-    assert report.identical == (not any(layer.differ for layer in report.layers))
+    sent = any(layer.lava for layer in report.layers)
+    assert report.identical == (sent and not any(layer.differ for layer in report.layers))
     for layer in report.layers:
         assert (layer.first_step is None) == (layer.differ == 0)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from netx_layers import conv, dense, entrance, flatten, weights
 from random_networks import random_network
 
 from slayerloss import netx
-from slayerloss._check import DtypeError, ShapeError
+from slayerloss._check import ArgumentError, DtypeError, ShapeError
 from slayerloss.netx.runtime import cores
 
 SEEDS = st.integers(0, 100_000)
@@ -113,11 +115,40 @@ def test_it_runs_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_same(expected, network.run(x))
 
 
+def test_runs_at_once_leave_numpy_as_it_was() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    network, x, before = small(), images(40, steps=60), threads()
+    expected = network.run(x)
+    with ThreadPoolExecutor(3) as pool:
+        for recording in pool.map(network.run, [x] * 9):
+            assert_same(expected, recording)
+    assert threads() == before
+
+
+def test_products_that_wrap_take_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    layer = dense(weights(rng, 256, 256), delay=rng.integers(0, 3, (256, 256)))
+    network = netx.Network(netx.describe([layer]), input_message_bits=32)
+    x = rng.integers(-(10**6), 10**6, (256, 40))
+    tracemalloc.start()
+    network.run(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
 def test_a_state_can_be_set_between_steps() -> None:
     network, x = small(), images()
     for t in range(5):
         network.step(x[..., t])
-    network.state.layers[0]["v"][...] = 1 << 20
+    state = network.state
+    state.layers[0]["v"][...] = 1 << 20
+    assert network.state.layers[0]["v"].max() < 1 << 20  # that was a copy
+    network.state = state
     np.testing.assert_array_equal(network.state.layers[0]["v"], np.full((3, 5, 4), 1 << 20))
     network.step(x[..., 5])
     spiked = network.state
@@ -133,6 +164,20 @@ def test_a_state_moves_from_run_to_step_and_back() -> None:
     rest = network.run(x[..., 9:], state=network.state)
     np.testing.assert_array_equal(np.stack(outputs, -1), whole.output[..., 4:9])
     np.testing.assert_array_equal(rest.output, whole.output[..., 9:])
+
+
+def test_a_kept_state_takes_back_what_came_after() -> None:
+    network, x = small(), images(steps=20)
+    whole = network.run(x)
+    for t in range(8):
+        network.step(x[..., t])
+    kept = network.state
+    ahead = [network.step(x[..., t]) for t in range(19, 11, -1)]
+    assert kept.step == 8
+    network.state = kept
+    again = [network.step(x[..., t]) for t in range(8, 20)]
+    np.testing.assert_array_equal(np.stack(again, -1), whole.output[..., 8:])
+    assert len(ahead) == 8
 
 
 def test_reset_begins_again() -> None:
@@ -176,6 +221,24 @@ def test_states_that_do_not_fit_are_refused() -> None:
     fractions.layers[2]["v"] = fractions.layers[2]["v"] / 2
     with pytest.raises(DtypeError, match=r"state.layers\[2\]\['v'\].*integers.*float64"):
         network.run(x, state=fractions)
+
+
+def test_states_beyond_32_bits_are_refused() -> None:
+    network, x = small(), images()
+    state = network.run(x).state
+    state.layers[0]["v"] = state.layers[0]["v"].astype(np.int64) + (1 << 40)
+    with pytest.raises(ArgumentError, match=r"state.layers\[0\]\['v'\] does not fit into 32 bits"):
+        network.run(x, state=state)
+
+
+def test_an_empty_input_is_refused() -> None:
+    with pytest.raises(ShapeError, match=r"Network\.run: x is empty; expected at least one sample and one step"):
+        small().run(images()[..., :0])
+
+
+def test_step_speaks_of_the_shape_that_it_was_given() -> None:
+    with pytest.raises(ShapeError, match=r"Network.step: .* expected \(N, 2, 5, 6\), or without N, got \(5, 6\)\."):
+        small().step(np.zeros((5, 6)))
 
 
 def test_another_number_of_samples_needs_a_reset() -> None:

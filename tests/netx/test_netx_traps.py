@@ -276,3 +276,23 @@ def test_neurons_of_a_flatten_layer_do_nothing() -> None:
 def test_a_wrong_name_in_a_group_of_weights_is_noted() -> None:
     (finding,) = netx.check(netx.describe([complex_dense({**PAIR, "reel": [1]})]))
     assert (finding.severity, finding.place) == ("note", "layer/0/weight/reel")
+
+
+def test_what_never_spikes_is_found_where_spikes_are_wanted() -> None:
+    def warnings(*layers: dict[str, Any]) -> list[tuple[str, str]]:
+        found = netx.check(netx.describe(list(layers)))
+        return [(f.place, f.problem) for f in found if f.severity == "warning" and "never spike" in f.problem]
+
+    readout = {key: value for key, value in dense([[2, -4]]).items() if key != "neuron"}
+    behind = dense([[6]])
+    assert warnings(readout) == []
+    ((place, problem),) = warnings(readout, behind)
+    assert (place, problem) == (
+        "layer/0",
+        "a layer without neurons never spikes; what comes after it gets nothing",
+    )
+    assert [place for place, _ in warnings(complex_dense(vThMant=1 << 20))] == ["layer/0/neuron/vThMant"]
+    assert warnings(dense([[2, -4]], {"vThMant": 1 << 17})) == []
+    assert [place for place, _ in warnings(dense([[2, -4]], {"vThMant": 1 << 17}), behind)] == [
+        "layer/0/neuron/vThMant"
+    ]

@@ -29,7 +29,7 @@ from slayerloss.netx.runtime.synapse import (
     to_space_first,
     weight_matrix,
 )
-from slayerloss.netx.schema import LAVA_RUNS, LAVA_TAKES_FOR, READOUT
+from slayerloss.netx.schema import LAVA_RUNS, LAVA_TAKES_FOR, READOUT, RELU
 
 LONGEST_DELAY = 62
 MOST_GROUPS = 127
@@ -68,8 +68,6 @@ def build(description: Description, first: int, input_message_bits: int, setting
     Raises:
         FormatError: a layer or neuron does not run.
     """
-    if not settings.lava:
-        _refuse_layers(description)
     stages: list[Stage] = []
     graded = input_message_bits > 0 or not settings.lava
     for i, layer in enumerate(description.layers):
@@ -80,8 +78,8 @@ def build(description: Description, first: int, input_message_bits: int, setting
     return stages
 
 
-def _refuse_layers(description: Description) -> None:
-    """Raise FormatError for a layer that does not run; Lava drops those of a type that it does not know."""
+def refuse_layers(description: Description) -> None:
+    """Raise FormatError for a layer that `ideal` arithmetic does not run."""
     runs = [*LAVA_RUNS, *_BESIDE_LAVA]
     for i, layer in enumerate(description.layers):
         if layer.type not in runs:
@@ -124,6 +122,8 @@ class _Builder:
             return tuple(self._dense(weight[part], delay) for part in ("real", "imag")), None
         if recurrent:
             self._only_lava("delay" in fields, "delay", "delays of a recurrent layer are not applied")
+            problem = "of what arrives at recurrent neurons, a part is spikes and a part voltages"
+            self._only_lava(self._sends_voltages() != self.reads_voltages, "neuron/gradedSpike", problem)
             own = weight_matrix(self.layer, fields["weight_rec"])
             forward, back = self._pack(self._inputs(weight), own)
             return (Dense(forward),), Dense(back)
@@ -159,9 +159,9 @@ class _Builder:
             (weight.shape[2], weight.shape[3]), *(pair(fields[name]) for name in ("stride", "padding", "dilation"))
         )
         delay = 0 if self.settings.lava else fields.get("delay", 0)  # Lava ignores it
-        return Convolution(
-            weight, geometry, (self.shape[1], self.shape[2]), groups, np.broadcast_to(integers(delay), (channels,))
-        )
+        delays = np.broadcast_to(integers(delay), (channels,))
+        size = (self.shape[1], self.shape[2])
+        return Convolution(weight, geometry, size, groups, delays, wraps=self.settings.lava)
 
     # Neurons
 
@@ -182,7 +182,9 @@ class _Builder:
         self._only_lava(
             self.reads_voltages and kinds[kind] != self._lif, "neuron/type", "the messages before it are voltages"
         )
-        self._only_lava("weight_exp" in neuron, "neuron/weight_exp", "a scale of the weights is not applied")
+        scale, wait = (np.asarray(neuron.get(name, usual)) for name, usual in (("weight_exp", 0), ("refDelay", 1)))
+        self._only_lava(bool(scale.any()), "neuron/weight_exp", "a scale of the weights is not applied")
+        self._only_lava(bool((wait != 1).any()), "neuron/refDelay", "a refractory time is not applied")
         return kinds[kind](neuron)
 
     def _lif(self, neuron: Tree) -> LIF:
@@ -190,7 +192,6 @@ class _Builder:
         if self.settings.lava:
             bias = bias.astype(np.int16)  # as Lava stores it
         decay_u, decay_v, threshold = (np.asarray(neuron[name], np.int64) for name in ("iDecay", "vDecay", "vThMant"))
-        graded = bool(np.any(neuron.get("gradedSpike", False))) and not self.settings.lava
         return LIF(
             current_kept=per_neuron(4096 - decay_u, self.shape),
             voltage_kept=per_neuron(4096 - decay_v, self.shape),
@@ -198,9 +199,12 @@ class _Builder:
             threshold=per_neuron(np.clip(threshold, -_VOLTAGE_LIMIT, _VOLTAGE_LIMIT) << 6, self.shape),
             interval=self.settings.reset_interval,
             offset=self.settings.reset_offset + 1 + self.position,
-            binary=not graded,
+            binary=not self._sends_voltages(),
             gain=1 / 64 if self.reads_voltages else 64.0,
         )
+
+    def _sends_voltages(self) -> bool:
+        return bool(np.any((self.layer.neuron or {}).get("gradedSpike", False))) and not self.settings.lava
 
     def _sigma_delta(self, neuron: Tree) -> Neurons:
         shift = self.settings.spike_exp + STATE_EXP
@@ -209,7 +213,7 @@ class _Builder:
             return per_neuron(integers(values) * (1 << shift), self.shape).astype(np.int32)
 
         activation = str(neuron.get("activation", "relu"))
-        self._only_lava(activation != "relu", "neuron/activation", "the activation is not applied")
+        self._only_lava(activation not in RELU, "neuron/activation", "the activation is not applied")
         if self.layer.type == "input":
             return Delta(in_states(neuron["vThMant"]), self.settings.spike_exp)
         sigma_output = neuron.get("sigma_output")

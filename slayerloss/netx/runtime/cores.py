@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import Any, TypeVar
 
 Part = TypeVar("Part")
@@ -28,10 +29,30 @@ def side_by_side(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
         list(pool.map(work, parts))
 
 
-def products_on_one_core() -> AbstractContextManager[Any]:
-    """Let no product of matrices be shared between cores: its parts wait for each other, and long on a busy machine."""
-    controller = _controller()
-    return nullcontext() if controller is None else controller.limit(limits=1, user_api="blas")
+_lock = Lock()
+_inside = 0
+_limit: Any = None
+
+
+@contextmanager
+def products_on_one_core() -> Iterator[None]:
+    """Let no product of matrices be shared between cores: its parts wait for each other, and long on a busy machine.
+
+    The setting is the process's: the first of several runs at once makes it, and the last takes it back.
+    """
+    global _inside, _limit
+    with _lock:
+        if _inside == 0 and _controller() is not None:
+            _limit = _controller().limit(limits=1, user_api="blas")
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _limit is not None:
+                _limit.restore_original_limits()
+                _limit = None
 
 
 @cache

@@ -41,7 +41,7 @@ _USUAL = (("weight", 64), ("bias", 0))
 def check_whole(function: str, x: Array, way_out: str) -> None:
     """Raise ArgumentError unless all values are whole and fit into int32."""
     expected = "whole numbers of at most 31 bits"
-    if x.dtype.kind == "f" and not np.array_equal(x, np.trunc(x)):
-        raise ArgumentError(message(function, "x has fractions or NaN", expected, x.dtype, way_out))
+    if x.dtype.kind == "f" and not (np.isfinite(x).all() and np.array_equal(x, np.trunc(x))):
+        raise ArgumentError(message(function, "x has fractions, infinity or NaN", expected, x.dtype, way_out))
     if x.size and x.dtype.itemsize > 2 and max(float(x.max()), -float(x.min())) >= 1 << 31:
         raise ArgumentError(message(function, "x has too large values", expected, f"{x.min()} to {x.max()}"))

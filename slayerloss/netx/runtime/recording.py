@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slayerloss._check import DtypeError, ShapeError, check_integer, check_type, message
+from slayerloss._check import ArgumentError, DtypeError, ShapeError, check_integer, check_type, message
 from slayerloss.netx.runtime.neurons import States
 from slayerloss.netx.runtime.stage import Stage, inward, outward
-from slayerloss.netx.runtime.synapse import Array
+from slayerloss.netx.runtime.synapse import Array, largest
 
 
-@dataclass
+@dataclass(eq=False)
 class State:
     """Where a network stands after a step.
 
@@ -33,7 +33,7 @@ class State:
         return f"State(after step {self.step}, layers: {names})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recording:
     """What a network did in a run.
 
@@ -127,6 +127,9 @@ def given_states(state: State, stages: Sequence[Stage], num_samples: int, batche
                 )
             if value.dtype.kind not in "iub":
                 raise DtypeError(message("Network", f"state.layers[{i}][{name!r}]", "integers", value.dtype))
+            if largest(value) >= 1 << 31:
+                problem = f"state.layers[{i}][{name!r}] does not fit into 32 bits"
+                raise ArgumentError(message("Network", problem, "at most 31 bits and a sign", largest(value)))
             value = value if batched else np.expand_dims(value, lead)
             own[...] = inward(value, stage.shape).reshape(own.shape)
         given.append(rest)

@@ -56,7 +56,7 @@ def pair(values: Any) -> tuple[int, int]:
     return int(array[0]), int(array[-1])
 
 
-def delay_matrix(delay: Any, weight: IntArray, longest: int | None = 62) -> IntArray:
+def delay_matrix(delay: Any, weight: IntArray, longest: int | None) -> IntArray:
     """(out, in) steps from one value, one a neuron, one an input, or all of them; none above `longest`."""
     steps = integers(delay if longest is None else np.minimum(delay, longest))
     if steps.ndim == 1 and len(steps) == len(weight):  # Lava looks at the neurons first
@@ -106,7 +106,7 @@ class Dense:
             arriving[self.reach :] = 0
         for steps, neurons, weights in self._parts:
             later = arriving[1 + steps : 1 + steps + len(sent)].reshape(len(messages), -1)
-            for part in _chunks(len(messages), messages.shape[1]):
+            for part in _chunks(len(messages), weights.matrix.size if self._products_wrap else messages.shape[1]):
                 alone = len(self._parts) == 1
                 sums = self._sums(messages[part], weights, most, later[part] if alone else None)
                 if not alone:
@@ -157,7 +157,7 @@ class Geometry:
 
 
 class Convolution:
-    """A cross-correlation with zero padding, wrapped to 24 bits, one step and the channel's delay later.
+    """A cross-correlation with zero padding, one step and the channel's delay later.
 
     Args:
         weight: (channels, channels of a group, kH, kW) integers.
@@ -165,14 +165,22 @@ class Convolution:
         size: (H, W) of the output.
         groups: groups of channels that do not mix.
         delays: (channels,) steps.
+        wraps: whether sums keep 24 bits, as on Lava.
     """
 
     def __init__(
-        self, weight: IntArray, geometry: Geometry, size: tuple[int, int], groups: int, delays: IntArray
+        self,
+        weight: IntArray,
+        geometry: Geometry,
+        size: tuple[int, int],
+        groups: int,
+        delays: IntArray,
+        wraps: bool = True,
     ) -> None:
         self.bound = int(np.abs(weight).sum((1, 2, 3)).max(initial=0))
         self.reach = 1 + int(delays.max(initial=0))
         self._geometry, self._size, self._groups, self._delays = geometry, size, groups, delays
+        self._wraps = wraps
         self._steps = np.unique(delays).tolist()
         # (groups, inputs of a neuron in the order kH, kW, C, neurons)
         kernels = weight.reshape(groups, -1, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
@@ -194,7 +202,8 @@ class Convolution:
             patches = self._geometry.patches(images[part], self._size)
             rows = slice(part.start * per_image, (part.start + len(patches)) * per_image)
             for steps, target in later.items():
-                sums = wrap_24(self._sums(patches, highest, target[rows] if len(later) == 1 else None), highest)
+                sums = self._sums(patches, highest, target[rows] if len(later) == 1 else None)
+                sums = wrap_24(sums, highest) if self._wraps else sums
                 if len(later) > 1:
                     target[rows, self._delays == steps] = sums[:, self._delays == steps]
                 elif sums.base is not target.base:
