@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--data", "--root", metavar="DIR", dest="data", help=text)
     options = parser.parse_args(arguments)
     from slayerloss import netx
+    from slayerloss.netx.compare import UnlikeError
     from slayerloss.netx.isolated import read_isolated
 
     if options.file is not None:
@@ -43,7 +44,12 @@ def main(arguments: Sequence[str]) -> int:
     recipe, network, folder = _trained(options)
     description = read_isolated(_file(options, folder))
     source, batches = _recordings(recipe, options.data)
-    comparison = netx.compare(network, description, batches)
+    try:
+        comparison = netx.compare(network, description, batches)
+    except UnlikeError as error:
+        print(f"{description.source} cannot match: {str(error).removeprefix('compare: ')}")
+        print("The file does not do what the trained network does.")
+        return 1
     print(f"{description.source} on {source}")
     status = report(comparison)
     if status == 0:
@@ -62,12 +68,26 @@ def _trained(options: argparse.Namespace) -> tuple[Recipe, Network, Path | None]
         run = Run.open(path)
         return run.recipe, run.network(options.checkpoint or "best"), path
     check_file_to_read("verify", path)
+    if _is_hdf5(path):
+        name = options.file if options.file is not None and not _is_hdf5(Path(options.file)) else None
+        folder = name or (path.parent if (path.parent / "recipe.yaml").is_file() else "RUN")
+        problem, rule = f"'{path}' is a network file", "a run or a checkpoint, and then the network file"
+        way_out = f"slayerloss verify {folder} {path} compares it"
+        raise ArgumentError(message("verify", problem, rule, "it first" if options.file else "it alone", way_out))
     if options.checkpoint is not None:
         way_out = "Name the run, or leave --checkpoint out"
         problem = "--checkpoint does not go with a checkpoint"
         raise ArgumentError(message("verify", problem, "one of them", f"'{path}'", way_out))
     recipe, network = _of_checkpoint(path)
     return recipe, network, path.parent.parent if path.parent.name == "checkpoints" else None
+
+
+def _is_hdf5(path: Path) -> bool:
+    """Whether a file is one of HDF5 by its first bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
 def _of_checkpoint(path: Path) -> tuple[Recipe, Network]:

@@ -8,12 +8,13 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import ArgumentError, ShapeError, check_events, check_type, message
+from slayerloss._check import ArgumentError, ShapeError, check_choice, check_events, check_type, message
 from slayerloss.io.event import as_array
 from slayerloss.netx.description import Description
 from slayerloss.netx.difference import Difference, around, first_place
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _STATE_BYTES = 1 << 28  # of the states that are recorded at the same time
 _GRADED = 32  # input_message_bits with which every whole number arrives as it is, 0 and 1 included
+
+
+class UnlikeError(ArgumentError, ShapeError):
+    """The model and the file cannot be compared: another number of layers, or other shapes."""
 
 
 @dataclass
@@ -46,6 +51,7 @@ class Comparison:
             given 0 and 1 alone, else the bits of the largest value.
         readouts: names of the layers that send their voltage, `Affine` blocks.
         first_difference: the first spike that only one of the two has, with the states of both; None if none differs.
+        places: of each layer, where the file has it, such as "layer/2".
     """
 
     layers: list[str]
@@ -58,6 +64,7 @@ class Comparison:
     input_message_bits: int = 0
     readouts: list[str] = field(default_factory=list)
     first_difference: Difference | None = None
+    places: list[str] = field(default_factory=list)
 
     @property
     def identical(self) -> bool:
@@ -70,15 +77,17 @@ class Comparison:
 
     @property
     def silent(self) -> list[str]:
-        """The layers that never spiked, of which a comparison says little."""
-        return [name for name, count in zip(self.layers, self.events, strict=True) if count == 0]
+        """The layers that never spiked, neither in the model nor in the file, of which a comparison says nothing."""
+        counts = zip(self.layers, self.events, self.spikes_differ, strict=True)
+        return [name for name, count, differ in counts if count == 0 == differ]
 
     def __str__(self) -> str:
         lines = [f"{self.samples} samples, {self.predictions_differ} predictions differ"]
-        width = max(len(name) for name in self.layers)
-        for name, count, differ in zip(self.layers, self.events, self.spikes_differ, strict=True):
-            what = "voltages" if name in self.readouts else "spikes"
-            lines.append(f"  {name:{width}}  {count:>12,} {what}, {differ:,} differ{'' if count else ', SILENT'}")
+        names = [f"{place} {name}".strip() for place, name in zip_longest(self.places, self.layers, fillvalue="")]
+        width = max(map(len, names))
+        for i, (name, count, differ) in enumerate(zip(names, self.events, self.spikes_differ, strict=True)):
+            what, silent = "voltages" if self.layers[i] in self.readouts else "spikes", count == 0 == differ
+            lines.append(f"  {name:{width}}  {count:>12,} {what}, {differ:,} differ{', SILENT' * silent}")
         if self.first_difference is not None:
             lines.append(f"  {self.first_difference}")
         lines += [f"  the file differs from the model in {path}" for path in self.fields_differ]
@@ -109,7 +118,8 @@ def compare(
     Raises:
         FileError: there is no such file, or it may not be read.
         FormatError: the file cannot be read or run.
-        ArgumentError, ShapeError: the model is not made of blocks, or the input does not fit.
+        ArgumentError, ShapeError: the model is not made of blocks, or the input does not fit; or an error of both
+            classes, the file has another number of layers than the model, or other shapes.
 
     Example:
         >>> import tempfile, torch
@@ -123,6 +133,7 @@ def compare(
     """
     import torch
 
+    check_choice("compare", "arithmetic", arithmetic, ["lava", "ideal"])
     description = file if isinstance(file, Description) else read(file)
     side = _Model(model, averages=arithmetic == "ideal")
     result = Comparison(side.names, spikes_differ=[0] * len(side.names), events=[0] * len(side.names))
@@ -136,13 +147,11 @@ def compare(
     for batch in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
         x: Any = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
         check_events("compare", x, "inputs")
+        ours = side.run(x)
         if network is None:
-            shape = _image_shape(description, x)
-            network = Network(description, input_shape=shape, input_message_bits=_GRADED, arithmetic=arithmetic)
-            if len(network) != len(side.names):
-                problem = f"the file has {len(network)} layers with neurons"
-                raise ArgumentError(message("compare", problem, "as many as the model", len(side.names)))
-        ours, integers = side.run(x), network.encode(x)
+            network = _network(description, x, arithmetic, side)
+            result.places = [f"layer/{index}" for index in network.layer_indices]
+        integers = network.encode(x)
         its = _sent(network, integers, side.readouts)
         if description.layers[network.layer_indices[0]].type != "input":
             result.input_message_bits = max(result.input_message_bits, _message_bits(integers))
@@ -152,6 +161,26 @@ def compare(
     result.fields_differ = _fields_differ(side.model, description)
     result.intact = description.checksum_stored in (None, description.checksum())
     return result
+
+
+def _network(description: Description, x: Tensor, arithmetic: Literal["lava", "ideal"], side: _Model) -> Network:
+    """The file's network, for the input that the model has just taken; UnlikeError where it can never match."""
+    shape = _image_shape(description, x)
+    own = tuple(x.shape[1:-1])
+    try:
+        network = Network(description, input_shape=shape, input_message_bits=_GRADED, arithmetic=arithmetic)
+    except ArgumentError:
+        if description.layers[0].type != "conv":
+            raise
+        problem = "the first layer of the file, a conv layer, does not take the model's input"
+        raise UnlikeError(message("compare", problem, "a layer for it", f"an input {own}")) from None
+    if len(network) != len(side.names):
+        problem = f"the file has another number of layers with neurons: {len(network)}"
+        raise UnlikeError(message("compare", problem, "as many as the model", len(side.names)))
+    its = network.input_shape
+    if own != its and (len(its) > 1 or math.prod(own) != its[0]):
+        raise UnlikeError(message("compare", "the file takes another input than the model", str(own), its))
+    return network
 
 
 class _Model:
@@ -271,8 +300,8 @@ def _add(result: Comparison, model: list[NDArray[Any]], file: list[NDArray[Any]]
     result.samples += len(file[0])
     for i, (ours, its) in enumerate(zip(model, file, strict=True)):
         if ours.shape != its.shape:
-            problem = f"layer {result.layers[i]} of the file has another shape"
-            raise ShapeError(message("compare", problem, str(ours.shape), its.shape))
+            problem = f"{result.places[i]} of the file has another shape than the model's {result.layers[i]}"
+            raise UnlikeError(message("compare", problem, str(ours.shape[1:-1]), its.shape[1:-1]))
         result.events[i] += int(np.count_nonzero(its))
         result.spikes_differ[i] += int(np.count_nonzero(ours != its))
     predictions = [spikes.sum(-1).reshape(len(spikes), -1).argmax(1) for spikes in (model[-1], file[-1])]

@@ -38,7 +38,7 @@ class Difference:
 
     def __str__(self) -> str:
         neuron = self.neuron[0] if len(self.neuron) == 1 else self.neuron
-        place = f"{self.layer}, layer/{self.index} of the file, neuron {neuron}, step {self.step}, sample {self.sample}"
+        place = f"layer/{self.index} {self.layer}, neuron {neuron}, step {self.step}, sample {self.sample}"
         sides = {"model": self.model, "file": self.file}
         lines = [["", *(f"{side}, step {step}" for side in sides for step in (self.step - 1, self.step))]]
         for name in self.model:

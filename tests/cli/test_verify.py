@@ -69,7 +69,7 @@ def test_one_changed_value_ends_with_1_and_the_place(
     status, said = verify(capsys, run_folder, damaged)
     assert status == 1
     layer = {"1": "conv1 (Conv)", "3": "dense2 (Dense)"}[field.split("/")[1]]
-    assert f"the first difference: {layer}, layer/{field.split('/')[1]} of the file, neuron " in said
+    assert f"the first difference: layer/{field.split('/')[1]} {layer}, neuron " in said
     assert f"the file differs from the model in {field}\n" in said
     assert "the file was changed after it was written\n" in said
     assert said.endswith("The file does not do what the trained network does.\n")
@@ -104,6 +104,36 @@ def test_silence_is_no_proof(run_folder: Path, network: Path, tmp_path: Path, ca
     assert "Nothing is shown about" in said
 
 
+def test_what_can_never_match_ends_with_1(
+    run_folder: Path, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from slayerloss import netx
+
+    neuron = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 40}
+
+    def dense(out: int, inputs: int) -> dict:
+        return {"type": "dense", "shape": [out], "weight": np.resize([2.0, -2.0], (out, inputs)), "neuron": neuron}
+
+    for layers, said in (
+        ([dense(3, 2312)], "another number of layers with neurons: 1; expected as many as the model, got 2."),
+        ([dense(9, 2312), dense(3, 9)], "layer/0 of the file has another shape than the model's conv1 (Conv)"),
+        ([dense(9, 200), dense(3, 9)], "the file takes another input than the model; expected (2, 34, 34), got (200,)"),
+    ):
+        netx.write(tmp_path / "other.net", netx.describe(layers))
+        status, printed = verify(capsys, run_folder, tmp_path / "other.net")
+        assert status == 1
+        assert printed.startswith(f"{tmp_path / 'other.net'} cannot match: ")
+        assert said in printed
+        assert printed.endswith("\nThe file does not do what the trained network does.\n")
+    file = netx.read(network)
+    conv = next(layer for layer in file.layers if layer.type == "conv")
+    conv.fields["weight"] = conv.fields["weight"][:, :1]
+    del file.layers[0]
+    netx.write(tmp_path / "other.net", file)
+    status, printed = verify(capsys, run_folder, tmp_path / "other.net")
+    assert (status, "a conv layer, does not take the model's input" in printed) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -117,9 +147,14 @@ def test_silence_is_no_proof(run_folder: Path, network: Path, tmp_path: Path, ca
         (["EMPTY", "NETWORK"], "is no run"),
         (["ALONE"], "no network file is named; expected NETWORK, got a checkpoint outside of a run."),
         (["ALONE", "NETWORK", "--checkpoint", "last"], "--checkpoint does not go with a checkpoint"),
-        (["NETWORK", "ALONE"], "NETWORK' is damaged; expected a checkpoint"),
+        (
+            ["NETWORK", "ALONE"],
+            "NETWORK' is a network file; expected a run or a checkpoint, and then the network file, got it first. "
+            "slayerloss verify ALONE NETWORK compares it.",
+        ),
+        (["INSIDE"], "got it alone. slayerloss verify WHOLE INSIDE compares it."),
+        (["NETWORK"], "is a network file; expected a run or a checkpoint, and then the network file, got it alone."),
         (["RUN", "ALONE"], "is not HDF5, or is damaged"),
-        (["RUN", "OTHER"], "the file has 1 layers with neurons; expected as many as the model, got 2"),
         (
             ["RUN", "NETWORK", "--data", "nowhere"],
             "'nowhere' holds no recordings; expected a folder, got no such folder.",
@@ -133,17 +168,18 @@ def test_silence_is_no_proof(run_folder: Path, network: Path, tmp_path: Path, ca
 def test_wrong_calls_get_one_clear_line(
     arguments: list[str], said: str, run_folder: Path, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    from slayerloss import netx
-
-    neuron = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 40}
-    other, alone, empty = tmp_path / "other.net", tmp_path / "alone.ckpt", tmp_path / "empty"
-    netx.write(other, netx.describe([{"type": "dense", "shape": [3], "weight": np.ones((3, 5)), "neuron": neuron}]))
+    alone, empty = tmp_path / "alone.ckpt", tmp_path / "empty"
     shutil.copy(run_folder / "checkpoints" / "best.ckpt", alone)
     empty.mkdir()
-    places = {"NETWORK": network, "RUN": run_folder, "OTHER": other, "ALONE": alone, "EMPTY": empty}
+    whole, inside = tmp_path / "whole", tmp_path / "whole" / "network.net"
+    whole.mkdir()
+    shutil.copy(run_folder / "recipe.yaml", whole)
+    shutil.copy(network, inside)
+    places = {"NETWORK": network, "RUN": run_folder, "ALONE": alone, "EMPTY": empty, "WHOLE": whole, "INSIDE": inside}
     for name, path in places.items():
         arguments = [str(path) if argument == name else argument for argument in arguments]
         said = said.replace(f"{name}/", f"{path}/").replace(f"export {name}", f"export {path}")
+        said = said.replace(f"{name} compares", f"{path} compares").replace(f"verify {name}", f"verify {path}")
     said = said.replace("NETWORK'", f"{network}'")
     status, printed = verify(capsys, *arguments)
     assert status == 2

@@ -143,12 +143,25 @@ def test_a_difference_is_printed_for_people() -> None:
     start = next(i for i, line in enumerate(lines) if "first difference" in line)
     first = netx.compare(model, description, x).first_difference
     assert first is not None
-    place = f"1 (Dense), layer/1 of the file, neuron {first.neuron[0]}, step {first.step}, sample {first.sample}"
+    place = f"layer/1 1 (Dense), neuron {first.neuron[0]}, step {first.step}, sample {first.sample}"
     assert lines[start].endswith(place)
     names = [line.split()[0] for line in lines[start + 2 : start + 5]]
     assert names == ["u", "v", "sent"]
     assert lines[start + 1].split("  ")[-1] == f"file, step {first.step}"
     assert "layer/1/neuron/vThMant" in lines[-1]
+
+
+def test_a_layer_that_only_the_model_lets_spike_is_not_silent() -> None:
+    model, x = trained(dense_model)
+    description, _ = checked(model)
+    description.layers[0].neuron["vThMant"] = 1 << 16
+    comparison = netx.compare(model, description, x)
+    assert comparison.events[0] == 0 < comparison.spikes_differ[0]
+    assert not comparison.silent
+    lines = str(comparison).splitlines()
+    assert lines[1].split()[:3] == ["layer/0", "0", "(Dense)"]
+    assert lines[1].endswith(" differ")
+    assert not comparison.identical
 
 
 def test_the_first_step_can_be_where_it_begins() -> None:
