@@ -28,7 +28,7 @@ def draw(folder: Path, network: Network, recordings: Recordings, result: Result,
     from slayerloss import plot
 
     layers = result.operations.layers
-    sent = {f"{layer.index} {layer.type}": float(layer.spikes.mean()) for layer in layers}
+    sent = {layer.name: float(layer.spikes.mean()) for layer in layers}
     classes = recordings.classes
     if classes is not None:  # outputs beyond the folders have no name
         classes = [*classes, *map(str, range(len(classes), result.outputs))]
@@ -72,7 +72,7 @@ def samples(network: Network, recordings: Recordings, result: Result) -> Iterato
 
     for i in chosen(result):
         x, recording = run(network, recordings, [i])
-        names = [f"{layer.index} {layer.type}" for layer in result.operations.layers]
+        names = [layer.name for layer in result.operations.layers]
         hidden = {name: spikes[0] for name, spikes in zip(names[:-1], recording.spikes[:-1], strict=True)}
         output = recording.output[0].reshape(-1, x.shape[-1])
         known = result.labels is not None and result.predicted is not None

@@ -52,7 +52,7 @@ class Energy:
     """Joule per recording of each layer, (L,) float64, and the operations per recording that it is for.
 
     Attributes:
-        layers: names of the layers, such as "2 dense".
+        layers: names of the layers, such as "layer/2 dense".
         operations: synaptic operations.
         updates: neuron updates.
         messages: events that come in, to layers of neurons.
@@ -150,7 +150,7 @@ def energy(operations: Operations, figures: Figures = LOIHI) -> Energy:
     def means(name: str) -> NDArray[np.float64]:
         return np.array([getattr(layer, name).mean() for layer in layers], np.float64)
 
-    names = tuple(f"{layer.index} {layer.type}" for layer in layers)
+    names = tuple(layer.name for layer in layers)
     messages = np.where([layer.neurons > 0 for layer in layers], means("arrivals"), 0.0)  # an average leaves the cores
     return Energy(names, means("synaptic"), means("updates"), messages, figures)
 

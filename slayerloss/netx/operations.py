@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import ArgumentError, ShapeError, check_type, message
+from slayerloss._check import ArgumentError, DtypeError, ShapeError, check_type, message
 from slayerloss.io.event import as_array
 from slayerloss.netx.description import Layer
 from slayerloss.netx.run import Network
@@ -42,6 +42,11 @@ class LayerOperations:
     synaptic: Counts
     updates: Counts
     spikes: Counts
+
+    @property
+    def name(self) -> str:
+        """The layer's place in the file and its type, such as "layer/2 dense"."""
+        return f"layer/{self.index} {self.type}"
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def operations(network: Network, x: Any, recording: Recording | None = None, len
     Raises:
         ShapeError: x, `recording` or `lengths` do not fit each other.
         DtypeError: `network` is no Network, `recording` no Recording, or x not of numbers.
-        ArgumentError: as `Network.run`; a length is out of range; or nothing is known of a layer's synapses.
+        ArgumentError: as `Network.run`; x has NaN or infinity; a length is out of range; or nothing is known of a
+            layer's synapses.
 
     Example:
         >>> from slayerloss.netx import describe
@@ -102,18 +108,18 @@ def operations(network: Network, x: Any, recording: Recording | None = None, len
         >>> print(operations(network, np.array([[1, 0, 1, 1, 0, 0], [0, 0, 0, 1, 0, 0]])))
         per recording  neurons  events    rate  synaptic operations  share
         input                2       4  0.3333                    -      -
-        0 dense              2       4  0.3333                    7  100 %
+        layer/0 dense        2       4  0.3333                    7  100 %
         total                2       4  0.3333                    7
 
     Note:
         The rate is in events per neuron and step.
     """
     check_type("operations", "network", network, Network, "a netx.Network")
+    values = _array("x", x)
     if recording is None:
         recording = network.run(x)
     check_type("operations", "recording", recording, Recording, "what Network.run gave")
     batched = recording.output.ndim == len(network.shapes[-1]) + 2
-    values = _array("x", x)
     sent = [values, *recording.spikes]
     if not batched:
         sent = [array[None] for array in sent]
@@ -229,12 +235,20 @@ def _events(sent: Array, steps: Counts | None) -> Counts:
 
 
 def _array(argument: str, values: Any) -> Array:
-    """Real numbers as an array."""
+    """Real, finite numbers as an array."""
     try:
-        return as_array("operations", argument, values if hasattr(values, "detach") else np.asarray(values))
+        array = values if hasattr(values, "detach") else np.asarray(values)
+        if array.dtype == object:
+            rule, got = "an array of numbers", type(values).__name__
+            way_out = "It comes after x: operations(network, x, recording)" if isinstance(values, Recording) else ""
+            raise DtypeError(message("operations", f"{argument} is no array", rule, got, way_out))
+        array = as_array("operations", argument, array)
     except ValueError:  # lists of different lengths
         problem = f"{argument} is ragged"
         raise ShapeError(message("operations", problem, "rows of one length", type(values).__name__)) from None
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ArgumentError(message("operations", f"{argument} holds NaN or infinity", "finite values", array.shape))
+    return array
 
 
 def _steps(lengths: Any, recordings: int, num_steps: int) -> Counts:
@@ -257,7 +271,7 @@ def _table(operations: Operations) -> str:
     rows = [_row("input", operations.inputs, operations.events, steps, None, total)]
     for layer in operations.layers:
         synaptic = None if layer.type in ("input", "average") else layer.synaptic
-        rows.append(_row(f"{layer.index} {layer.type}", layer.neurons, layer.spikes, steps, synaptic, total))
+        rows.append(_row(layer.name, layer.neurons, layer.spikes, steps, synaptic, total))
     neurons = sum(layer.neurons for layer in operations.layers)
     spikes = np.sum([layer.spikes for layer in operations.layers if layer.neurons], axis=0)
     synaptic = np.sum([layer.synaptic for layer in operations.layers], axis=0)

@@ -15,7 +15,7 @@ from slayerloss.netx.runtime.synapse import pair
 from slayerloss.netx.schema import LAYERS, NEURONS
 
 _HEADER = ("layer", "type", "shape", "neurons", "synapses", "weights", "bias", "delay", "vth", "neuron")
-_TEXTS = (1, 2, 9)  # columns of text
+_TEXTS = (0, 1, 2, 9)  # columns of text
 _WITHOUT_NEURON = {"dense": "none: sums up", "dense_rec": "none: sums up"}
 
 
@@ -43,9 +43,9 @@ def table(description: Description) -> str:
     Example:
         >>> from slayerloss.netx import describe
         >>> print(table(describe([{"type": "dense", "shape": [2], "weight": [[4, -2], [0, 6]]}])))
-        layer  type   shape  neurons  synapses  weights  bias  delay  vth  neuron
-            0  dense  2            2         4  -2 .. 6     -      -    -  none: sums up
-        total                      2         4
+        layer    type   shape  neurons  synapses  weights  bias  delay  vth  neuron
+        layer/0  dense  2            2         4  -2 .. 6     -      -    -  none: sums up
+        total                        2         4
     """
     rows = [_row(i, layer) for i, layer in enumerate(description.layers)]
     neurons = sum(_neurons(layer) for layer in description.layers)
@@ -58,7 +58,7 @@ def table(description: Description) -> str:
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     justified = (
-        cell.ljust(width) if column in _TEXTS or cell == "total" else cell.rjust(width)
+        cell.ljust(width) if column in _TEXTS else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
     return "  ".join(justified).rstrip()
@@ -68,7 +68,7 @@ def _row(index: int, layer: Layer) -> tuple[str, ...]:
     neuron = layer.neuron or {}
     neurons, synapses = _neurons(layer), _synapses(layer)
     return (
-        str(index),
+        f"layer/{index}",
         layer.type + _geometry(layer),
         "x".join(str(size) for size in _shape(layer)) or "-",
         f"{neurons:,}" if neurons else "-",

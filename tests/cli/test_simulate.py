@@ -79,7 +79,7 @@ def test_prints_what_the_file_does(net_file: Path, recordings: Path, capsys: pyt
     events = x.reshape(12, -1, STEPS).sum(-1)
     synaptic = (events @ np.count_nonzero(class_weights(), axis=0)).mean()
     assert row(printed, "input")[:2] == ["2312", f"{events.sum(1).mean():.0f}"]
-    assert row(printed, "0 dense")[2:] == [f"{counts.mean() / STEPS:.4f}", f"{synaptic:.1f}", "100", "%"]
+    assert row(printed, "layer/0 dense")[2:] == [f"{counts.mean() / STEPS:.4f}", f"{synaptic:.1f}", "100", "%"]
     assert f"{synaptic:,.0f} x 23.6 pJ" in printed
     assert "IEEE Micro 38(1), 2018, table 2" in printed
     assert "without static power" in printed
@@ -167,7 +167,7 @@ def test_spike_trains_of_neurons(tmp_path: Path, capsys: pytest.CaptureFixture) 
     assert "on 1 recording of" in printed
     assert "\n5 steps of 1 ms" in printed
     assert row(printed, "input")[:2] == ["8", "3"]
-    assert row(printed, "0 dense")[3] == "12"
+    assert row(printed, "layer/0 dense")[3] == "12"
 
 
 def test_ideal_arithmetic_runs_what_lava_cannot(
@@ -189,12 +189,12 @@ def test_what_lava_cannot_load_has_a_way_out(tmp_path: Path, recordings: Path, c
     netx.write(tmp_path / "pool.net", netx.describe(layers))
     command = ["simulate", str(tmp_path / "pool.net"), "--data", str(recordings)]
     assert cli.main(command) == 2
-    assert "Lava cannot load it. Use a Conv block with a stride in its place. --arithmetic ideal runs it." in (
-        capsys.readouterr().err
-    )
+    assert "Use a Conv block with a stride in its place. --arithmetic ideal runs it." in (capsys.readouterr().err)
     printed = simulated(capsys, *command[1:], "--arithmetic", "ideal", "--steps", STEPS, "--step-ms", STEP_MS)
     x, _ = by_hand(recordings / "Test")
-    assert row(printed, "1 pool")[3] == f"{np.count_nonzero(x) / 12:,.0f}".replace(",", "")  # each is in one window
+    assert row(printed, "layer/1 pool")[3] == f"{np.count_nonzero(x) / 12:,.0f}".replace(
+        ",", ""
+    )  # each is in one window
 
 
 def test_a_readout_decides_by_its_voltage(
@@ -221,7 +221,7 @@ def test_other_neurons_are_said_to_need_another_chip(tmp_path: Path, capsys: pyt
     io.write(tmp_path / "line" / "a.npz", io.Event([0, 3], None, [0, 0], [0.0, 2.0], [0.5, 1.25]))
     printed = simulated(capsys, tmp_path / "sdnn.net", "--data", tmp_path / "line")
     assert "Neurons of type SDNN need Loihi 2" in printed
-    assert row(printed, "1 dense")[1] != "0"
+    assert row(printed, "layer/1 dense")[1] != "0"
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,11 @@ def test_in_the_folder_of_a_run_it_needs_no_option(exported: Path, capsys: pytes
     assert f"on {number} recordings of the test set of {exported}\n10 steps of 10 ms" in printed
     assert f"({round(tested['test_accuracy'] * number)} of {number} right" in printed
     assert f"{int(tested['test_silent'])} of {number} recordings had no output spike" in printed
-    for name, place in (("events_input", "input"), ("events_conv1", "1 conv"), ("events_dense2", "3 dense")):
+    for name, place in (
+        ("events_input", "input"),
+        ("events_conv1", "layer/1 conv"),
+        ("events_dense2", "layer/3 dense"),
+    ):
         assert float(row(printed, place)[1]) == pytest.approx(tested[name], abs=0.5), name
 
 
@@ -287,7 +291,7 @@ def test_a_run_on_counts_sends_integers(exported: Path, tmp_path: Path, capsys: 
     x = np.stack([io.to_frames(io.read(file), (2, 34, 34), 2, 50, count=True) for file in files])
     assert x.max() > 1
     counts = netx.operations(network := netx.Network(run / "network.net", input_message_bits=16), x)
-    assert float(row(printed, "1 conv")[1]) == pytest.approx(counts.layers[0].spikes.mean(), abs=0.05)
+    assert float(row(printed, "layer/1 conv")[1]) == pytest.approx(counts.layers[0].spikes.mean(), abs=0.05)
     binary = netx.Network(run / "network.net").run(x).spikes[0]
     assert np.count_nonzero(binary) != counts.layers[0].spikes.sum()
     assert network.input_message_bits == 16

@@ -19,7 +19,7 @@ def test_the_estimate_is_operations_times_figures() -> None:
     x = (rng.random((3, 9, 40)) < 0.5).astype(np.int8)
     counts = netx.operations(network, x)
     estimate = netx.energy(counts)
-    assert estimate.layers == ("0 dense", "1 dense")
+    assert estimate.layers == ("layer/0 dense", "layer/1 dense")
     for i, layer in enumerate(counts.layers):
         fixed = 23.6 * layer.synaptic.mean() + 1.7 * layer.arrivals.mean()
         assert estimate.low[i] == pytest.approx(1e-12 * (fixed + 52 * 40 * layer.neurons))

@@ -213,6 +213,14 @@ def test_what_does_not_fit_is_refused() -> None:
             netx.operations(network, x, lengths=lengths)
     with pytest.raises(DtypeError, match="network"):
         netx.operations("network.net", x)
+    wrong = r"x is no array; expected an array of numbers, got Recording. It comes after x: operations\(network, x, rec"
+    with pytest.raises(DtypeError, match=wrong):
+        netx.operations(network, recording)
+    with pytest.raises(DtypeError, match=r"x is no array; expected an array of numbers, got dict"):
+        netx.operations(network, {})
+    for value in (np.nan, np.inf):
+        with pytest.raises(ArgumentError, match="x holds NaN or infinity; expected finite values"):
+            netx.operations(network, np.full(x.shape, value))
     with pytest.raises(DtypeError, match="recording"):
         netx.operations(network, x, [x])
     with pytest.raises(ArgumentError, match=r"nothing is known of a layer's synapses; expected input.*got convT"):
@@ -226,6 +234,6 @@ def test_the_table_gives_means() -> None:
     lines = str(netx.operations(network, x)).splitlines()
     assert lines[0].split("  ")[0] == "per recording"
     assert lines[1].split() == ["input", "2", "5", "0.2500", "-", "-"]
-    assert lines[2].split()[:3] == ["0", "dense", "1"]
+    assert lines[2].split()[:3] == ["layer/0", "dense", "1"]
     assert lines[2].split()[-3:] == ["5", "100", "%"]
     assert lines[3].split()[-1] == "5"

@@ -12,7 +12,7 @@ from slayerloss._check import DtypeError
 
 
 def estimate(synaptic: tuple[float, ...], updates: tuple[float, ...]) -> netx.Energy:
-    names = tuple(f"{i} dense" for i in range(len(synaptic)))
+    names = tuple(f"layer/{i} dense" for i in range(len(synaptic)))
     return netx.Energy(names, np.array(synaptic), np.array(updates), np.array(synaptic) / 10, netx.LOIHI)
 
 
@@ -30,7 +30,7 @@ def test_bars_are_the_parts_of_the_estimate() -> None:
     np.testing.assert_allclose(parts.sum(0), energy.high)
     starts = [bar.get_x() for bar in ax.containers[2]]
     np.testing.assert_allclose(starts, energy.low)
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["0 dense", "1 dense"]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["layer/0 dense", "layer/1 dense"]
     assert [text.get_text() for text in ax.texts] == ["29 to 31.9 µJ", "2.65 to 4.1 µJ"]
     assert "estimated" in ax.get_xlabel()
     assert "Loihi" in ax.get_xlabel()
@@ -53,12 +53,12 @@ def test_draws_into_the_axes_given() -> None:
 
 def test_what_is_no_energy_is_refused() -> None:
     with pytest.raises(DtypeError, match="energy"):
-        plot.energy_per_layer({"0 dense": 3.0})
+        plot.energy_per_layer({"layer/0 dense": 3.0})
 
 
 def test_a_recording_without_a_class_is_drawn_layer_by_layer() -> None:
     rng = np.random.default_rng(0)
-    spikes = {f"{i} dense": (rng.random((6, 20)) < 0.3).astype(np.int8) for i in range(4)}
+    spikes = {f"layer/{i} dense": (rng.random((6, 20)) < 0.3).astype(np.int8) for i in range(4)}
     sample = plot.Sample(np.eye(4, 20), np.eye(1, 20), spikes, name="a.npz")
     figures = plot.run_figures(plot.Evaluation([sample], name="some.net"))
     assert list(figures) == ["layers_0"]
