@@ -32,7 +32,7 @@ from slayerloss.netx.runtime.stage import inward, outward
 from slayerloss.netx.runtime.synapse import Array, weight_matrix
 from slayerloss.netx.table import table
 
-_CHUNK_BYTES = 1 << 23  # of what arrives at the widest layer, so that it stays near the processor
+_CHUNK_BYTES = 1 << 25  # of what arrives at the widest layer; larger chunks leave the processor's cache
 _SMALL = 1 << 15  # neurons times steps and samples, up to which a second core costs more than it brings
 
 

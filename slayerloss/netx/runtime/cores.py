@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
+from threading import Lock, get_native_id
 from typing import Any, TypeVar
 
 Part = TypeVar("Part")
@@ -25,8 +25,15 @@ def side_by_side(work: Callable[[Part], None], parts: Sequence[Part]) -> None:
         for part in parts:
             work(part)
         return
-    with ThreadPoolExecutor(min(count(), len(parts))) as pool:
+    free = iter(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ())
+    with ThreadPoolExecutor(min(count(), len(parts)), initializer=lambda: _stay_on(next(free, None))) as pool:
         list(pool.map(work, parts))
+
+
+def _stay_on(core: int | None) -> None:
+    """Keep this thread on a core: those that wait for each other's turn in Python may be put on one and stay there."""
+    if core is not None:
+        os.sched_setaffinity(get_native_id(), {core})
 
 
 _lock = Lock()

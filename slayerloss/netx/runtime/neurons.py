@@ -23,7 +23,7 @@ Record = dict[str, Array]
 Feedback = Callable[[Array, Array], None]
 """Adds what the spikes (N, neurons) of a step cause to the sums (N, neurons) that arrive in the next."""
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 17
 
 
 class Neurons(Protocol):
