@@ -4,8 +4,8 @@
 
 The files are recordings of Lava and the networks they are of, by default those of `../shared/golden/netx`:
 pilotnet_lif, pilotnet_sdnn, oxford. Lava runs where SLAYERLOSS_LAVA_ENV, or `.venv-lava` beside this folder, holds an
-environment with it. Here and there the input of the recording is fed, over and over; what is printed is the best of
-some rounds, in which both sides take turns. What Lava takes to start is not counted.
+environment with it. Here and there the input of the recording is fed, over and over; what is printed is the median
+of some rounds, those of Lava before and after ours. What Lava takes to start is not counted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -112,19 +113,28 @@ def measure(name: str, files: Path, repeat: int) -> None:
         "step": lambda: milliseconds(lambda: [network.step(frame) for frame in frames], num_steps),
         f"batch of {BATCH}": lambda: milliseconds(lambda: network.run(batch), num_steps * BATCH),
     }
-    lava = LavaServer(file, files / f"{name}.npz", STEPS[name]) if LAVA.exists() else None
-    theirs: list[float] = []
     ours: dict[str, list[float]] = {side: [] for side in sides}
+    theirs = lava_milliseconds(file, files / f"{name}.npz", STEPS[name], repeat)
     for _ in range(repeat):
-        theirs += [lava.milliseconds()] if lava else []
         for side, function in sides.items():
             ours[side].append(function())
-    if lava:
-        lava.stop()
-    print(f"{name}: Lava {min(theirs):.3g} ms a step" if theirs else f"{name}: no Lava at {LAVA}")
+    theirs += lava_milliseconds(file, files / f"{name}.npz", STEPS[name], repeat)
+    lava = median(theirs) if theirs else 0.0
+    span = f"{lava:.3g} ms a step ({min(theirs):.3g} to {max(theirs):.3g})" if theirs else f"none at {LAVA}"
+    print(f"{name}: Lava {span}")
     for (side, times), goal in zip(ours.items(), GOALS[name], strict=True):
-        ratio = f"{min(theirs) / min(times):8.0f} times as fast" if theirs else ""
-        print(f"  {side:12} {min(times):8.4f} ms {ratio}" + (f" (to reach: {goal})" if goal else ""), flush=True)
+        ratio = f"{lava / median(times):8.0f} times as fast" if theirs else ""
+        print(f"  {side:12} {median(times):8.4f} ms {ratio}" + (f" (to reach: {goal})" if goal else ""), flush=True)
+
+
+def lava_milliseconds(file: Path, recording: Path, steps: int, repeat: int) -> list[float]:
+    """Of a step of Lava, some times; it is ended then, as its processes keep the cores busy while they wait."""
+    if not LAVA.exists():
+        return []
+    server = LavaServer(file, recording, steps)
+    times = [server.milliseconds() for _ in range(repeat)]
+    server.stop()
+    return times
 
 
 def main() -> None:

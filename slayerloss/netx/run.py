@@ -33,7 +33,8 @@ from slayerloss.netx.runtime.synapse import Array, weight_matrix
 from slayerloss.netx.table import table
 
 _CHUNK_BYTES = 1 << 25  # of what arrives at the widest layer; larger chunks leave the processor's cache
-_SMALL = 1 << 15  # neurons times steps and samples, up to which a second core costs more than it brings
+_SMALL = 1 << 12  # neurons times steps and samples, up to which numpy shares no product between cores by itself
+_LARGE = 1 << 15  # the same, from which on more cores bring more than they cost
 
 
 class Network:
@@ -262,8 +263,8 @@ class Network:
         widest = max(math.prod(inputs.shape[2:]), *(stage.size for stage in self._stages))
         rows = max(1, _CHUNK_BYTES // (4 * widest))
         steps = min(num_steps, rows)
-        large = num_steps * num_samples * widest > _SMALL
-        samples = max(1, min(rows // steps, -(-num_samples // cores.count()) if large else num_samples))
+        work = num_steps * num_samples * widest
+        samples = max(1, min(rows // steps, -(-num_samples // cores.count()) if work > _LARGE else num_samples))
 
         def advance(n: slice) -> None:
             own = [{name: array[..., n, :] for name, array in states.items()} for states in live]
@@ -276,7 +277,7 @@ class Network:
                     out[at] = sent.reshape(*sent.shape[:2], -1)
 
         parts = [slice(start, start + samples) for start in range(0, num_samples, samples)]
-        with cores.products_on_one_core() if large else nullcontext():
+        with cores.products_on_one_core() if work > _SMALL else nullcontext():
             cores.side_by_side(advance, parts)
         return spikes, records if record else None
 

@@ -103,7 +103,7 @@ def test_a_recording_prints_as_one_line() -> None:
 def test_a_network_prints_as_one_line_and_as_a_table() -> None:
     network = netx.Network(netx.describe([dense([[2, 4, 6]])]))
     assert repr(network) == "Network('network', input (3,), layers [(1,)])"
-    assert str(network).splitlines()[1].split()[:2] == ["0", "dense"]
+    assert str(network).splitlines()[1].split()[:2] == ["layer/0", "dense"]
 
 
 def test_delay_of_a_square_layer_belongs_to_the_neurons() -> None:
