@@ -18,10 +18,10 @@ from slayerloss.netx.heap import Heap
 from slayerloss.netx.schema import FORMAT_VERSION
 from slayerloss.netx.validate import validate
 
-_MAX_ITEMS = 20_000
+_MAX_ITEMS = 5_000  # which take about a second
 _SMALL = 1 << 20  # up to here a dataset may claim more bytes than the file stores of it
 _MAX_BYTES = 1 << 31  # of all datasets together
-_UNSTORED = 1 << 28  # all datasets together may claim so many more than stored
+_UNSTORED = 1 << 24  # all datasets together may claim so many that no compression explains
 _BEST_COMPRESSION = 1100  # deflate packs a run of zeros 1032 to 1
 
 
@@ -179,10 +179,11 @@ class _Reader:
         claimed = size * dataset.dtype.itemsize
         stored = dataset.id.get_storage_size()
         self.bytes += claimed
-        self.unstored += max(claimed - stored, 0)
+        unexplained = claimed > _BEST_COMPRESSION * stored
+        self.unstored += claimed if unexplained else 0
         if (
             (variable_length and size > MAX_TEXTS)
-            or (claimed > _SMALL and claimed > _BEST_COMPRESSION * stored)
+            or (unexplained and claimed > _SMALL)
             or self.bytes > _MAX_BYTES
             or self.unstored > _UNSTORED
         ):

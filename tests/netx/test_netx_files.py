@@ -263,3 +263,36 @@ def test_a_file_without_attributes_and_with_a_scalar_type_is_read(file: Path) ->
     description = netx.read(file)
     assert description == example()
     assert description.checksum_stored is None
+
+
+def test_many_small_claims_are_refused_together(tmp_path: Path) -> None:
+    """Chunks that were never written take no place in the file, and a megabyte each in memory."""
+    path = tmp_path / "claims.net"
+    netx.write(path, netx.describe([dense([[2, 4]])]))
+    with h5py.File(path, "r+") as handle:
+        for i in range(250):
+            handle.create_dataset(f"layer/0/claim{i}", (1 << 18,), "f4", chunks=(1 << 12,))
+    with pytest.raises(FormatError, match="has an absurd size; expected no more than the file stores"):
+        netx.read(path)
+
+
+def test_a_flood_of_items_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "items.net"
+    netx.write(path, netx.describe([dense([[2, 4]])]))
+    with h5py.File(path, "r+") as handle:
+        for i in range(6000):
+            handle.create_group(f"layer/0/group{i}")
+    with pytest.raises(FormatError, match="is one item too many; expected at most 5000 items"):
+        netx.read(path)
+
+
+def test_compressed_weights_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "compressed.net"
+    weight = np.zeros((2000, 3000), np.float32)
+    weight[::50, ::50] = 2
+    netx.write(path, netx.describe([{**dense([[2]]), "shape": [2000], "weight": weight}]))
+    with h5py.File(path, "r+") as handle:
+        del handle["layer/0/weight"]
+        handle.create_dataset("layer/0/weight", data=weight, compression="gzip")
+    assert path.stat().st_size > weight.nbytes  # HDF5 does not give the place back
+    np.testing.assert_array_equal(netx.read(path).layers[0].fields["weight"], weight)
