@@ -108,6 +108,8 @@ def simulate(network: Network, recordings: Recordings) -> Result:
 def run(network: Network, recordings: Recordings, positions: Sequence[int]) -> tuple[NDArray[Any], Recording]:
     """Some recordings as the network's input, and what it did."""
     x = np.stack([recordings.frames(i) for i in positions])
+    if network.input_shape[1:] == (1, 1):  # a row of neurons as an input layer says it
+        x = x.reshape(len(x), *network.input_shape, x.shape[-1])
     if network.description.layers[network.layer_indices[0]].type == "input":
         x = network.encode(x)
     return x, network.run(x)

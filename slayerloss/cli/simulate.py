@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from slayerloss.netx import Description, Network
 
 _DESCRIPTION = """Run a network file in integers on recordings: accuracy; events, rates and synaptic operations of each
-layer; an estimate of the energy on Loihi.
+layer; an estimate of the energy on Loihi. The exit status is 1 where `slayerloss check` finds an error in the file.
 
   slayerloss simulate network.net --data NMNIST --steps 300    # event files in DIR/Test/CLASS, DIR/CLASS or DIR
-  slayerloss simulate runs/nmnist/network.net                  # on the test recordings of the run that it lies in"""
+  slayerloss simulate runs/nmnist                              # its network.net, on its test recordings"""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Simulate; see `slayerloss simulate --help`."""
     parser = Parser("slayerloss simulate", _DESCRIPTION)
-    parser.add_argument("file", metavar="FILE", help="network file")
-    text = "folder of event files, or digits, the embedded ones; with a run, in the place of the recipe's data.root"
+    parser.add_argument("file", metavar="FILE", help="network file, or a run with its network.net in it")
+    text = "folder of event files, or one of them, or digits, the embedded ones; with a run, in the place of its own"
     parser.add_argument("--data", metavar="DIR", help=text)
     text = "take recordings, steps and decision of this run (default: the run in whose folder FILE lies, if it does)"
     parser.add_argument("--run", metavar="RUN", help=text)
@@ -51,10 +51,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--plots", metavar="DIR", help="write figures and a page that shows them into this folder")
     options = parser.parse_args(arguments)
     _check(options)
+    _take_run(options)
 
     from slayerloss import netx
     from slayerloss.cli._simulation import later_neurons, plural, simulate
-    from slayerloss.cli.check import summary
     from slayerloss.netx.isolated import read_isolated
 
     description = read_isolated(options.file)
@@ -63,9 +63,12 @@ def main(arguments: Sequence[str]) -> int:
     result = simulate(network, recordings)
     print(f"{options.file} on {plural(len(recordings), 'recording')} of {recordings.source}")
     how = "bit for bit as Lava" if options.arithmetic == "lava" else "as the file says, without what Lava adds"
-    print(f"{plural(recordings.num_steps, 'step')} of {recordings.step_ms:g} ms, {how}")
-    if findings:
-        print(f"slayerloss check {options.file} finds {summary(findings)}")
+    usual = " (the default: --step-ms)" if recordings.usual_step else ""
+    print(f"{plural(recordings.num_steps, 'step')} of {recordings.step_ms:g} ms{usual}, {how}")
+    for note in recordings.notes:
+        print(note)
+    for finding in findings:
+        print(finding)
     print("\n" + "\n\n".join(result.words()))
     later = later_neurons(network)
     if later:
@@ -73,9 +76,29 @@ def main(arguments: Sequence[str]) -> int:
     if options.plots:
         from slayerloss.cli import simulate_plots
 
+        name = Path(options.file).name
+        page = simulate_plots.draw(Path(options.plots), network, recordings, result, name, findings)
         print()
-        print_files(page=simulate_plots.draw(Path(options.plots), network, recordings, result, Path(options.file).name))
-    return 0
+        print_files(page=page)
+    counted = [finding for finding in findings if finding.severity == "error"]
+    if options.arithmetic == "ideal":  # what Lava makes of the file does not concern it
+        counted = [finding for finding in counted if finding.scope == "file"]
+    if counted:
+        print(
+            f"\n{plural(len(counted), 'error')} in the file, named above: these are not the numbers of a sound network"
+        )
+    return int(bool(counted))
+
+
+def _take_run(options: argparse.Namespace) -> None:
+    """Where a run is named in the place of a file, its network file."""
+    folder = Path(options.file)
+    if not folder.is_dir():
+        return
+    if not (folder / "network.net").is_file():
+        got, way_out = f"no '{folder / 'network.net'}'", f"slayerloss export {folder} makes one"
+        raise ArgumentError(message("simulate", "no network file is named", "FILE", got, way_out))
+    options.file = str(folder / "network.net")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -102,12 +125,28 @@ def prepare(description: Description, options: argparse.Namespace) -> tuple[Netw
             channels, height, width = shape
             image = width, height, channels
         try:
-            return Network(description, input_shape=image, input_message_bits=bits, arithmetic=options.arithmetic)
+            network = Network(description, input_shape=image, input_message_bits=bits, arithmetic=options.arithmetic)
         except FormatError as error:
+            text = str(error).removeprefix("Network: ")
             with suppress(SlayerError):
                 Network(description, input_shape=image, arithmetic="ideal")
-                error = FormatError(f"{error} --arithmetic ideal runs it.")
-            raise error from None
+                text = f"{text} --arithmetic ideal runs it."
+            raise FormatError(text) from None
+        except ArgumentError:
+            if first != "conv" or shape is None:
+                raise
+            raise _unfit(shape, "images that its conv layer can read") from None
+        its = network.input_shape
+        if shape is not None and tuple(shape) != its and (its[1:] not in ((), (1, 1)) or math.prod(shape) != its[0]):
+            raise _unfit(shape, f"an input of {its}" if its[1:] not in ((), (1, 1)) else f"{its[0]:,} inputs")
+        return network
+
+    def _unfit(shape: Sequence[int], expected: str) -> ArgumentError:
+        """An error that names what said the shape."""
+        what = f"--sensor {options.sensor} does" if options.sensor is not None else "the recordings do"
+        got = f"{math.prod(shape):,}, of {tuple(shape)}" if len(shape) > 1 else f"{shape[0]:,}"
+        problem = f"{what} not fit the network of '{options.file}'"
+        return ArgumentError(message("simulate", problem, expected, got))
 
     sensor = _sensor(options.sensor)
     folder = _run_folder(options)
@@ -117,10 +156,7 @@ def prepare(description: Description, options: argparse.Namespace) -> tuple[Netw
     if folder is not None:
         from slayerloss.train import Run
 
-        run = Run.open(folder)
-        if options.data is not None:
-            run.recipe.data.root = options.data
-        recordings = _recordings.of_run(run, options.steps, options.step_ms)
+        recordings = _recordings.of_run(Run.open(folder), options.steps, options.step_ms, options.data)
         network = make(recordings.frames(0).shape[:-1], recordings.bits)
     elif options.data == "digits" and not Path("digits").exists():
         recordings = _recordings.of_digits(options.steps, options.step_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,14 +14,21 @@ if TYPE_CHECKING:
 
     from slayerloss.cli._recordings import Recordings
     from slayerloss.cli._simulation import Result
-    from slayerloss.netx import Network
+    from slayerloss.netx import Finding, Network
     from slayerloss.plot import Sample
 
 _RIGHT, _WRONG = 1, 2  # decisions that are drawn
 
 
-def draw(folder: Path, network: Network, recordings: Recordings, result: Result, name: str) -> Path:
-    """Write the figures; the path of the page."""
+def draw(
+    folder: Path,
+    network: Network,
+    recordings: Recordings,
+    result: Result,
+    name: str,
+    findings: Sequence[Finding] = (),
+) -> Path:
+    """Write the figures; the path of the page, which also says what was found in the file."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -44,7 +51,9 @@ def draw(folder: Path, network: Network, recordings: Recordings, result: Result,
     figures = {**plot.run_figures(evaluation), "energy": _energy(result, name)}
     order = ["confusion", "energy", "spikes"]
     figures = {key: figures[key] for key in [*order, *figures] if key in figures}
-    return plot.report(figures, folder, title=f"{name} in simulation", facts=facts(network, recordings, result))
+    return plot.report(
+        figures, folder, title=f"{name} in simulation", facts=facts(network, recordings, result, findings)
+    )
 
 
 def _energy(result: Result, name: str) -> Figure:
@@ -105,7 +114,9 @@ def _tied(output: NDArray[Any], prediction: int | None) -> list[int]:
     return [int(c) for c in np.flatnonzero(counts == counts[prediction]) if c != prediction]
 
 
-def facts(network: Network, recordings: Recordings, result: Result) -> dict[str, object]:
+def facts(
+    network: Network, recordings: Recordings, result: Result, findings: Sequence[Finding] = ()
+) -> dict[str, object]:
     """What the page says beside the figures."""
     from slayerloss import netx
     from slayerloss.netx.energy import span
@@ -113,8 +124,13 @@ def facts(network: Network, recordings: Recordings, result: Result) -> dict[str,
     decisions = list(result.decisions())
     energy = netx.energy(result.operations)
     whole = span(float(energy.low.sum()), float(energy.high.sum()))
+    found: dict[str, object] = {}
+    for finding in findings:
+        head, text = f"{finding.severity} in {finding.place}", str(finding).split(": ", 2)[2]
+        found[head] = f"{found[head]} {text}" if head in found else text
     return {
-        "recordings": f"{len(recordings):,} of {recordings.source}",
+        **found,
+        "recordings": "; ".join([f"{len(recordings):,} of {recordings.source}", *recordings.notes]),
         "steps": f"{recordings.num_steps:,} of {recordings.step_ms:g} ms",
         "decisions": "; ".join(decisions),
         f"energy per recording on {energy.figures.chip}": f"{whole}, estimated",

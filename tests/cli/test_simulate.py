@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from netx_layers import conv, dense, entrance, flatten, weights
@@ -41,9 +42,9 @@ def net_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def simulated(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+def simulated(capsys: pytest.CaptureFixture, *arguments: object, status: int = 0) -> str:
     capsys.readouterr()
-    assert cli.main(["simulate", *map(str, arguments)]) == 0
+    assert cli.main(["simulate", *map(str, arguments)]) == status
     return capsys.readouterr().out
 
 
@@ -165,6 +166,7 @@ def test_spike_trains_of_neurons(tmp_path: Path, capsys: pytest.CaptureFixture) 
     io.write(data / "output.bs1", io.Event([3], None, [1], [30.0]))
     printed = simulated(capsys, tmp_path / "line.net", "--data", data)
     assert "on 1 recording of" in printed
+    assert "\noutput.bs1 is left out: beside input.bs1 it is what a network shall send, not a recording\n" in printed
     assert "\n5 steps of 1 ms" in printed
     assert row(printed, "input")[:2] == ["8", "3"]
     assert row(printed, "layer/0 dense")[3] == "12"
@@ -176,11 +178,72 @@ def test_ideal_arithmetic_runs_what_lava_cannot(
     layer = dense(np.where(class_weights() > 0, 300.0, 0.0))  # which Lava reads as zeros
     netx.write(tmp_path / "extreme.net", netx.describe([layer]))
     binned = ("--data", recordings, "--steps", STEPS, "--step-ms", STEP_MS)
-    lava = simulated(capsys, tmp_path / "extreme.net", *binned)
+    lava = simulated(capsys, tmp_path / "extreme.net", *binned, "--plots", tmp_path / "plots", status=1)
     assert "12 of 12 recordings had no output spike" in lava
-    assert f"slayerloss check {tmp_path / 'extreme.net'} finds" in lava
+    (problem,) = (str(finding) for finding in netx.check(tmp_path / "extreme.net"))
+    assert problem.startswith("error: layer/0/weight: Lava takes all 6936 weights (0 to 300) for zero.")
+    assert f"\n{problem}\n" in lava
+    assert lava.endswith("\n1 error in the file, named above: these are not the numbers of a sound network\n")
+    page = (tmp_path / "plots" / "report.html").read_text()
+    assert "<th>error in layer/0/weight</th><td>Lava takes all 6936 weights (0 to 300) for zero." in page
     ideal = simulated(capsys, tmp_path / "extreme.net", *binned, "--arithmetic", "ideal")
     assert "0 of 12 recordings had no output spike" in ideal
+
+
+def test_what_is_wrong_with_the_file_is_said_and_the_status_is_1(
+    recordings: Path, net_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    binned = ("--data", recordings, "--steps", STEPS, "--step-ms", STEP_MS)
+    sound = simulated(capsys, net_file, *binned)
+    changed = shutil.copy(net_file, tmp_path / "changed.net")
+    with h5py.File(changed, "r+") as handle:
+        handle["layer/0/weight"][0, 0] = 4
+    for arithmetic in ("lava", "ideal"):
+        printed = simulated(capsys, changed, *binned, "--arithmetic", arithmetic, status=1)
+        assert "\nerror: /: the file was changed after it was written: its checksum does not match. Export" in printed
+        assert "accuracy " in printed
+    layers = [dense(class_weights()), {"type": "smooth", "shape": [3]}]
+    netx.write(tmp_path / "drops.net", netx.describe(layers))
+    printed = simulated(capsys, tmp_path / "drops.net", *binned, status=1)
+    assert "\nerror: layer/1/type: the layer type is 'smooth'; Lava drops the layer without a word." in printed
+    assert row(printed, "layer/0 dense") == row(sound, "layer/0 dense")
+    warned = dense(class_weights(), {"refDelay": 3})
+    netx.write(tmp_path / "warned.net", netx.describe([warned]))
+    printed = simulated(capsys, tmp_path / "warned.net", *binned)
+    assert "\nwarning: layer/0/neuron/refDelay: Lava ignores it, and does as with 1.\n" in printed
+
+
+def test_what_is_left_out_or_empty_is_said(
+    net_file: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data = shutil.copytree(recordings / "Test", tmp_path / "data")
+    (data / "0" / "00000.bin").write_bytes(b"")
+    io.write(data / "1" / "00004.npz", io.Event([], [], [], []))
+    shutil.copy(recordings / "Test" / "0" / "00001.bin", data / "beside.bin")
+    printed = simulated(capsys, net_file, "--data", data, "--steps", STEPS, "--step-ms", STEP_MS)
+    assert "on 13 recordings" in printed
+    assert "\n2 recordings are empty: 0/00000.bin, 1/00004.npz\n" in printed
+    assert "\n1 of the event files are left out: they lie beside the folders of classes\n" in printed
+
+
+def test_one_file_is_a_recording(net_file: Path, recordings: Path, capsys: pytest.CaptureFixture) -> None:
+    file = recordings / "Test" / "1" / "00002.bin"
+    printed = simulated(capsys, net_file, "--data", file)
+    assert f"on 1 recording of {file}\n" in printed
+    assert " steps of 1 ms (the default: --step-ms), bit for bit as Lava\n" in printed
+    assert row(printed, "input")[1] == str(np.count_nonzero(of_one(file)))
+    assert "(the default" not in simulated(capsys, net_file, "--data", file, "--step-ms", 1)
+
+
+def of_one(file: Path) -> np.ndarray:
+    return io.to_frames(io.read(file), (2, 34, 34), 100, 1.0)
+
+
+def test_a_row_of_neurons_may_be_an_input_of_three_axes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    netx.write(tmp_path / "row.net", netx.describe([entrance(8, 1, 1), dense(np.full((4, 8), 30.0))]))
+    io.write(tmp_path / "input.bs1", io.Event([0, 7, 7], None, [1, 1, 1], [0.0, 1.5, 4.0]))
+    printed = simulated(capsys, tmp_path / "row.net", "--data", tmp_path / "input.bs1")
+    assert row(printed, "input")[:2] == ["8", "3"]
 
 
 def test_what_lava_cannot_load_has_a_way_out(tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture) -> None:
@@ -247,6 +310,17 @@ def test_in_the_folder_of_a_run_it_needs_no_option(exported: Path, capsys: pytes
         ("events_dense2", "layer/3 dense"),
     ):
         assert float(row(printed, place)[1]) == pytest.approx(tested[name], abs=0.5), name
+
+
+def test_a_run_may_be_named_in_the_place_of_its_file(
+    exported: Path, recordings: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert simulated(capsys, exported) == simulated(capsys, exported / "network.net")
+    assert cli.main(["simulate", str(exported), "--data", "nowhere"]) == 2
+    said = "slayerloss simulate: 'nowhere' holds no recordings; expected a folder or an event file, got no such"
+    assert capsys.readouterr().err.startswith(said)
+    some = simulated(capsys, exported, "--data", recordings / "Test" / "1")
+    assert f"on 4 recordings of {recordings / 'Test' / '1'}\n10 steps of 10 ms, " in some
 
 
 def test_a_run_says_how_recordings_elsewhere_are_read(
@@ -384,8 +458,11 @@ def test_nmnist_in_ten_seconds(shared: Path, tmp_path: Path, capsys: pytest.Capt
         (["none.net", "--data", "DATA"], "there is no file 'none.net'"),
         (["NET"], "there are no recordings; expected --data or --run, got neither. --data DIR is a folder"),
         (["NET", "--dta", "DATA"], "Did you mean '--data'?"),
-        (["NET", "--data", "nowhere"], "'nowhere' holds no recordings; expected a folder, got no such folder."),
-        (["NET", "--data", "NET"], "holds no recordings; expected a folder, got a file."),
+        (
+            ["NET", "--data", "nowhere"],
+            "'nowhere' holds no recordings; expected a folder or an event file, got no such",
+        ),
+        (["NET", "--data", "NET"], "holds no recordings; expected a folder, or a file that ends in .bin"),
         (["NET", "--data", "EMPTY"], "expected Test/CLASS/FILE, CLASS/FILE or FILE, where FILE ends in .bin"),
         (["NET", "--run", "EMPTY"], "is no run"),
         (["NET", "--data", "ABOVE"], "got a folder of datasets. Did you mean 'above/data'?"),
@@ -396,11 +473,16 @@ def test_nmnist_in_ten_seconds(shared: Path, tmp_path: Path, capsys: pytest.Capt
         (["NET", "--data", "DATA", "--limit", "0"], "--limit is out of range"),
         (["NET", "--data", "DATA", "--sensor", "34x34"], "--sensor is no size; expected C,H,W such as 2,34,34, or N"),
         (
-            ["NET", "--data", "DATA", "--sensor", "2,10,10"],
-            "expected events on (2, 10, 10), got Event(300 events, x to ",
+            ["NET", "--data", "DATA", "--sensor", "2,40,40"],
+            "--sensor 2,40,40 does not fit the network of 'NET'; expected 2,312 inputs, got 3,200, of (2, 40, 40).",
         ),
-        (["NET", "--data", "DATA", "--sensor", "2,40,40"], "x does not fit the network; expected (N, 2312, T)"),
-        (["NET", "--data", "DATA", "--sensor", "7"], "expected events for an input of (7,), got events with 2"),
+        (["NET", "--data", "DATA", "--sensor", "7"], "--sensor 7 does not fit the network of 'NET'; expected 2,312"),
+        (["NET", "--data", "DATA", "--sensor", "8,17,17"], "expected events on (8, 17, 17), got Event(300 events, x"),
+        (["LINE", "--data", "DATA"], "the network has 200 inputs; expected events on a camera with as many, such as"),
+        (["LINE", "--data", "digits"], "the recordings do not fit the network of 'LINE'; expected 200 inputs, got 2,3"),
+        (["PIXELS", "--data", "digits"], "the recordings do not fit the network of 'PIXELS'; expected images that its"),
+        (["PIXELS", "--data", "DATA", "--sensor", "2,34,34"], "--sensor 2,34,34 does not fit the network of 'PIXELS'"),
+        (["EMPTY", "--data", "DATA"], "no network file is named; expected FILE, got no 'EMPTY/network.net'."),
         (["NET", "--data", "DATA", "--arithmetic", "lav"], "Did you mean 'lava'?"),
         (["NET", "--data", "DATA", "--plots", "NET"], "cannot be a folder"),
         (["NET", "--data", "DATA", "--step-ms", "1e-7"], "at most 100,000 steps"),
@@ -424,10 +506,16 @@ def test_wrong_calls_get_one_clear_line(
     (tmp_path / "broken" / "a.bin").write_bytes(b"1234567")
     (tmp_path / "garbage").write_bytes(bytes(range(256)))
     netx.write(tmp_path / "two.net", netx.describe([dense(class_weights()[:2])]))
+    rng = np.random.default_rng(0)
+    netx.write(tmp_path / "line.net", netx.describe([dense(weights(rng, 3, 200))]))
+    netx.write(tmp_path / "pixels.net", netx.describe([conv(weights(rng, 4, 3, 5, 5), (34, 34), (3, 3))]))
     (tmp_path / "above").mkdir()
     (tmp_path / "above" / "data").symlink_to(recordings)
     places = {"NET": net_file, "DATA": recordings, "TWO": tmp_path / "two.net", "ABOVE": Path("above")}
     places |= {name: tmp_path / name.lower() for name in ("EMPTY", "BROKEN", "GARBAGE")}
+    places |= {name: tmp_path / f"{name.lower()}.net" for name in ("LINE", "PIXELS")}
+    for name, path in places.items():
+        said = said.replace(f"'{name}'", f"'{path}'").replace(f"'{name}/", f"'{path}/")
     before = sorted(tmp_path.rglob("*"))
     assert cli.main(["simulate", *[str(places.get(argument, argument)) for argument in arguments]]) == 2
     printed = capsys.readouterr()
