@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slayerloss._check import ArgumentError, FormatError, SlayerError, message
+from slayerloss._check import ArgumentError, FormatError, ShapeError, SlayerError, message
 from slayerloss._path import check_file_to_read
 from slayerloss.cli._parser import Parser
 from slayerloss.cli.export import report
@@ -32,7 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("trained", metavar="RUN_OR_CHECKPOINT", help=text)
     parser.add_argument("file", metavar="NETWORK", nargs="?", help="network file (default: RUN/network.net)")
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which of the run (default: best)")
-    text = "where the recordings are, if not where the recipe says: in the layout of its dataset, or any event files"
+    text = (
+        "where the recordings are, if not where the recipe says: in the layout of its dataset, or event files, or one"
+    )
     parser.add_argument("--data", "--root", metavar="DIR", dest="data", help=text)
     options = parser.parse_args(arguments)
     from slayerloss import netx
@@ -50,6 +52,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{description.source} cannot match: {str(error).removeprefix('compare: ')}")
         print("The file does not do what the trained network does.")
         return 1
+    except ShapeError as error:
+        problem, got = f"{source.splitlines()[0]} do not fit the trained network", str(error).rstrip(".")
+        raise ShapeError(message("verify", problem, "recordings as those of its recipe", got)) from None
     print(f"{description.source} on {source}")
     status = report(comparison)
     if status == 0:
@@ -144,7 +149,7 @@ def _event_files(recipe: Recipe, folder: str) -> tuple[str, Iterable[Any]]:
         try:
             return found.frames(position)
         except FormatError as error:
-            if "--sensor" not in str(error):
+            if "does not fit the network" not in str(error):
                 raise
             problem, rule = f"'{found.names[position]}' does not fit the network", f"events on {shape}"
             raise FormatError(message("verify", problem, rule, "others")) from None
@@ -156,4 +161,5 @@ def _event_files(recipe: Recipe, folder: str) -> tuple[str, Iterable[Any]]:
             some = range(start, min(start + _BATCH, len(found)))
             yield torch.from_numpy(np.stack([frames(i) for i in some])).float()
 
-    return f"{len(found):,} event files of '{found.source}'", batches()
+    files = f"{len(found):,} event files of" if len(found) > 1 else "1 event file of"
+    return "\n".join([f"{files} '{found.source}'", *found.notes]), batches()

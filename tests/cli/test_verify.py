@@ -90,6 +90,9 @@ def test_recordings_from_elsewhere(
     status, said = verify(capsys, run_folder, network, "--data", some)
     assert (status, said.splitlines()[0]) == (0, f"{network} on 6 event files of '{some}'")
     assert "6 samples" in said
+    status, one = verify(capsys, run_folder, network, "--data", some / "0.bin")
+    assert (status, one.splitlines()[0]) == (0, f"{network} on 1 event file of '{some / '0.bin'}'")
+    assert "1 samples" in one
     io.write(some / "7.npz", io.Event([1], None, [0], [0.5]))
     status, said = verify(capsys, run_folder, network, "--data", some)
     assert (status, said.count("\n")) == (2, 1)
@@ -102,6 +105,7 @@ def test_silence_is_no_proof(run_folder: Path, network: Path, tmp_path: Path, ca
     status, said = verify(capsys, run_folder, network, "--data", tmp_path / "silence")
     assert status == 1
     assert "Nothing is shown about" in said
+    assert "\n1 recording is empty: 0.bin\n" in said
 
 
 def test_what_can_never_match_ends_with_1(
@@ -157,7 +161,7 @@ def test_what_can_never_match_ends_with_1(
         (["RUN", "ALONE"], "is not HDF5, or is damaged"),
         (
             ["RUN", "NETWORK", "--data", "nowhere"],
-            "'nowhere' holds no recordings; expected a folder, got no such folder.",
+            "'nowhere' holds no recordings; expected a folder or an event file, got no such file or folder.",
         ),
         (["RUN", "NETWORK", "--data", "EMPTY"], "holds no recordings; expected Test/CLASS/FILE"),
         (["RUN", "NETWORK", "--checkpoint", "first"], "invalid choice: 'first'"),
