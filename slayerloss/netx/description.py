@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from slayerloss.netx.container import printable
+
 Tree = dict[str, Any]
 """Field name -> numpy array, str, or another Tree, as the datasets and groups of the file."""
 
 
-@dataclass(eq=False)
+_MOST_LAYERS = 12  # in one line
+
+
+@dataclass(eq=False, repr=False)
 class Layer:
     """One layer: its type, and its other datasets and groups under their names in the file.
 
     `fields["neuron"]` is the neuron's Tree; it is missing where the layer has no neuron.
+
+    Example:
+        >>> Layer("conv", {"shape": np.array([8, 32, 32]), "neuron": {"type": "CUBA"}})
+        Layer(conv (8, 32, 32) CUBA)
     """
 
     type: str
@@ -33,16 +43,35 @@ class Layer:
         """The neuron's fields."""
         return self.fields.get("neuron")
 
+    def __repr__(self) -> str:
+        return f"Layer({self.summary()})"
+
+    def summary(self) -> str:
+        """The type, the shape and the neuron's type, as far as the layer has them."""
+        words = [self.type]
+        with suppress(KeyError, TypeError, ValueError):  # layers of an unknown type have any fields
+            words.append(_sizes(self.shape))
+        if isinstance(self.neuron, Mapping) and "type" in self.neuron:
+            words.append(str(self.neuron["type"]))
+        return " ".join(printable(str(word)) for word in words)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Layer) and self.type == other.type and trees_equal(self.fields, other.fields)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Description:
     """What a network file says: layers in their order, groups beside them, and the root's attributes.
 
     `checksum_stored` is the checksum that the file carries, or None; `checksum()` computes it anew. `source` is the
     file's name, for messages.
+
+    Example:
+        >>> from slayerloss.netx import describe
+        >>> neuron = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80}
+        >>> layers = [{"type": "dense", "shape": [1], "weight": [[4, 8]], "neuron": neuron}]
+        >>> describe(layers, "network.net")
+        Description('network.net': dense (1) CUBA)
     """
 
     layers: list[Layer]
@@ -50,6 +79,12 @@ class Description:
     attributes: dict[str, Any] = field(default_factory=dict)
     checksum_stored: str | None = None
     source: str = "network"
+
+    def __repr__(self) -> str:
+        shown = [layer.summary() for layer in self.layers[:_MOST_LAYERS]]
+        if len(self.layers) > _MOST_LAYERS:
+            shown.append(f"{len(self.layers) - _MOST_LAYERS} more")
+        return f"Description({self.source!r}: {', '.join(shown) or 'no layers'})"
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -76,6 +111,11 @@ class Description:
             digest.update(f"{path}|{kind}|{array.shape}|".encode())
             digest.update(b"\0".join(array.reshape(-1).tolist()) if kind == "S" else little.tobytes())
         return f"sha256:{digest.hexdigest()}"
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    more = ", ..." if len(shape) > 3 else ""
+    return f"({', '.join(str(size) for size in shape[:3])}{more})"
 
 
 def leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

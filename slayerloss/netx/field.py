@@ -8,7 +8,7 @@ from types import MappingProxyType
 Shape = tuple[str | int, ...]
 """C, H and W are the layer's own shape, "out" is their product; another name is fixed by the first field with it.
 
-Two patterns are special: ("ndim",) is a list of one to three sizes, ("flat",) a matrix of "out" rows in one row.
+Two patterns are special: ("ndim",) is a list of one to three sizes, ("out*in",) a matrix (out, in) in one row.
 """
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_NEURONS",
     "NEURONS",
     "NOT_IN_LAVA",
+    "NO_MEANING",
     "READOUT",
     "RELU",
     "Bound",
@@ -36,6 +37,9 @@ FORMAT_VERSION = 1
 MAX_NEURONS = 1 << 24
 """More neurons than any layer of a real network has; a claim above is a damaged file."""
 
+NO_MEANING = "it has no meaning"
+"""The effect of a bound beyond which a value says nothing, to anyone."""
+
 _SCALAR: tuple[Shape, ...] = ((), (1,))
 _SIZES: tuple[Shape, ...] = (("ndim",),)
 _PAIR: tuple[Shape, ...] = ((), (2,))
@@ -47,11 +51,11 @@ _IN_8_BITS = Bound(127, "Lava keeps it in 8 bits", fatal=True)
 
 
 def _least(value: int) -> Bound:
-    return Bound(value, "it has no meaning", fatal=True, scope="file")
+    return Bound(value, NO_MEANING, fatal=True, scope="file")
 
 
-def _delay(shapes: tuple[Shape, ...], meaning: str, high: Bound | None = None) -> Field:
-    return Field("number", shapes, meaning, False, _least(0), high)
+def _delay(shapes: tuple[Shape, ...], meaning: str) -> Field:
+    return Field("number", shapes, meaning, False, _least(0))
 
 
 def _geometry(lowest: int, high: Bound | None = None) -> Field:
@@ -67,9 +71,7 @@ def _neuron(without: str) -> Field:
     return Field("group", (), f"the neurons; {without}")
 
 
-_BIAS = (
-    "times 64: CUBA and LOIHI add it to v in every step, SDNN to sigma, where it has 32 bits; RF neurons do not read it"
-)
+_BIAS = "times 64: CUBA and LOIHI add it to v in every step, SDNN to sigma, where it has 32 bits"
 _DENSE_DELAYS: tuple[Shape, ...] = ((), ("out",), ("in",), ("out", "in"))
 
 _DENSE = {
@@ -78,8 +80,12 @@ _DENSE = {
     "outFeatures": Field("integer", _SCALAR, "number of neurons; nothing reads it"),
     # `packing` knows the range of the weights
     "weight": Field("number", (("out", "in"), ("out*in",)), "weights, times 64", True, parts=_COMPLEX_PARTS),
-    "bias": Field("number", (*_SCALAR, ("out",)), _BIAS, False, *_BIAS_RANGE),
-    "delay": _delay(_DENSE_DELAYS, "steps to wait; Lava does not read it with RF neurons", Bound(62, "it becomes 62")),
+    "bias": Field("number", (*_SCALAR, ("out",)), f"{_BIAS}; RF neurons do not read it", False, *_BIAS_RANGE),
+    "delay": replace(
+        _delay(_DENSE_DELAYS, "steps to wait; Lava does not read it with RF neurons"),
+        low=Bound(0, "Lava cannot load it", fatal=True, scope="file"),
+        high=Bound(62, "it becomes 62"),
+    ),
     "neuron": _neuron("without them the layer is a readout, which sums up its input and never spikes"),
 }
 
@@ -98,7 +104,7 @@ _CHANNELS = {
     "outChannels": Field("integer", _SCALAR, "C; nothing reads it"),
 }
 _GROUPS = Field("integer", ((),), "groups of channels that do not mix", True, _least(1))
-_CHANNEL_BIAS = Field("number", (("C",), ("W", "H", "C")), _BIAS, False, *_BIAS_RANGE)
+_CHANNEL_BIAS: tuple[Shape, ...] = (("C",), ("W", "H", "C"))
 
 _CONVOLUTION = {
     **_SLIDING,
@@ -107,7 +113,7 @@ _CONVOLUTION = {
     "padding": _geometry(0, _IN_8_BITS),
     "dilation": _geometry(1, _IN_8_BITS),
     "groups": replace(_GROUPS, high=Bound(127, "Lava counts them in 8 bits, finds none, and computes zeros")),
-    "bias": replace(_CHANNEL_BIAS, not_in_lava=_SCALAR),
+    "bias": Field("number", _CHANNEL_BIAS, _BIAS, False, *_BIAS_RANGE, not_in_lava=_SCALAR),
     "delay": _delay((*_SCALAR, ("C",)), "steps to wait; Lava does not read it"),
     "neuron": _neuron("Lava cannot load the layer without them"),
     "weight": _kernel(("C", "in/groups", "kH", "kW"), "weights, times 64, correlated with the input"),
@@ -146,7 +152,7 @@ LAYERS = MappingProxyType(
             **_SLIDING,
             **_CHANNELS,
             "groups": _GROUPS,
-            "bias": replace(_CHANNEL_BIAS, shapes=(*_CHANNEL_BIAS.shapes, *_SCALAR)),
+            "bias": Field("number", (*_SCALAR, *_CHANNEL_BIAS), "added in every step, times 64"),
             "weight": _kernel(("in", "C/groups", "kH", "kW"), "weights, times 64, of a transposed convolution"),
         },
         "average": {"shape": Field("integer", _SIZES, "(groups, 1, 1): neurons are averaged in so many groups", True)},

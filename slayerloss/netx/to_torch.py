@@ -61,7 +61,8 @@ def to_torch(
         weight_norm: hold the weights as direction and length.
 
     Returns:
-        One block for each layer of the file, in training mode. `export` writes a file that says the same.
+        One block for each layer of the file, in training mode. `export` makes a file of them that runs the same, though
+        not every field is as it was: a layer without neurons has them written out, and LOIHI neurons are called CUBA.
 
     Raises:
         FileError: there is no such file, or it may not be read.

@@ -98,9 +98,11 @@ def _fit(pattern: Shape, shape: tuple[int, ...], sizes: Mapping[str, int]) -> di
     """The sizes that a shape fixes, or None where it does not fit the pattern."""
     if pattern == ("ndim",):
         return {} if len(shape) == 1 and 1 <= shape[0] <= 3 else None
-    if pattern == ("flat",):
-        fits = len(shape) == 1 and shape[0] > 0 and shape[0] % sizes["out"] == 0
-        return {"in": shape[0] // sizes["out"]} if fits else None
+    if _in_one_row(pattern):
+        rows, columns = str(pattern[0]).split("*")
+        if len(shape) != 1 or shape[0] % sizes[rows]:
+            return None
+        return _fit((rows, columns), (sizes[rows], shape[0] // sizes[rows]), sizes)
     if len(pattern) != len(shape) or 0 in shape:
         return None
     fixed: dict[str, int] = {}
@@ -111,6 +113,10 @@ def _fit(pattern: Shape, shape: tuple[int, ...], sizes: Mapping[str, int]) -> di
         if isinstance(letter, str):
             fixed[letter] = size
     return fixed
+
+
+def _in_one_row(pattern: Shape) -> bool:
+    return len(pattern) == 1 and "*" in str(pattern[0])
 
 
 def _words(pattern: Shape, sizes: Mapping[str, int]) -> str:

@@ -34,6 +34,7 @@ def delays_bias_and_recurrence() -> Case:
     rng = np.random.default_rng(0)
     first = dense(weights(rng, 12, 20), delay=rng.integers(0, 63, 12), bias=weights(rng, 12, low=-4, high=8))
     second = {**dense(weights(rng, 9, 12), bias=np.float32(3)), "type": "dense_rec", "weight_rec": weights(rng, 9, 9)}
+    second |= {name: second[name].reshape(-1) for name in ("weight", "weight_rec")}
     third = dense(weights(rng, 7, 9), delay=rng.integers(0, 5, (7, 9)))
     decays = {"iDecay": np.array([0, 4096, 1, 700, 5]), "vDecay": np.array([4096, 0, 60, 1, 7])}
     fourth = dense(weights(rng, 5, 7), decays, delay=np.float32(2))

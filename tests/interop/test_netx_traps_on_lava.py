@@ -38,6 +38,7 @@ FATAL = {
     "zeros": [dense([[0, 0], [0, 0]])],
     "imaginary zeros": [{**COMPLEX, "weight": {**PAIR, "imag": np.zeros((2, 2))}}],
     "recurrent delay": [recurrent([[2, 4]], [[2]], delay=[1])],
+    "recurrent in a row": [recurrent(W, np.ravel(W))],
     "sums and bias": [dense(W, DELTA | {"sigma_output": True}, bias=[1, 1])],
     "one bias": [entrance(1, 3, 3), {**IMAGE, "bias": [4]}],
     "scalar bias": [entrance(1, 3, 3), {**IMAGE, "bias": 4}],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from slayerloss import netx
 from slayerloss._check import FormatError
 from slayerloss.netx import schema
-from slayerloss.netx.description import Tree
+from slayerloss.netx.description import Layer, Tree
 from slayerloss.netx.field import KINDS, Field, Shape
 from slayerloss.netx.table import table
 
@@ -26,8 +27,9 @@ DENSE = ("dense", "dense_rec")
 
 def concrete(shape: Shape, sizes: dict[str, int]) -> tuple[int, ...]:
     """A shape of the schema with numbers in the place of names."""
-    if shape == ("flat",):
-        return (sizes["out"] * sizes["in"],)
+    if len(shape) == 1 and "*" in str(shape[0]):
+        rows, columns = str(shape[0]).split("*")
+        return (sizes[rows] * sizes[columns],)
     return tuple(size if isinstance(size, int) else sizes.setdefault(size, 1 + len(size) % 3) for size in shape)
 
 
@@ -136,6 +138,11 @@ CUBA = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 64}
         ({**REAL, "neuron": {**CUBA, "type": "SDNN", "activation": 5}}, "layer/0/neuron/activation has the wrong type"),
         ({**REAL, "neuron": {**CUBA, "type": "ALIF"}}, "layer/0/neuron/thDecay is missing"),
         ({**REAL, "type": "pool", "shape": [1, 2, 2]}, "layer/0/stride is missing"),
+        (
+            {**REAL, "type": "dense_rec", "weight_rec": [1, 2]},
+            r"weight_rec .*expected \(out=1, out=1\) or \(out\*out,\)",
+        ),
+        ({**COMPLEX, "weight": {"real": [2, 4], "imag": [2, 4, 6]}, "neuron": RF}, "layer/0/weight/imag has the wrong"),
     ],
 )
 def test_fields_that_do_not_fit_each_other_are_refused(layer: dict[str, Any], text: str) -> None:
@@ -175,25 +182,76 @@ def test_tables_of_resonators_and_of_what_slides() -> None:
     assert shown[4].endswith("0.25  SDNN, relu, sends sums")
 
 
-def test_the_page_has_every_row_of_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recurrent_weights_may_be_in_one_row() -> None:
+    layer = {"type": "dense_rec", "shape": [2], "weight": [[4, -2], [6, 8]], "weight_rec": [[0, 3], [-5, 1]]}
+    layer["neuron"] = {**CUBA, "vThMant": 5}
+    in_one_row = {name: np.ravel(layer[name]) for name in ("weight", "weight_rec")}
+    flat, whole = netx.describe([{**layer, **in_one_row}]), netx.describe([layer])
+    x = np.random.default_rng(0).integers(0, 2, (2, 30))
+    spikes = [netx.Network(network).run(x).output for network in (flat, whole)]
+    np.testing.assert_array_equal(*spikes)
+    assert 0 < spikes[0].sum() < spikes[0].size
+    assert netx.check(flat) == []
+
+
+def test_a_description_is_shown_in_one_line() -> None:
+    flattens = [{"type": "flatten", "shape": [2]}] * 13
+    network = netx.describe([{**REAL, "neuron": CUBA}, *flattens, {"type": "new\n", "shape": "wide"}], "a.net")
+    shown = ", ".join(["flatten (2)"] * 11)
+    assert repr(network) == f"Description('a.net': dense (1) CUBA, {shown}, 3 more)"
+    assert repr(network.layers[-1]) == "Layer(new\\n)"
+    assert repr(Layer("new", {"shape": np.arange(5), "neuron": 3})) == "Layer(new (0, 1, 2, ...))"
+    assert repr(netx.describe([])) == "Description('network': no layers)"
+
+
+@pytest.fixture
+def generator(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What makes the tables of the page."""
     pytest.importorskip("sphinx", reason="the documentation's tools are not installed")
     monkeypatch.syspath_prepend(str(DOCS / "_ext"))
-    import netx_format
+    return importlib.import_module("netx_format")
 
-    page = netx_format.fill((DOCS / "netx-format.md").read_text(encoding="utf-8"))
-    sections = dict(re.findall(r"^### (.+?)\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL))
-    for kind, rules in {**schema.LAYERS, **schema.NEURONS}.items():
+
+@pytest.mark.parametrize("tables", [schema.LAYERS, schema.NEURONS], ids=["layers", "neurons"])
+def test_the_sections_of_the_page_say_all_of_the_schema_once(generator: Any, tables: Any) -> None:
+    shared = generator.common(tables)
+    rest = {kind: {k: v for k, v in rules.items() if k not in shared} for kind, rules in tables.items()}
+    sections = generator.sections(rest)
+    said: dict[str, Tree] = {}
+    for section in sections:
+        for name, base in zip_longest(section.names, section.bases):
+            said[name] = {**(said[base] if base else {}), **section.rows}
+    assert {kind: {**shared, **rows} for kind, rows in said.items()} == tables
+    assert sum(len(section.rows) for section in sections) < sum(map(len, tables.values())) * 0.7
+
+
+def test_the_page_has_every_row_of_the_schema(generator: Any) -> None:
+    page = generator.fill((DOCS / "netx-format.md").read_text(encoding="utf-8"))
+    written = dict(re.findall(r"^### (`.+?)\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL))
+    written["all"] = re.search(r"^Neurons of all types.*?(?=^###)", page, re.MULTILINE | re.DOTALL)[0]
+    shared = generator.common(schema.NEURONS)
+    rest = {kind: {k: v for k, v in rules.items() if k not in shared} for kind, rules in schema.NEURONS.items()}
+    sections = {"all": shared}
+    for tables in (schema.LAYERS, rest):
+        sections |= {", ".join(f"`{name}`" for name in each.names): each.rows for each in generator.sections(tables)}
+    assert written.keys() == sections.keys()
+    parted = set()
+    for heading, rules in sections.items():
         rows = {
-            match[2]: match[0] for match in re.finditer(r"^\| (\*\*)?`(\w+)`.*\|$", sections[f"`{kind}`"], re.MULTILINE)
+            name: match[0]
+            for match in re.finditer(r"^\| ((?:\*\*)?`.+?) \|.*$", written[heading], re.MULTILINE)
+            for name in re.findall(r"`(\w+)`", match[1])
         }
-        assert rows.keys() == rules.keys(), kind
+        assert rows.keys() == rules.keys(), heading
         for name, rule in rules.items():
             assert KINDS[rule.kind].dtype in rows[name]
             assert ("**" in rows[name]) == rule.required
             assert rule.meaning.replace("*", "×") in rows[name]
-            for bound in (rule.low, rule.high):
-                assert bound is None or (str(bound.value) in rows[name] and bound.effect in rows[name])
-            assert all(part in rows[name] for part in rule.parts)
-    assert "netx_format" in sys.modules
+            for bound in filter(None, (rule.low, rule.high)):
+                assert str(bound.value) in rows[name]
+                assert bound.effect == schema.NO_MEANING or bound.effect in rows[name]
+            parted |= {name, *rule.parts} if rule.parts else set()
+    (of_two_parts,) = re.findall(r"^Neurons with a complex state.*?\n\n", page, re.MULTILINE | re.DOTALL)
+    assert all(f"`{name}`" in of_two_parts for name in parted)
     with pytest.raises(ValueError, match="0 places"):
-        netx_format.fill("no marks")
+        generator.fill("no marks")

@@ -56,6 +56,7 @@ WEIGHTS = [
     ("mixed", dense([[256, -2]]), "weight", "error", "1 of 2 weights (-2 to 256) change", False),
     ("rec delay", recurrent([[2, 4]], [[2]], delay=[1]), "delay", "error", "load a recurrent layer", True),
     ("rec square", recurrent([[2]], [[2]], delay=[1]), "delay", "error", "drops the scale of the weights", True),
+    ("rec in a row", recurrent([[2, 4]], [2]), "weight_rec", "error", "load it in one row beside a weight that", True),
     (
         "rec complex",
         {**complex_dense(), "type": "dense_rec", "weight_rec": PAIR},
