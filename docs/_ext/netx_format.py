@@ -189,7 +189,7 @@ def _shapes(rule: Field) -> str:
 def _either(shapes: tuple[Shape, ...]) -> str:
     words = [_shape(shape) for shape in shapes]
     if words[:2] == ["scalar", "(1)"]:
-        words[:2] = ["number"]
+        words[:2] = ["one value"]
     return " or ".join(words)
 
 
