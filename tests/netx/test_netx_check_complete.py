@@ -14,7 +14,7 @@ from slayerloss import FormatError, netx
 # and whether a number other than 1 comes where spikes are read, as it may where layers are skipped.
 DATA = {
     *("numbers as spikes", "skip_layers"),
-    *("large input", "input at the ends of 24 bits", "dense_rec SDNN", "spike_exp"),
+    *("large input", "input at the ends of 24 bits", "dense_rec SDNN", "conv SDNN", "spike_exp"),
 }
 
 
