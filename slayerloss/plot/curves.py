@@ -13,7 +13,18 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from slayerloss._check import ArgumentError, FormatError, check_choice, message
 from slayerloss._path import check_file_to_read
-from slayerloss.plot.style import MUTED, PALETTE, RIVAL, TRUE, WIDTH, label_ends, label_size, new_axes, title
+from slayerloss.plot.style import (
+    MUTED,
+    PALETTE,
+    RIVAL,
+    TRUE,
+    WIDTH,
+    label_ends,
+    label_size,
+    name_at_axis,
+    new_axes,
+    title,
+)
 
 Metrics: TypeAlias = "str | PathLike[str] | Mapping[str, Sequence[float]]"
 
@@ -174,9 +185,10 @@ def _mark_best(ax: Axes, epochs: np.ndarray, values: np.ndarray, is_accuracy: bo
 
 def _bars(ax: Axes, counts: Mapping[str, float]) -> None:
     colors = [MUTED if name == INPUT else PALETTE[0] for name in counts]
-    bars = ax.barh(list(counts), list(counts.values()), color=colors, height=0.6)
+    bars = ax.barh(range(len(counts)), list(counts.values()), color=colors, height=0.6)
     texts = [f"{count:,.0f}" if count >= 10 else f"{count:.3g}" for count in counts.values()]
     ax.bar_label(bars, texts, padding=3, fontsize=label_size(ax))
+    ax.set_yticks(range(len(counts)), [name_at_axis(ax, name) for name in counts])
     ax.invert_yaxis()
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.tick_params(length=0)

@@ -16,7 +16,7 @@ from slayerloss.functional import confidence, moving_window
 from slayerloss.plot._arrays import batch_size, check_names, label_per_step, one_sample
 from slayerloss.plot.frames import draw_strip
 from slayerloss.plot.spikes import MOST_NAMES, raster
-from slayerloss.plot.style import FAINT, TRUE, WIDTH, add_axes, label_ends, new_figure, time_axis, title
+from slayerloss.plot.style import FAINT, TRUE, WIDTH, add_axes, label_ends, name_at_axis, new_figure, time_axis, title
 from slayerloss.plot.traces import confidence_traces, last_steps, name_of, stretches
 
 
@@ -129,7 +129,7 @@ def draw_stage(ax: Axes, name: str, spikes: Tensor, step_ms: float | None, *, is
         ax.set_ylabel(sender)
     shape = " x ".join(f"{size:,}" for size in (spikes.shape[:-1] if has_space else spikes.shape[:1]))
     count = f"{int((spikes != 0).sum()):,} {'events' if is_input else 'spikes'}"
-    title(ax, f"{name}: {count}, {shape} {sender}{'s' * (shape != '1')}")
+    title(ax, f"{name_at_axis(ax, name)}: {count}, {shape} {sender}{'s' * (shape != '1')}")
 
 
 def _has_space(spikes: Tensor) -> bool:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from slayerloss._check import check_type
 from slayerloss.netx import Energy
 from slayerloss.netx.energy import span
-from slayerloss.plot.style import MUTED, PALETTE, WIDTH, color_key, label_size, new_axes
+from slayerloss.plot.style import MUTED, PALETTE, WIDTH, color_key, label_size, name_at_axis, new_axes
 
 _SYNAPTIC, _INACTIVE, _ACTIVE = PALETTE[0], MUTED, PALETTE[3]
 
@@ -50,7 +50,7 @@ def energy_per_layer(energy: Energy, ax: Axes | None = None) -> Axes:
     for i, (low, high) in enumerate(zip(energy.low, energy.high, strict=True)):
         text = span(float(low), float(high))
         ax.annotate(text, (high, i), (3, 0), textcoords="offset points", va="center", fontsize=label_size(ax))
-    ax.set_yticks(range(len(energy.layers)), energy.layers)
+    ax.set_yticks(range(len(energy.layers)), [name_at_axis(ax, name) for name in energy.layers])
     ax.invert_yaxis()
     ax.set_xlim(0, max(1.45 * float(energy.high.max()), 1e-15))
     ax.spines[["left", "bottom"]].set_visible(False)

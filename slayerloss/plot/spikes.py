@@ -30,6 +30,7 @@ from slayerloss.plot.style import (
     add_key,
     color_key,
     label_size,
+    name_at_axis,
     new_axes,
     points_high,
     points_wide,
@@ -276,7 +277,7 @@ def _edges(count: int, blocks: int) -> np.ndarray:
 def _neuron_axis(ax: Axes, num_neurons: int, names: list[str] | None, per_channel: int = 1) -> None:
     ax.set_ylim(-0.6, num_neurons - 0.4)
     if names is not None and num_neurons <= MOST_NAMES:
-        ax.set_yticks(range(num_neurons), names)
+        ax.set_yticks(range(num_neurons), [name_at_axis(ax, name) for name in names])
         ax.tick_params(axis="y", length=0)
     elif per_channel > 1:
         _channel_axis(ax, num_neurons // per_channel, per_channel)

@@ -11,8 +11,10 @@ from weakref import WeakKeyDictionary
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
+
+from slayerloss.plot.text import shortened, wrapped
 
 # Okabe and Ito's palette, which the colour-blind can tell apart, without its yellow, which is too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
@@ -26,6 +28,7 @@ OUTPUT, TARGET, ERROR = PALETTE[0], INK, PALETTE[1]
 TARGET_HALO = "#F5C26B"  # the target where marks of the output lie on it
 OFF, ON = "#40207C", PALETTE[2]  # not the colours of the classes
 
+_NAME = 0.22  # of a figure's width: the most that a name beside the Axes takes
 WIDTH = 5.6  # inches: a printed column, and still readable when a phone shows the figure in its full width
 
 _RC: dict[Any, Any] = {
@@ -120,13 +123,35 @@ def points_wide(ax: Axes) -> float:
 
 
 def title(ax: Axes, text: str, color: str = INK) -> None:
-    """Write a title at the left, in the size of the labels."""
-    ax.set_title(text, loc="left", fontsize=label_size(ax), color=color)
+    """Write a title at the left, in the size of the labels; what is too long goes on in the next line."""
+    size = label_size(ax)
+    ax.set_title(wrapped(text, _room(ax), size), loc="left", fontsize=size, color=color)
+
+
+def _room(ax: Axes) -> float:
+    """Points from the left of the Axes to the next ones, or to the edge of the figure; before the layout."""
+    figure = figure_wide(ax.figure)
+    place = ax.get_subplotspec()
+    if place is None or place.colspan.stop == place.get_gridspec().ncols:
+        return figure * (0.99 - float(ax.get_position().x0))
+    return 1.2 * points_wide(ax)
+
+
+def figure_wide(figure: Figure | SubFigure) -> float:
+    """The width of a figure in points."""
+    return float(figure.bbox.width / figure.dpi * 72)
+
+
+def name_at_axis(ax: Axes, name: str) -> str:
+    """A name that stands beside the Axes, shortened where it would take more than a fifth of the figure."""
+    return shortened(name, _NAME * figure_wide(ax.figure), label_size(ax))
 
 
 def heading(figure: Figure, text: str) -> None:
-    """Write what the figure shows above all of its Axes, at the left."""
-    figure.suptitle(text, x=0.005, ha="left", fontsize=1.1 * label_size(figure.axes[0]), fontweight="bold")
+    """Write what the figure shows above all of its Axes, at the left, in as many lines as it takes."""
+    size = 1.1 * label_size(figure.axes[0])
+    lines = wrapped(text, 0.99 * figure_wide(figure), size, bold=True)
+    figure.suptitle(lines, x=0.005, ha="left", fontsize=size, fontweight="bold")
 
 
 def time_axis(ax: Axes, num_steps: int, step_ms: float | None) -> None:
@@ -151,7 +176,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     line: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
     for height, place, (_, text, color) in zip(heights, places, ends, strict=True):
         ax.annotate(
-            text,
+            name_at_axis(ax, text),
             (1.0, height),
             (1.03, place),
             "axes fraction",

@@ -12,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from slayerloss._check import ArgumentError, ShapeError, check_integer, message
 from slayerloss.plot._arrays import check_names, to_tensor
-from slayerloss.plot.style import ERROR, INK, MUTED, TRUE, WIDTH, label_size, new_axes, title
+from slayerloss.plot.style import ERROR, INK, MUTED, TRUE, WIDTH, figure_wide, label_size, name_at_axis, new_axes, title
+from slayerloss.plot.text import wrapped
 
 _MOST_NUMBERS = 25  # classes whose counts are written into the cells
 
@@ -77,11 +78,13 @@ def confusion_matrix(
                 ha="center",
                 va="center",
             )
-        ax.set_xticks(range(num_classes), names, rotation=90 if max(map(len, names)) > 3 else 0)
-        ax.set_yticks(range(num_classes), names)
+        shown = [name_at_axis(ax, name) for name in names]
+        ax.set_xticks(range(num_classes), shown, rotation=90 if max(map(len, shown)) > 3 else 0)
+        ax.set_yticks(range(num_classes), shown)
     ax.tick_params(length=0)
     ax.spines[:].set(visible=True, color=MUTED, linewidth=0.7)
-    ax.set(xlabel="predicted" + _silent(silent, names[0]), ylabel="true")
+    room = 0.76 * figure_wide(ax.figure)
+    ax.set(xlabel=wrapped("predicted" + _silent(silent, names[0]), room, label_size(ax)), ylabel="true")
     right, total = float(np.trace(counts)), float(counts.sum())
     title(ax, f"{right:.0f} of {total:.0f} right ({100 * right / max(total, 1):.1f} %)")
     return ax

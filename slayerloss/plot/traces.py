@@ -16,7 +16,19 @@ from torch import Tensor
 from slayerloss._check import check_integer
 from slayerloss.functional import confidence, latency_to_decision, moving_window, predict
 from slayerloss.plot._arrays import batch_size, check_names, label_per_step, one_sample, step_unit
-from slayerloss.plot.style import FAINT, INK, MUTED, RIVAL, TRUE, label_ends, label_size, new_axes, time_axis, title
+from slayerloss.plot.style import (
+    FAINT,
+    INK,
+    MUTED,
+    RIVAL,
+    TRUE,
+    label_ends,
+    label_size,
+    name_at_axis,
+    new_axes,
+    time_axis,
+    title,
+)
 
 _STRIP, _STRIP_ROOM = 9.0, 16.0  # points below the Axes: the middle of the bar of decisions, and the time axis
 
@@ -248,7 +260,7 @@ def name_of(index: int, names: Sequence[str], true: Sequence[int], answer: int |
 
 def _name_above(ax: Axes, time: float, text: str) -> None:
     place: dict[str, Any] = {"ha": "center", "va": "top", "transform": ax.get_xaxis_transform()}
-    ax.text(time, 0.98, text, color=TRUE, fontsize=label_size(ax), **place)
+    ax.text(time, 0.98, name_at_axis(ax, text), color=TRUE, fontsize=label_size(ax), **place)
 
 
 def _runs(values: np.ndarray) -> list[tuple[int, int, int]]:
