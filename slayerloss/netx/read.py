@@ -21,7 +21,8 @@ from slayerloss.netx.validate import validate
 _MAX_ITEMS = 5_000  # which take about a second
 _SMALL = 1 << 20  # up to here a dataset may claim more bytes than the file stores of it
 _MAX_BYTES = 1 << 31  # of all datasets together
-_UNSTORED = 1 << 24  # all datasets together may claim so many that no compression explains
+_UNSTORED = 1 << 28  # all datasets together may claim so many more than stored
+_UNEXPLAINED = 1 << 24  # and so many that no compression makes of what is stored
 _BEST_COMPRESSION = 1100  # deflate packs a run of zeros 1032 to 1
 
 
@@ -62,6 +63,17 @@ def read(path: str | os.PathLike[str]) -> Description:
         problem = f"'{source}' is not HDF5, or is damaged"
         got = f"{os.path.getsize(source):,} bytes that the HDF5 library cannot read"
         raise FormatError(message("netx", problem, "an HDF5 network file", got)) from error
+
+
+def read_intact(path: str | os.PathLike[str]) -> Description:
+    """`read` a file that is to run: FormatError where it does not match the checksum that it carries."""
+    description = read(path)
+    stored, checksum = description.checksum_stored, description.checksum()
+    if stored not in (None, checksum):
+        problem = "does not match: the file was changed after it was written"
+        way_out = "If that was meant, pass netx.read(file)"
+        raise fail(description.source, "/ checksum", problem, f"{stored}, which it carries", checksum, way_out)
+    return description
 
 
 class _Reader:
@@ -180,12 +192,14 @@ class _Reader:
         stored = dataset.id.get_storage_size()
         self.bytes += claimed
         unexplained = claimed > _BEST_COMPRESSION * stored
-        self.unstored += claimed if unexplained else 0
+        self.unstored += max(claimed - stored, 0)
+        self.unexplained += claimed if unexplained else 0
         if (
             (variable_length and size > MAX_TEXTS)
             or (unexplained and claimed > _SMALL)
             or self.bytes > _MAX_BYTES
             or self.unstored > _UNSTORED
+            or self.unexplained > _UNEXPLAINED
         ):
             got = f"shape {dataset.shape}, {claimed} bytes of which {stored} are stored"
             raise fail(self.source, place, "has an absurd size", "no more than the file stores", got)

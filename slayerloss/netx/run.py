@@ -22,7 +22,7 @@ from slayerloss._check import (
 )
 from slayerloss.netx.check import Chain, check
 from slayerloss.netx.description import Description, Layer
-from slayerloss.netx.read import read
+from slayerloss.netx.read import read_intact
 from slayerloss.netx.runtime import cores
 from slayerloss.netx.runtime.build import Settings, build, makes_stage, refuse_layers
 from slayerloss.netx.runtime.inputs import check_whole, encode, numbers
@@ -88,7 +88,7 @@ class Network:
         sparse_fc_layer: bool = False,
         arithmetic: Literal["lava", "ideal"] = "lava",
     ) -> None:
-        whole = net_config if isinstance(net_config, Description) else _intact(read(net_config))
+        whole = net_config if isinstance(net_config, Description) else read_intact(net_config)
         if num_layers is not None:
             check_integer("Network", "num_layers", num_layers, 1)
         if reset_interval is not None:
@@ -300,16 +300,6 @@ class Network:
         values = inward(np.moveaxis(values, -1, 0), shape)
         takes_spikes = bool(self._stages[0].synapses) and not self._stages[0].graded
         return values != 0 if takes_spikes else values, batched
-
-
-def _intact(description: Description) -> Description:
-    """The description as it is; FormatError where it does not match the checksum of its file."""
-    stored, checksum = description.checksum_stored, description.checksum()
-    if stored not in (None, checksum):
-        problem = f"{description.source}: / checksum does not match: the file was changed after it was written"
-        way_out = "If that was meant, pass netx.read(file)"
-        raise FormatError(message("Network", problem, f"{stored}, which it carries", checksum, way_out))
-    return description
 
 
 def _refuse(description: Description, lava: bool) -> None:

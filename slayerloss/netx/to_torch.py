@@ -20,7 +20,7 @@ from slayerloss._check import ArgumentError, SlayerError, check_choice, check_fl
 from slayerloss.netx.check import check
 from slayerloss.netx.container import fail
 from slayerloss.netx.description import Description
-from slayerloss.netx.read import read
+from slayerloss.netx.read import read_intact
 from slayerloss.netx.runtime.synapse import pair
 from slayerloss.netx.source import (
     NEURONS,
@@ -89,7 +89,7 @@ def to_torch(
     """
     from torch.nn import Sequential
 
-    description = file if isinstance(file, Description) else _intact(read(file))
+    description = file if isinstance(file, Description) else read_intact(file)
     training = _training(neuron)
     for finding in check(description):
         if finding.fatal and finding.scope == "file":
@@ -103,15 +103,6 @@ def to_torch(
     model = Sequential(*(_built(source) for source in sources))
     _settle(model, sources)
     return model.train()
-
-
-def _intact(description: Description) -> Description:
-    checksum = description.checksum()
-    if description.checksum_stored in (None, checksum):
-        return description
-    problem = "does not match: the file was changed after it was written"
-    way_out = "If that was meant, pass netx.read(file)"
-    raise fail(description.source, "/ checksum", problem, checksum, description.checksum_stored, way_out)
 
 
 def _training(neuron: Mapping[str, Any] | None) -> dict[str, Any]:
