@@ -82,7 +82,7 @@ class _Reader:
         self.file = file
         self.heap = Heap(raw, file.userblock_size, file.id.get_create_plist().get_sizes()[0])
         self.items = 0
-        self.bytes = self.unstored = 0
+        self.bytes = self.unstored = self.unexplained = 0
         self.names: dict[int, str] = {}  # where each object of the file was seen
 
     def description(self) -> Description:
