@@ -253,28 +253,31 @@ class Network:
         """Run on over (T, N, ...); what each layer sends, and its states, (T, N, neurons), `live` changed."""
         num_steps, num_samples = inputs.shape[:2]
         shape = (num_steps, num_samples)
-        spikes = [
-            np.empty((*shape, stage.size), np.bool_ if stage.neurons.binary else np.int32) for stage in self._stages
-        ]
-        records = [
-            {name: np.empty((*shape, stage.size), np.int32) for name in stage.neurons.names if record}
-            for stage in self._stages
-        ]
         widest = max(math.prod(inputs.shape[2:]), *(stage.size for stage in self._stages))
         rows = max(1, _CHUNK_BYTES // (4 * widest))
         steps = min(num_steps, rows)
         work = num_steps * num_samples * widest
         samples = max(1, min(rows // steps, -(-num_samples // cores.count()) if work > _LARGE else num_samples))
+        at_once = steps == num_steps and samples >= num_samples  # what the stages send is the result then
+        spikes = [] if at_once else [np.empty((*shape, stage.size), stage.dtype) for stage in self._stages]
+        records = [
+            {name: np.empty((*shape, stage.size), np.int32) for name in stage.neurons.names if record}
+            for stage in self._stages
+        ]
 
         def advance(n: slice) -> None:
             own = [{name: array[..., n, :] for name, array in states.items()} for states in live]
             for start in range(0, num_steps, steps):
                 at = (slice(start, start + steps), n)
                 sent = np.ascontiguousarray(inputs[at])
-                for stage, states, out, kept in zip(self._stages, own, spikes, records, strict=True):
-                    into = {name: array[at] for name, array in kept.items()} if record else None
-                    sent = stage.advance(sent, states, step + start + 1, into)
-                    out[at] = sent.reshape(*sent.shape[:2], -1)
+                for i, stage in enumerate(self._stages):
+                    into = {name: array[at] for name, array in records[i].items()} if record else None
+                    sent = stage.advance(sent, own[i], step + start + 1, into)
+                    flat = sent.reshape(*sent.shape[:2], -1)
+                    if at_once:
+                        spikes.append(flat)
+                    else:
+                        spikes[i][at] = flat
 
         parts = [slice(start, start + samples) for start in range(0, num_samples, samples)]
         with cores.products_on_one_core() if work > _SMALL else nullcontext():

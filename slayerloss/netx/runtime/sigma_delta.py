@@ -128,18 +128,21 @@ def _delta(
     sent = np.empty(arriving.shape, np.int32)
     for here in blocks(arriving.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
         own = {name: states[name][here] for name in names}
+        act, residue = own["act"], own["residue"]
         limit = share(threshold, here[1], np.int32)
+        size, sending = np.empty_like(act), np.empty(act.shape, np.bool_)
         for t in range(len(arriving)):
             at = (t, *here)
             if feedback is not None and t > 0:
                 feedback(sent[t - 1], arriving[t])
             x = value(arriving[at], own, here[1])
-            d = x - own["act"]
-            d += own["residue"]
-            own["act"][...] = x
-            kept = np.where(np.abs(d) < limit, d, 0)
-            own["residue"][...] = kept
-            np.right_shift(np.subtract(d, kept, out=d), STATE_EXP, out=sent[at])
+            np.subtract(residue, act, out=residue)
+            np.add(residue, x, out=residue)  # d
+            act[...] = x
+            np.greater_equal(np.abs(residue, out=size), limit, out=sending)
+            y = np.multiply(residue, sending, out=size)
+            np.subtract(residue, y, out=residue)
+            np.right_shift(y, STATE_EXP, out=sent[at])
             if record is not None:
                 for name in names:
                     record[name][at] = own[name]

@@ -41,6 +41,11 @@ class Stage:
         return math.prod(self.shape)
 
     @property
+    def dtype(self) -> type:
+        """Of what it sends."""
+        return np.bool_ if self.neurons.binary else np.int32
+
+    @property
     def space_first(self) -> tuple[int, ...]:
         """(H, W, C), or (C,)."""
         return (*self.shape[1:], self.shape[0])

@@ -191,6 +191,8 @@ class Convolution:
         """See `Synapse.deliver`."""
         images = sent.reshape(-1, *sent.shape[2:])
         highest = self.bound * largest(images)
+        if images.dtype != np.bool_:  # before each value comes into several patches
+            images = images.astype(exact_dtype(highest), copy=False)
         per_image = self._size[0] * self._size[1]
         later = {
             steps: arriving[1 + steps : 1 + steps + len(sent)].reshape(len(images) * per_image, -1)
