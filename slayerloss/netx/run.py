@@ -259,7 +259,7 @@ class Network:
         work = num_steps * num_samples * widest
         samples = max(1, min(rows // steps, -(-num_samples // cores.count()) if work > _LARGE else num_samples))
         at_once = steps == num_steps and samples >= num_samples  # what the stages send is the result then
-        spikes = [] if at_once else [np.empty((*shape, stage.size), stage.dtype) for stage in self._stages]
+        spikes: list[Array] = [] if at_once else [np.empty((*shape, stage.size), stage.dtype) for stage in self._stages]
         records = [
             {name: np.empty((*shape, stage.size), np.int32) for name in stage.neurons.names if record}
             for stage in self._stages
