@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -66,9 +66,18 @@ class Chain:
 
     def problems(self, layer: Layer) -> Iterator[Problem]:
         """What is wrong with the layer's place, in its file or for Lava."""
-        look = getattr(self, f"_{layer.type}", None)
-        if look is not None:
-            yield from look(layer)
+        looks: dict[str, Callable[[Layer], Iterator[Problem]]] = {
+            "input": self._input,
+            "dense": self._dense,
+            "dense_rec": self._dense_rec,
+            "average": self._average,
+            "conv": self._conv,
+            "convT": self._transposed,
+            "pool": self._pool,
+            "unpool": self._unpool,
+        }
+        if layer.type in looks:
+            yield from looks[layer.type](layer)
 
     def _input(self, layer: Layer) -> Iterator[Problem]:
         if self.length:
@@ -110,7 +119,7 @@ class Chain:
             return
         yield from self._image(layer, weight[1] * groups, weight[0], _shrunk)
 
-    def _convT(self, layer: Layer) -> Iterator[Problem]:
+    def _transposed(self, layer: Layer) -> Iterator[Problem]:
         weight, groups = _weight(layer).shape, int(layer.fields["groups"])
         if weight[0] % groups:
             yield f"{weight[0]} inputs do not divide into {groups} groups", "", "file", "error"

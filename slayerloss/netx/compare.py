@@ -18,8 +18,8 @@ from slayerloss._check import ArgumentError, ShapeError, check_choice, check_eve
 from slayerloss.io.event import as_array
 from slayerloss.netx.description import Description
 from slayerloss.netx.difference import Difference, around, first_place
+from slayerloss.netx.differing_fields import differing_fields
 from slayerloss.netx.export import describe_model, device_of, find_blocks, label_of
-from slayerloss.netx.meaning import differing_fields
 from slayerloss.netx.read import read
 from slayerloss.netx.run import Network
 

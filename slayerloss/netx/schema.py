@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from slayerloss.netx.field import Bound, Field, Kind, Shape
+from slayerloss.netx.limits import LONGEST_DELAY, MOST_GROUPS, NEVER
 
 __all__ = [
     "COMPLEX",
@@ -84,7 +85,7 @@ _DENSE = {
     "delay": replace(
         _delay(_DENSE_DELAYS, "steps to wait; Lava does not read it with RF neurons"),
         low=Bound(0, "Lava cannot load it", fatal=True, scope="file"),
-        high=Bound(62, "it becomes 62"),
+        high=Bound(LONGEST_DELAY, f"it becomes {LONGEST_DELAY}"),
     ),
     "neuron": _neuron("without them the layer is a readout, which sums up its input and never spikes"),
 }
@@ -112,7 +113,7 @@ _CONVOLUTION = {
     "stride": _geometry(1, _IN_8_BITS),
     "padding": _geometry(0, _IN_8_BITS),
     "dilation": _geometry(1, _IN_8_BITS),
-    "groups": replace(_GROUPS, high=Bound(127, "Lava counts them in 8 bits, finds none, and computes zeros")),
+    "groups": replace(_GROUPS, high=Bound(MOST_GROUPS, "Lava counts them in 8 bits, finds none, and computes zeros")),
     "bias": Field("number", _CHANNEL_BIAS, _BIAS, False, *_BIAS_RANGE, not_in_lava=_SCALAR),
     "delay": _delay((*_SCALAR, ("C",)), "steps to wait; Lava does not read it"),
     "neuron": _neuron("Lava cannot load the layer without them"),
@@ -304,5 +305,5 @@ LAVA_TAKES_FOR = MappingProxyType({"ADRF_PHASE": "RF_PHASE", "ADRF_IZHIKEVICH": 
 RELU = ("relu", "relu_")
 """Names of the activation that sigma-delta neurons have on Lava."""
 
-READOUT = MappingProxyType({"type": "CUBA", "iDecay": 0, "vDecay": 4096, "vThMant": 1 << 17, "refDelay": 1})
+READOUT = MappingProxyType({"type": "CUBA", "iDecay": 0, "vDecay": 4096, "vThMant": NEVER, "refDelay": 1})
 """The neuron of a dense layer that has none: u sums up its input, v equals u, and it never spikes."""

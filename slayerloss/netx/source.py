@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from slayerloss._check import ArgumentError, FormatError, message
 from slayerloss.netx.container import fail
 from slayerloss.netx.description import Layer, Tree
+from slayerloss.netx.limits import LONGEST_DELAY, NEVER
 from slayerloss.netx.schema import READOUT
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 
 SCALE = 64
 """Weight LSBs of a file per unit of a block."""
-
-MAX_DELAY = 62
-"""The longest delay of a block, and of the chip."""
-
-NEVER = int(READOUT["vThMant"])  # type: ignore[call-overload]
-"""The lowest threshold in weight LSBs that v cannot pass."""
 
 
 @dataclass(frozen=True)
@@ -202,9 +197,9 @@ def delay_of(source: Source) -> dict[str, Any]:
     if "delay" not in source.layer.fields:
         return {}
     steps = np.asarray(source.layer.fields["delay"], np.float32)
-    if not (steps.min() >= 0 and steps.max() <= MAX_DELAY):
+    if not (steps.min() >= 0 and steps.max() <= LONGEST_DELAY):
         got = f"{steps.min():g} to {steps.max():g}"
-        raise source.refused("delay", "is out of range", f"0 to {MAX_DELAY} steps", got)
+        raise source.refused("delay", "is out of range", f"0 to {LONGEST_DELAY} steps", got)
     if steps.max() < 1 and source.layer.type != "dense":
         return {}
     if source.layer.type == "dense_rec":

@@ -20,11 +20,11 @@ from slayerloss._check import ArgumentError, SlayerError, check_choice, check_fl
 from slayerloss.netx.check import check
 from slayerloss.netx.container import fail
 from slayerloss.netx.description import Description
+from slayerloss.netx.limits import NEVER
 from slayerloss.netx.read import read_intact
 from slayerloss.netx.runtime.synapse import pair
 from slayerloss.netx.source import (
     NEURONS,
-    NEVER,
     SCALE,
     Source,
     delay_of,

@@ -8,10 +8,10 @@ import numpy as np
 
 from slayerloss._finding import Finding
 from slayerloss.netx.description import Description
+from slayerloss.netx.limits import NEVER
 from slayerloss.netx.schema import COMPLEX
 
 _LARGE = 1 << 12  # a threshold of 64, beside which lava-dl's float32 loses the little that it adds to it
-_NEVER = 1 << 17
 
 
 def as_trained(description: Description) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def as_trained(description: Description) -> Iterator[Finding]:
                 problem = "the delay held back all spikes; Lava's holds back the input, but not the bias"
                 yield note(f"layer/{i}/delay", problem, "Train with slayerloss, or without a norm")
         threshold = 0 if layer.neuron is None else np.max(layer.neuron.get("vThMant", 0))
-        if kind in ("CUBA", "LOIHI") and _LARGE <= threshold < _NEVER:
+        if kind in ("CUBA", "LOIHI") and _LARGE <= threshold < NEVER:
             problem = "its neurons spike also where v equals a threshold this large; Lava's do not"
             yield note(f"layer/{i}/neuron/vThMant", problem)
     if late:

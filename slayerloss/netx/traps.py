@@ -9,13 +9,13 @@ import numpy as np
 
 from slayerloss._finding import Finding
 from slayerloss.netx.description import Layer, Tree
+from slayerloss.netx.limits import NEVER
 from slayerloss.netx.runtime.packing import IntArray, lossless, pack
 from slayerloss.netx.runtime.resonate import turn
 from slayerloss.netx.runtime.synapse import weight_matrix
 from slayerloss.netx.schema import COMPLEX, LAVA_AS_DENSE, LAVA_RUNS, LAVA_TAKES_FOR, LAYERS, NEURONS, RELU
 
 PARTS = ("real", "imag")
-_NEVER = 1 << 17  # times 64, this is above every state of 24 bits
 _TAKE_OUT = "Take the delays out"
 
 
@@ -162,7 +162,7 @@ def neuron_traps(layer: Layer, place: str, last: bool) -> Iterator[Finding]:
     if kind == "SDNN":
         yield from _sigma_delta(layer, neuron, place)
         return
-    if np.max(neuron["vThMant"]) >= _NEVER and (kind in COMPLEX or not last):  # a last one may be there to be read
+    if np.max(neuron["vThMant"]) >= NEVER and (kind in COMPLEX or not last):  # a last one may be there to be read
         yield lava("warning", f"{place}/vThMant", "no state can reach the threshold: the neurons never spike")
     yield from _resonator(neuron, place) if kind in COMPLEX else _leaky(neuron, place)
 

@@ -16,8 +16,8 @@ from slayerloss import netx
 from slayerloss._check import ArgumentError
 from slayerloss.block import cuba
 from slayerloss.netx.difference import first_place
+from slayerloss.netx.differing_fields import differing_fields
 from slayerloss.netx.export import checked
-from slayerloss.netx.meaning import differing_fields
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 P = {"threshold": 0.6, "current_decay": 0.25, "voltage_decay": 0.03}

@@ -20,8 +20,8 @@ from slayerloss import netx
 from slayerloss._check import ArgumentError, DtypeError, FormatError
 from slayerloss.block import cuba
 from slayerloss.functional import quantize_weight
+from slayerloss.netx.differing_fields import differing_fields
 from slayerloss.netx.export import checked
-from slayerloss.netx.meaning import differing_fields
 from slayerloss.netx.source import keep_whole
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from slayerloss._check import FormatError, message
 from slayerloss.netx.description import Description, Layer, Tree
+from slayerloss.netx.limits import LONGEST_DELAY, MOST_GROUPS, STATE
 from slayerloss.netx.runtime.average import Average
 from slayerloss.netx.runtime.lif import LIF
 from slayerloss.netx.runtime.neurons import Neurons, per_neuron
@@ -31,10 +32,7 @@ from slayerloss.netx.runtime.synapse import (
 )
 from slayerloss.netx.schema import LAVA_RUNS, LAVA_TAKES_FOR, READOUT, RELU
 
-LONGEST_DELAY = 62
-MOST_GROUPS = 127
 _BESIDE_LAVA = ("pool", "average")
-_VOLTAGE_LIMIT = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ class _Builder:
             current_kept=per_neuron(4096 - decay_u, self.shape),
             voltage_kept=per_neuron(4096 - decay_v, self.shape),
             bias=per_neuron(bias.astype(np.int64) << 6, self.shape),
-            threshold=per_neuron(np.clip(threshold, -_VOLTAGE_LIMIT, _VOLTAGE_LIMIT) << 6, self.shape),
+            threshold=per_neuron(np.clip(threshold, -STATE, STATE) << 6, self.shape),
             interval=self.settings.reset_interval,
             offset=self.settings.reset_offset + 1 + self.position,
             binary=not self._sends_voltages(),

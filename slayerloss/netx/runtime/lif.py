@@ -9,10 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from slayerloss.netx.limits import STATE
 from slayerloss.netx.runtime.neurons import Feedback, Record, States, blocks, decay_and_add, share
-from slayerloss.netx.runtime.synapse import Array, largest, to_int32
-
-_LIMIT = 1 << 23  # u and v have 24 bits
+from slayerloss.netx.runtime.synapse import EXACT_IN_FLOAT32, Array, largest, to_int32
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,12 @@ class LIF:
         """
         (sums,) = arriving
         largest_u, largest_v = self._bounds(highest, states, len(sums))
-        in_float32 = max(largest_u * self._odd_u, largest_v * self._odd_v) <= 1 << 24
+        in_float32 = max(largest_u * self._odd_u, largest_v * self._odd_v) <= EXACT_IN_FLOAT32
         dtype = np.float32 if in_float32 else np.float64
         sent = np.empty(sums.shape, np.bool_ if self.binary else np.int32)
         for here in blocks(sums.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
             u, v = (states[name][here].astype(dtype) for name in self.names)
-            step = self._step(u, v, here[1], wraps=largest_u >= _LIMIT, saturates=largest_v >= _LIMIT)
+            step = self._step(u, v, here[1], wraps=largest_u >= STATE, saturates=largest_v >= STATE)
             for t in range(len(sums)):
                 at = (t, *here)
                 if self.interval is not None and (first + t) % self.interval == self.offset % self.interval:
@@ -86,7 +85,7 @@ class LIF:
             decay_and_add(v, kept_v, u)
             np.add(v, bias, out=v)
             if saturates:
-                np.clip(v, 1 - _LIMIT, _LIMIT - 1, out=v)
+                np.clip(v, 1 - STATE, STATE - 1, out=v)
             np.less_equal(v, threshold, out=quiet)
             if self.binary:
                 np.logical_not(quiet, out=sent)
@@ -128,5 +127,5 @@ def _wrap_once(u: Array) -> None:
     """Bring u back into 24 bits by one turn, as Lava does, after the 32 bits that it is kept in."""
     if largest(u) >= 1 << 31:
         u[...] = to_int32(u)
-    u[u > _LIMIT] -= 2 * _LIMIT
-    u[u <= -_LIMIT] += 2 * _LIMIT
+    u[u > STATE] -= 2 * STATE
+    u[u <= -STATE] += 2 * STATE

@@ -10,11 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from slayerloss.netx.limits import STATE
 from slayerloss.netx.runtime.arctan2 import arctan2
 from slayerloss.netx.runtime.neurons import Feedback, Record, States
 from slayerloss.netx.runtime.synapse import Array, wrap_32
-
-_LIMIT = (1 << 23) - 1
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Resonator:
             to_real, to_imag = (wrap_32(64.0 * part, 64 * highest) for part in sums)
             turned_real = np.trunc(cos * real) - np.trunc(sin * imag) + to_real
             turned_imag = np.trunc(sin * real) + np.trunc(cos * imag) + to_imag
-            before, real, imag = imag, *(np.clip(part, -_LIMIT, _LIMIT) for part in (turned_real, turned_imag))
+            before, real, imag = imag, *(np.clip(part, 1 - STATE, STATE - 1) for part in (turned_real, turned_imag))
             if self.resets:
                 fired = imag >= self.threshold
                 real[fired], imag[fired] = 0, np.int64(self.threshold - 1).astype(np.int32)  # which may wrap

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from slayerloss.netx.runtime.neurons import Neurons, Record, States
-from slayerloss.netx.runtime.synapse import Array, Dense, Synapse, largest, wrap_32
+from slayerloss.netx.runtime.synapse import EXACT_IN_FLOAT32, Array, Dense, Synapse, largest, wrap_32
 
-_EXACT_IN_FLOAT32 = 1 << 24
 _INT32 = 1 << 31
 
 
@@ -98,7 +97,7 @@ class Stage:
         highest = max(bounds)
         if self.feedback is not None:
             highest = highest + self.feedback.bound if self.neurons.binary else _INT32
-        dtype = np.float32 if highest <= _EXACT_IN_FLOAT32 else np.float64
+        dtype = np.float32 if highest <= EXACT_IN_FLOAT32 else np.float64
         arriving = []
         for name, synapse in self._named():
             sums = np.empty((len(messages) + synapse.reach, messages.shape[1], self.size), dtype)

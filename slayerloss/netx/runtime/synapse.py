@@ -20,7 +20,10 @@ from slayerloss.netx.runtime.packing import IntArray, Packed, plain
 Array = NDArray[Any]
 
 _CHUNK = 1 << 19  # elements of a temporary array: small enough to stay near the processor
-_EXACT = {np.float32: 1 << 24, np.float64: 1 << 53}  # up to here every integer is itself
+EXACT_IN_FLOAT32 = 1 << 24
+"""Up to here every integer is itself in float32."""
+
+_EXACT = {np.float32: EXACT_IN_FLOAT32, np.float64: 1 << 53}
 
 
 class Synapse(Protocol):
@@ -265,7 +268,7 @@ def _lift(highest: int) -> int:
 
 def _fits_twice(highest: int) -> bool:
     """Whether a sum and a lifted one together are exact in float32."""
-    return highest * (_lift(highest) + 1) <= _EXACT[np.float32]
+    return highest * (_lift(highest) + 1) <= EXACT_IN_FLOAT32
 
 
 def largest(values: Array) -> int:
