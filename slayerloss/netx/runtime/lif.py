@@ -49,7 +49,7 @@ class LIF:
         """
         (sums,) = arriving
         largest_u, largest_v = self._bounds(highest, states, len(sums))
-        in_float32 = max(largest_u * self._odd_u, largest_v * self._odd_v) <= EXACT_IN_FLOAT32
+        in_float32 = max(largest_u * self._odds[0], largest_v * self._odds[1]) <= EXACT_IN_FLOAT32
         dtype = np.float32 if in_float32 else np.float64
         sent = np.empty(sums.shape, np.bool_ if self.binary else np.int32)
         for here in blocks(sums.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
@@ -97,24 +97,23 @@ class LIF:
         return step
 
     @cached_property
-    def _odd_u(self) -> int:
-        return _odd(self.current_kept)
+    def _odds(self) -> tuple[int, int]:
+        return _odd(self.current_kept), _odd(self.voltage_kept)
 
     @cached_property
-    def _odd_v(self) -> int:
-        return _odd(self.voltage_kept)
+    def _most(self) -> tuple[int, int, int]:
+        return largest(self.current_kept), largest(self.voltage_kept), largest(self.bias)
 
     def _bounds(self, highest: int, states: States, num_steps: int) -> tuple[float, float]:
         """The largest |u| and |v| that `num_steps` steps can reach, neither wrapped nor cut off."""
-        largest_u = largest(states["u"]) + self.gain * highest * _summed(self.current_kept, num_steps)
-        drive = largest_u + largest(self.bias)
-        return largest_u, largest(states["v"]) + drive * _summed(self.voltage_kept, num_steps)
+        kept_u, kept_v, bias = self._most
+        largest_u = largest(states["u"]) + self.gain * highest * _summed(kept_u, num_steps)
+        return largest_u, largest(states["v"]) + (largest_u + bias) * _summed(kept_v, num_steps)
 
 
-def _summed(kept: Array, num_steps: int) -> float:
+def _summed(kept: int, num_steps: int) -> float:
     """1 + k + k^2 + ..., for what a step leaves: what a constant input adds up to, at most."""
-    most = largest(kept)
-    return num_steps if most >= 4096 else min(num_steps, 4096 / (4096 - most))
+    return num_steps if kept >= 4096 else min(num_steps, 4096 / (4096 - kept))
 
 
 def _odd(kept: Array) -> int:
