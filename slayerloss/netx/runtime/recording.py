@@ -10,7 +10,7 @@ import numpy as np
 from slayerloss._check import ArgumentError, DtypeError, ShapeError, check_integer, check_type, message
 from slayerloss.netx.runtime.neurons import States
 from slayerloss.netx.runtime.stage import Stage, inward, outward
-from slayerloss.netx.runtime.synapse import Array, largest
+from slayerloss.netx.runtime.synapse import Array
 
 
 @dataclass(eq=False)
@@ -127,9 +127,9 @@ def given_states(state: State, stages: Sequence[Stage], num_samples: int, batche
                 )
             if value.dtype.kind not in "iub":
                 raise DtypeError(message("Network", f"state.layers[{i}][{name!r}]", "integers", value.dtype))
-            if largest(value) >= 1 << 31:
+            if value.min() < -(1 << 31) or value.max() >= 1 << 31:
                 problem = f"state.layers[{i}][{name!r}] does not fit into 32 bits"
-                raise ArgumentError(message("Network", problem, "at most 31 bits and a sign", largest(value)))
+                raise ArgumentError(message("Network", problem, "-2^31 to 2^31 - 1", f"{value.min()} to {value.max()}"))
             value = value if batched else np.expand_dims(value, lead)
             own[...] = inward(value, stage.shape).reshape(own.shape)
         given.append(rest)
