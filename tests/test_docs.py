@@ -72,9 +72,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=identify)
+@pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=identify)
 def test_python_of_a_page_runs(page: Path) -> None:
-    run_python(page)
+    assert run_python(page) > 0
 
 
 @pytest.mark.parametrize("card", CARDS, ids=identify)

@@ -28,7 +28,7 @@ def differs(case: Case, description: netx.Description) -> bool:
     return not all(np.array_equal(a, b) for a, b in zip(lava.spikes, ideal.spikes, strict=True))
 
 
-def judge(seeds: Iterable[int]) -> None:
+def assert_none_is_missed(seeds: Iterable[int]) -> None:
     told = same = 0
     for seed in seeds:
         case = random_network(seed)
@@ -48,9 +48,9 @@ def judge(seeds: Iterable[int]) -> None:
 
 
 def test_no_trap_of_a_random_network_is_missed() -> None:
-    judge(range(60))
+    assert_none_is_missed(range(60))
 
 
 @pytest.mark.slow
 def test_no_trap_of_many_random_networks_is_missed() -> None:
-    judge(range(60, 1000))
+    assert_none_is_missed(range(60, 1000))

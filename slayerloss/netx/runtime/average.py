@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from slayerloss.netx.runtime.neurons import Feedback, Record, States
+from slayerloss.netx.runtime.neurons import Chunk
 from slayerloss.netx.runtime.stage import outward
 from slayerloss.netx.runtime.synapse import Array
 
@@ -26,16 +25,8 @@ class Average:
     groups: int
     before: tuple[int, ...]
 
-    def run(
-        self,
-        arriving: Sequence[Array],
-        highest: int,
-        states: States,
-        first: int,
-        record: Record | None = None,
-        feedback: Feedback | None = None,
-    ) -> Array:
+    def run(self, chunk: Chunk) -> Array:
         """See `Neurons.run`."""
-        messages = outward(arriving[0], self.before)
+        messages = outward(chunk.arriving[0], self.before)
         in_groups = messages.reshape(*messages.shape[:2], self.groups, math.prod(self.before) // self.groups)
         return in_groups.sum(-1, dtype=np.int32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from slayerloss.netx.limits import STATE
-from slayerloss.netx.runtime.neurons import Feedback, Record, States, blocks, decay_and_add, share
+from slayerloss.netx.runtime.neurons import Chunk, States, decay_and_add, share
 from slayerloss.netx.runtime.synapse import EXACT_IN_FLOAT32, Array, largest, to_int32
 
 
@@ -33,37 +33,27 @@ class LIF:
     binary: bool = True
     gain: float = 64.0
 
-    def run(
-        self,
-        arriving: Sequence[Array],
-        highest: int,
-        states: States,
-        first: int,
-        record: Record | None = None,
-        feedback: Feedback | None = None,
-    ) -> Array:
+    def run(self, chunk: Chunk) -> Array:
         """See `Neurons.run`.
 
         u = trunc(current_kept * u / 4096) + trunc(gain * a), wrapped to 24 bits; v = trunc(voltage_kept * v / 4096) +
         u + bias, cut off at 24 bits; a spike where v > threshold, and v = 0 there.
         """
-        (sums,) = arriving
-        largest_u, largest_v = self._bounds(highest, states, len(sums))
+        (sums,), states = chunk.arriving, chunk.states
+        largest_u, largest_v = self._bounds(chunk.highest, states, len(sums))
         in_float32 = max(largest_u * self._odds[0], largest_v * self._odds[1]) <= EXACT_IN_FLOAT32
         dtype = np.float32 if in_float32 else np.float64
         sent = np.empty(sums.shape, np.bool_ if self.binary else np.int32)
-        for here in blocks(sums.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
+        for here in chunk.blocks():
             u, v = (states[name][here].astype(dtype) for name in self.names)
             step = self._step(u, v, here[1], wraps=largest_u >= STATE, saturates=largest_v >= STATE)
             for t in range(len(sums)):
                 at = (t, *here)
-                if self.interval is not None and (first + t) % self.interval == self.offset % self.interval:
+                if self.interval is not None and (chunk.first + t) % self.interval == self.offset % self.interval:
                     u[...], v[...] = 0, 0
-                if feedback is not None and t > 0:
-                    feedback(sent[t - 1], sums[t])
+                chunk.feed_back(sent, t)
                 step(sums[at], sent[at])
-                if record is not None:
-                    record["u"][at], record["v"][at] = u, v
+                chunk.keep(at, u=u, v=v)
             states["u"][here], states["v"][here] = u, v
         return sent
 

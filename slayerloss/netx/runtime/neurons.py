@@ -7,7 +7,8 @@ bits and a decay of 12 fits into float64, and where smaller bounds can be proven
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,52 @@ Feedback = Callable[[Array, Array], None]
 _BLOCK = 1 << 17
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Some steps of a layer: what arrives at its neurons, and from where they go on.
+
+    Attributes:
+        arriving: (T, N, neurons) sums of weights; of complex neurons two of them.
+        highest: no sum is larger, feedback included.
+        states: of the names of the neurons; they are changed.
+        first: the number of the first step.
+        record: takes the states after each step.
+        feedback: of a recurrent layer.
+    """
+
+    arriving: list[Array]
+    highest: int
+    states: States
+    first: int
+    record: Record | None = None
+    feedback: Feedback | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, N, neurons)."""
+        return self.arriving[0].shape
+
+    def blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Blocks of (N, neurons): some samples, or a part of the neurons of one; with feedback all of them."""
+        samples, neurons = self.shape[1:]
+        wide = neurons if self.feedback is not None else min(neurons, _BLOCK)
+        tall = samples if self.feedback is not None else max(1, _BLOCK // neurons)
+        for row in range(0, samples, tall):
+            for column in range(0, neurons, wide):
+                yield slice(row, row + tall), slice(column, column + wide)
+
+    def feed_back(self, sent: Array, t: int) -> None:
+        """Add to the sums of row t what the row before sent."""
+        if self.feedback is not None and t > 0:
+            self.feedback(sent[t - 1], self.arriving[0][t])
+
+    def keep(self, at: Any, **states: Array) -> None:
+        """Record states after a step."""
+        if self.record is not None:
+            for name, values in states.items():
+                self.record[name][at] = values
+
+
 class Neurons(Protocol):
     """The neurons of a layer."""
 
@@ -37,38 +84,8 @@ class Neurons(Protocol):
     def binary(self) -> bool:
         """Whether they send 0 and 1."""
 
-    def run(
-        self,
-        arriving: Sequence[Array],
-        highest: int,
-        states: States,
-        first: int,
-        record: Record | None = None,
-        feedback: Feedback | None = None,
-    ) -> Array:
-        """Run on from `states`, which are changed, over all steps of `arriving`.
-
-        Args:
-            arriving: (T, N, neurons) sums of weights; of complex neurons two of them.
-            highest: no sum is larger, feedback included.
-            states: of the names of `names`.
-            first: the number of the first step.
-            record: takes the states after each step.
-            feedback: of a recurrent layer.
-
-        Returns:
-            What is sent, (T, N, neurons): bool, or int32 where it is not binary.
-        """
-
-
-def blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Cut (N, neurons) into blocks: some samples, or a part of the neurons of one."""
-    samples, neurons = shape
-    wide = min(neurons, _BLOCK)
-    tall = max(1, _BLOCK // neurons) if wide == neurons else 1
-    for row in range(0, samples, tall):
-        for column in range(0, neurons, wide):
-            yield slice(row, row + tall), slice(column, column + wide)
+    def run(self, chunk: Chunk) -> Array:
+        """Run on over all steps; what is sent, (T, N, neurons): bool, or int32 where it is not binary."""
 
 
 def share(parameter: Array, columns: slice, dtype: type) -> Any:

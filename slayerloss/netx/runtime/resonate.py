@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -12,7 +11,7 @@ import numpy as np
 
 from slayerloss.netx.limits import STATE
 from slayerloss.netx.runtime.arctan2 import arctan2
-from slayerloss.netx.runtime.neurons import Feedback, Record, States
+from slayerloss.netx.runtime.neurons import Chunk
 from slayerloss.netx.runtime.synapse import Array, wrap_32
 
 
@@ -32,25 +31,17 @@ class Resonator:
     threshold: int
     resets: bool
 
-    def run(
-        self,
-        arriving: Sequence[Array],
-        highest: int,
-        states: States,
-        first: int,
-        record: Record | None = None,
-        feedback: Feedback | None = None,
-    ) -> Array:
+    def run(self, chunk: Chunk) -> Array:
         """See `Neurons.run`.
 
         re' = trunc(cos re / 4096) - trunc(sin im / 4096) + 64 a_re; im' = trunc(sin re / 4096) + trunc(cos im / 4096)
         + 64 a_im; both cut off at 24 bits.
         """
-        real, imag = (states[name].astype(np.float64) for name in self.names)
+        real, imag = (chunk.states[name].astype(np.float64) for name in self.names)
         cos, sin = self.cos / 4096, self.sin / 4096
-        sent = np.empty(arriving[0].shape, np.bool_)
-        for t, sums in enumerate(zip(*arriving, strict=True)):
-            to_real, to_imag = (wrap_32(64.0 * part, 64 * highest) for part in sums)
+        sent = np.empty(chunk.shape, np.bool_)
+        for t, sums in enumerate(zip(*chunk.arriving, strict=True)):
+            to_real, to_imag = (wrap_32(64.0 * part, 64 * chunk.highest) for part in sums)
             turned_real = np.trunc(cos * real) - np.trunc(sin * imag) + to_real
             turned_imag = np.trunc(sin * real) + np.trunc(cos * imag) + to_imag
             before, real, imag = imag, *(np.clip(part, 1 - STATE, STATE - 1) for part in (turned_real, turned_imag))
@@ -60,9 +51,8 @@ class Resonator:
             else:
                 fired = (real >= self.threshold) & (imag >= 0) & (before < 0)
             sent[t] = fired
-            if record is not None:
-                record["real"][t], record["imag"][t] = real, imag
-        states["real"][...], states["imag"][...] = real, imag
+            chunk.keep(t, real=real, imag=imag)
+        chunk.states["real"][...], chunk.states["imag"][...] = real, imag
         return sent
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from slayerloss.netx.runtime.neurons import Feedback, Record, States, blocks, share
+from slayerloss.netx.runtime.neurons import Chunk, States, share
 from slayerloss.netx.runtime.synapse import Array
 
 STATE_EXP = 6
@@ -22,25 +22,15 @@ class Sigma:
     names: ClassVar[tuple[str, ...]] = ("sigma",)
     binary: ClassVar[bool] = False
 
-    def run(
-        self,
-        arriving: Sequence[Array],
-        highest: int,
-        states: States,
-        first: int,
-        record: Record | None = None,
-        feedback: Feedback | None = None,
-    ) -> Array:
+    def run(self, chunk: Chunk) -> Array:
         """See `Neurons.run`. sigma = sigma + a, in 32 bits."""
-        sent = np.empty(arriving[0].shape, np.int32)
-        sigma = states["sigma"]
-        for t, sums in enumerate(arriving[0]):
-            if feedback is not None and t > 0:
-                feedback(sent[t - 1], sums)
+        sent = np.empty(chunk.shape, np.int32)
+        sigma = chunk.states["sigma"]
+        for t, sums in enumerate(chunk.arriving[0]):
+            chunk.feed_back(sent, t)
             sigma += sums.astype(np.int32)
             sent[t] = sigma
-        if record is not None:
-            record["sigma"][...] = sent
+        chunk.keep(..., sigma=sent)
         return sent
 
 
@@ -56,22 +46,14 @@ class Delta:
     threshold: Array
     spike_exp: int
 
-    def run(
-        self,
-        arriving: Sequence[Array],
-        highest: int,
-        states: States,
-        first: int,
-        record: Record | None = None,
-        feedback: Feedback | None = None,
-    ) -> Array:
+    def run(self, chunk: Chunk) -> Array:
         """See `Neurons.run`, and `_delta`, of x = a * 2^(spike_exp + 6)."""
         shift = self.spike_exp + STATE_EXP
 
         def value(sums: Array, states: States, columns: slice) -> Array:
             return sums.astype(np.int32) << shift
 
-        return _delta(self.names, self.threshold, value, arriving[0], states, record, feedback)
+        return _delta(self.names, self.threshold, value, chunk)
 
 
 @dataclass(frozen=True)
@@ -86,15 +68,7 @@ class SigmaDelta:
     bias: Array
     threshold: Array
 
-    def run(
-        self,
-        arriving: Sequence[Array],
-        highest: int,
-        states: States,
-        first: int,
-        record: Record | None = None,
-        feedback: Feedback | None = None,
-    ) -> Array:
+    def run(self, chunk: Chunk) -> Array:
         """See `Neurons.run`, and `_delta`, of x = max(sigma + bias, 0) with sigma = sigma + a."""
 
         def value(sums: Array, states: States, columns: slice) -> Array:
@@ -103,17 +77,14 @@ class SigmaDelta:
             x: Array = sigma + share(self.bias, columns, np.int32)
             return np.maximum(x, 0, out=x)
 
-        return _delta(self.names, self.threshold, value, arriving[0], states, record, feedback)
+        return _delta(self.names, self.threshold, value, chunk)
 
 
 def _delta(
     names: tuple[str, ...],
     threshold: Array,
     value: Callable[[Array, States, slice], Array],
-    arriving: Array,
-    states: States,
-    record: Record | None,
-    feedback: Feedback | None,
+    chunk: Chunk,
 ) -> Array:
     """Send changes of x: d = x - act + residue; y = d where |d| >= threshold, else 0; residue = d - y; act = x.
 
@@ -123,18 +94,18 @@ def _delta(
         names: of the states.
         threshold: in the units of the states.
         value: x from the sums (N, neurons), the states, which it may change, and the columns that these are of.
-        arriving: see `Neurons.run`, as are the others.
+        chunk: the steps.
     """
-    sent = np.empty(arriving.shape, np.int32)
-    for here in blocks(arriving.shape[1:]) if feedback is None else [(slice(None), slice(None))]:
-        own = {name: states[name][here] for name in names}
+    sent = np.empty(chunk.shape, np.int32)
+    (arriving,) = chunk.arriving
+    for here in chunk.blocks():
+        own = {name: chunk.states[name][here] for name in names}
         act, residue = own["act"], own["residue"]
         limit = share(threshold, here[1], np.int32)
         size, sending = np.empty_like(act), np.empty(act.shape, np.bool_)
         for t in range(len(arriving)):
             at = (t, *here)
-            if feedback is not None and t > 0:
-                feedback(sent[t - 1], arriving[t])
+            chunk.feed_back(sent, t)
             x = value(arriving[at], own, here[1])
             np.subtract(residue, act, out=residue)
             np.add(residue, x, out=residue)  # d
@@ -143,7 +114,5 @@ def _delta(
             y = np.multiply(residue, sending, out=size)
             np.subtract(residue, y, out=residue)
             np.right_shift(y, STATE_EXP, out=sent[at])
-            if record is not None:
-                for name in names:
-                    record[name][at] = own[name]
+            chunk.keep(at, **own)
     return sent

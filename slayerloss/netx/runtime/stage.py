@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slayerloss.netx.runtime.neurons import Neurons, Record, States
+from slayerloss.netx.runtime.neurons import Chunk, Neurons, Record, States
 from slayerloss.netx.runtime.synapse import EXACT_IN_FLOAT32, Array, Dense, Synapse, largest, wrap_32
 
 _INT32 = 1 << 31
@@ -83,7 +83,8 @@ class Stage:
             messages = sent if self.graded or sent.dtype == np.bool_ else sent != 0
             arriving, highest = self._arriving(messages, states)
         feedback = None if self.feedback is None else self._feed_back
-        out = self.neurons.run([sums[:num_steps] for sums in arriving], highest, states, first, record, feedback)
+        now = [sums[:num_steps] for sums in arriving]
+        out = self.neurons.run(Chunk(now, highest, states, first, record, feedback))
         if self.feedback is not None:
             self._feed_back(out[-1], arriving[0][num_steps])
         for name, sums in zip(self.pending, arriving, strict=False):
