@@ -11,6 +11,7 @@ import pytest
 import torch
 from netx_layers import NEURON, conv, dense, entrance, flatten, weights
 from torch.nn import Module, Sequential
+from trained_blocks import trained
 
 from slayerloss import netx
 from slayerloss.block import cuba
@@ -213,14 +214,7 @@ MODELS += [readout_of_voltages]
 def test_blocks_runtime_and_lava_agree(
     make: Callable[[], tuple[Module, torch.Tensor]], run_on_lava: Any, tmp_path: Path
 ) -> None:
-    torch.manual_seed(0)
-    model, x = make()
-    with torch.no_grad():
-        for _ in range(3):
-            model(x)
-        for module in model.modules():
-            if hasattr(module, "whole_delay"):
-                module.delay.copy_(torch.rand_like(module.delay) * 12)
+    model, x = trained(make)
     file = tmp_path / "network.net"
     netx.export(model, file, input_shape=x.shape[1:-1])
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from netx_layers import NEURON, conv, dense, entrance, flatten, weights
-from torch.nn import Sequential
+from torch.nn import Module, Sequential
+from trained_blocks import trained
 
 from slayerloss import netx
 from slayerloss._check import ArgumentError
@@ -51,21 +52,14 @@ def readout_model() -> tuple[Sequential, torch.Tensor]:
 MODELS = [dense_model, image_model, recurrent_model, readout_model]
 
 
-def trained(make: Any, seed: int = 0) -> tuple[Sequential, torch.Tensor]:
-    torch.manual_seed(seed)
-    model, x = make()
-    with torch.no_grad():
-        for _ in range(3):
-            model(x)
-        for module in model.modules():
-            if hasattr(module, "whole_delay"):
-                module.delay.copy_(torch.rand_like(module.delay) * 5)
+def in_eval_mode(make: Any, seed: int = 0) -> tuple[Module, torch.Tensor]:
+    model, x = trained(make, seed, longest_delay=5)
     return model.eval(), x
 
 
 @pytest.mark.parametrize("make", MODELS)
 def test_states_of_blocks_are_those_of_the_file(make: Any) -> None:
-    model, x = trained(make)
+    model, x = in_eval_mode(make)
     description, _ = checked(model, x.shape[1:-1])
     network = netx.Network(description, input_message_bits=1)
     recording = network.run(network.encode(x), states=True)
@@ -94,7 +88,7 @@ def test_the_states_saturate_and_wrap_as_in_the_file() -> None:
 
 @pytest.mark.parametrize("make", MODELS)
 def test_the_first_difference_is_where_and_what_it_is_said_to_be(make: Any, tmp_path: Path) -> None:
-    model, x = trained(make)
+    model, x = in_eval_mode(make)
     file = tmp_path / "network.net"
     netx.export(model, file)
     assert netx.compare(model, file, x).first_difference is None
@@ -136,7 +130,7 @@ def test_the_first_difference_is_where_and_what_it_is_said_to_be(make: Any, tmp_
 
 
 def test_a_difference_is_printed_for_people() -> None:
-    model, x = trained(dense_model)
+    model, x = in_eval_mode(dense_model)
     description, _ = checked(model)
     description.layers[1].neuron["vThMant"] -= 20
     lines = str(netx.compare(model, description, x)).splitlines()
@@ -152,7 +146,7 @@ def test_a_difference_is_printed_for_people() -> None:
 
 
 def test_a_layer_that_only_the_model_lets_spike_is_not_silent() -> None:
-    model, x = trained(dense_model)
+    model, x = in_eval_mode(dense_model)
     description, _ = checked(model)
     description.layers[0].neuron["vThMant"] = 1 << 16
     comparison = netx.compare(model, description, x)
@@ -264,7 +258,7 @@ def test_a_readout_is_exported_and_its_voltages_are_compared(
     state_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["slayerloss.netx.compare"], "_STATE_BYTES", state_bytes)
-    model, x = trained(readout_model)
+    model, x = in_eval_mode(readout_model)
     findings = netx.export(model, tmp_path / "network.net")
     assert {finding.severity for finding in findings} <= {"note"}
     comparison = netx.compare(model, tmp_path / "network.net", x)

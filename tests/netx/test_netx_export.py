@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import Module, ModuleList, Sequential
+from trained_blocks import trained
 
 from slayerloss import netx
 from slayerloss._check import ArgumentError, FileError, MissingFileError, ShapeError
@@ -86,19 +86,6 @@ NETWORKS = [
     masked_and_counted,
     persistent,
 ]
-
-
-def trained(make: Callable[[], tuple[Module, torch.Tensor]], seed: int = 0) -> tuple[Module, torch.Tensor]:
-    """A network whose statistics, delays and shapes are no longer those of the start."""
-    torch.manual_seed(seed)
-    model, x = make()
-    with torch.no_grad():
-        for _ in range(3):
-            model(x)
-        for module in model.modules():
-            if hasattr(module, "whole_delay"):
-                module.delay.copy_(torch.rand_like(module.delay) * 12)
-    return model, x
 
 
 def assert_identical(model: Module, path: Path, x: Any) -> netx.Comparison:
