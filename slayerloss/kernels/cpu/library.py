@@ -1,0 +1,84 @@
+"""Loads the shared library of kernels, and calls its functions with tensors."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss.kernels.cpu.threads import run
+
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+PATH_VARIABLE = "SLAYERLOSS_KERNELS"
+"""Names another library file than the installed one."""
+ISA_VARIABLE = "SLAYERLOSS_ISA"
+"""Names the instruction set, of those that the processor has: baseline, avx2 or avx512."""
+
+_TYPES = {"p": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int32, "d": ctypes.c_double}
+_DTYPES = {torch.float32: "float", torch.float64: "double"}
+
+
+def path() -> Path:
+    """Where the library is, or would be."""
+    return Path(os.environ.get(PATH_VARIABLE) or Path(__file__).with_name("_kernels" + SUFFIX))
+
+
+@functools.cache
+def problem() -> str:
+    """Why the kernels cannot be used; empty if they can."""
+    try:
+        _library()
+    except OSError as error:
+        missing = f"{path()} does not exist: the package was installed without a C++ compiler"
+        return str(error) if path().exists() else missing
+    return ""
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(str(path()))
+
+
+@functools.cache
+def isa() -> str:
+    """The instruction set whose kernels are used."""
+    best = _library().slayerloss_isa
+    best.restype = ctypes.c_char_p
+    return os.environ.get(ISA_VARIABLE) or best().decode()
+
+
+def serves(dtype: torch.dtype) -> bool:
+    """Whether the kernels compute in this dtype."""
+    return dtype in _DTYPES
+
+
+class Kernel:
+    """A function of the library, one for each dtype and instruction set.
+
+    Args:
+        name: without dtype and instruction set.
+        types: a letter for each argument but the last, which the threads share: p pointer (a tensor, or None),
+            l int64, i int32, d double.
+    """
+
+    def __init__(self, name: str, types: str) -> None:
+        self.name = name
+        self.types = types
+
+    @functools.cache  # noqa: B019 - kernels live as long as the process
+    def _function(self, dtype: torch.dtype) -> Any:
+        function = _library()[f"{self.name}_{_DTYPES[dtype]}_{isa()}"]
+        function.argtypes = [*(_TYPES[letter] for letter in self.types), ctypes.c_void_p]
+        function.restype = ctypes.c_int32
+        return function
+
+    def __call__(self, dtype: torch.dtype, *arguments: Any, blocks: int, elements: int) -> int:
+        """Let threads share `blocks` blocks of a call over `elements` elements; 0, or what the kernel found wrong."""
+        plain = [value.data_ptr() if isinstance(value, Tensor) else value for value in arguments]
+        return run(self._function(dtype), plain, blocks, elements)
