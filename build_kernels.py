@@ -141,7 +141,7 @@ def build(
     if not sources:
         raise BuildError(f"no sources in {SOURCES}")
     flags = [*shlex.split(os.environ.get("CXXFLAGS", "")), *flags]
-    headers = max((path.stat().st_mtime for path in [*SOURCES.glob("*.h"), Path(__file__)]), default=0.0)
+    headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
     jobs = []
     for source in sources:
         for isa in [None] if source.name in ONCE else compiler.isas():
@@ -177,19 +177,17 @@ def build_or_warn(output: Path) -> bool:
 
 
 def _compile(
-    compiler: Compiler, source: Path, isa: str | None, flags: Sequence[str], objects: Path, headers: float
+    compiler: Compiler, source: Path, isa: str | None, flags: Sequence[str], objects: Path, headers: bytes
 ) -> Path:
-    """The object of a source for an instruction set, compiled unless it is newer than all that it is made of."""
-    key = repr((compiler, compiler.compile(source, Path(), isa, flags)))
-    output = objects / f"{source.stem}-{isa}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.o"
-    changed = max(source.stat().st_mtime, headers)
-    if output.exists() and output.stat().st_mtime == changed:
-        return output
-    with tempfile.TemporaryDirectory(dir=objects, prefix=".") as folder:
-        made = Path(folder) / output.name
-        _run(compiler.compile(source, made, isa, flags))
-        os.utime(made, (changed, changed))
-        os.replace(made, output)
+    """The object of a source for an instruction set, compiled unless there is one of the same content."""
+    command = compiler.compile(source, Path(), isa, flags)
+    made_of = repr((compiler.version, command)).encode() + source.read_bytes() + headers
+    output = objects / f"{source.stem}-{isa}-{hashlib.sha256(made_of).hexdigest()[:20]}.o"
+    if not output.exists():
+        with tempfile.TemporaryDirectory(dir=objects, prefix=".") as folder:
+            made = Path(folder) / output.name
+            _run(compiler.compile(source, made, isa, flags))
+            os.replace(made, output)
     return output
 
 

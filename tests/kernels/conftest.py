@@ -1,0 +1,43 @@
+"""Compilers for the tests of the kernels; a test skips where its compiler is not installed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # build_kernels is no part of the package
+
+from build_kernels import BuildError, Compiler, build, find_compiler
+
+
+@pytest.fixture(scope="session")
+def compiler() -> Callable[[str], Compiler]:
+    """A function that finds the compiler of a name, or this machine's by an empty name."""
+
+    def find(name: str) -> Compiler:
+        try:
+            return find_compiler(name or None)
+        except BuildError as error:
+            pytest.skip(str(error))
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def library_by(compiler: Callable[[str], Compiler], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that builds the kernels with a compiler and more flags, once."""
+    built: dict[tuple[str, ...], Path] = {}
+
+    def make(name: str, *flags: str) -> Path:
+        key = (name, *flags)
+        if key not in built:
+            found = compiler(name)
+            output = tmp_path_factory.mktemp("library") / "_kernels.so"
+            build(output, found, flags=flags)
+            built[key] = output
+        return built[key]
+
+    return make
