@@ -222,8 +222,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else type(value).__name__
 
 
-def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0, layout: str = "") -> None:
-    """Raise DtypeError unless `value` is a real torch tensor, ShapeError if it has under `min_ndim` dimensions."""
+def check_tensor(
+    function: str, argument: str, value: Any, *, min_ndim: int = 0, layout: str = "", sparse: bool = False
+) -> None:
+    """Raise DtypeError unless `value` is a real torch tensor, ShapeError if it has under `min_ndim` dimensions.
+
+    With `sparse`, one of coordinates and values is well, too.
+    """
     import torch
 
     if not isinstance(value, torch.Tensor):
@@ -233,7 +238,8 @@ def check_tensor(function: str, argument: str, value: Any, *, min_ndim: int = 0,
         )
     if value.dtype.is_complex:
         raise DtypeError(message(function, f"{argument} is complex", "a real tensor", value.dtype))
-    if value.is_nested or value.is_quantized or str(value.layout) != "torch.strided":
+    layouts = ("torch.strided", "torch.sparse_coo") if sparse else ("torch.strided",)
+    if value.is_nested or value.is_quantized or str(value.layout) not in layouts:
         way_out = (
             "Use to_padded_tensor()"
             if value.is_nested
@@ -289,6 +295,7 @@ def check_finite(function: str, argument: str, value: Any) -> None:
     """Raise ArgumentError if a floating tensor holds NaN or infinity (only where `values_are_checked`)."""
     if not value.is_floating_point() or not values_are_checked(value):
         return
+    value = value._values() if str(value.layout) == "torch.sparse_coo" else value
     # One pass, no temporary: a sum is finite unless an element is not (or the sum itself overflows: then look closely).
     if not math.isfinite(float(value.detach().sum())) and not bool(value.isfinite().all()):
         bad = int((~value.isfinite()).sum())
@@ -297,15 +304,15 @@ def check_finite(function: str, argument: str, value: Any) -> None:
         )
 
 
-def check_events(function: str, value: Any, argument: str = "spikes") -> None:
+def check_events(function: str, value: Any, argument: str = "spikes", *, sparse: bool = False) -> None:
     """Check an event tensor (N, C, ..., T): a real, finite tensor of at least three dimensions and one step."""
-    check_tensor(function, argument, value, min_ndim=3, layout="(N, C, ..., T)")
-    check_signal(function, value, argument)
+    check_tensor(function, argument, value, min_ndim=3, layout="(N, C, ..., T)", sparse=sparse)
+    check_signal(function, value, argument, sparse=sparse)
 
 
-def check_signal(function: str, value: Any, argument: str = "x") -> None:
+def check_signal(function: str, value: Any, argument: str = "x", *, sparse: bool = False) -> None:
     """Check a tensor (..., T) of any dimensions: real, finite, of at least one step."""
-    check_tensor(function, argument, value, min_ndim=1, layout="(..., T)")
+    check_tensor(function, argument, value, min_ndim=1, layout="(..., T)", sparse=sparse)
     if value.shape[-1] == 0:
         raise ShapeError(message(function, f"{argument} has no time steps", "T of at least 1", tuple(value.shape)))
     check_finite(function, argument, value)

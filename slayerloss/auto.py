@@ -63,7 +63,7 @@ class SequentialNetwork(torch.nn.Module):
 
     def forward(self, spike: Tensor) -> Tensor | tuple[Tensor, list[Tensor | None]]:
         """(N, C, ..., T) -> (N, C', T), or (N, C') with a reduction; with `count_log` also a count for each block."""
-        check_events("SequentialNetwork", spike, "spike")
+        check_events("SequentialNetwork", spike, "spike", sparse=True)
         counts = []
         for block in self.blocks:
             spike = block(spike)

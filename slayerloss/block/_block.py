@@ -30,7 +30,7 @@ from slayerloss.axon import Delay
 from slayerloss.functional.delay import MAX_DELAY, delay, shift
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
-from slayerloss.functional.rate import count
+from slayerloss.functional.sparse import event_count
 from slayerloss.neuron._state import detached, moved
 from slayerloss.neuron.cuba import Neuron
 from slayerloss.synapse import Synapse
@@ -182,7 +182,7 @@ class SpikingBlock(Layer):
         """The events per neuron and step."""
         steps = y.shape[0] * y.shape[-1] if lengths is None else lengths.sum()
         counted = torch.as_tensor(steps * y.shape[1:-1].numel(), device=y.device)
-        return count(y > 0, lengths=lengths).sum() / counted.clamp(min=1)
+        return event_count(y, lengths, positive=True) / counted.clamp(min=1)
 
     def run(
         self, x: Tensor, state: BlockState | None = None, lengths: Tensor | None = None
@@ -196,7 +196,7 @@ class SpikingBlock(Layer):
         before = BlockState(None, None)
         if state is not None:
             before = BlockState(*check_sequence(name, "state", state, 2, "a BlockState"))
-        check_events(name, x, "x")
+        check_events(name, x, "x", sparse=True)
         if lengths is not None:
             check_lengths(name, lengths, x)
         if self.delays_output:

@@ -17,6 +17,7 @@ from slayerloss._check import ArgumentError, ShapeError, check_events, check_fla
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize, quantize_weight
+from slayerloss.functional.sparse import check_input, is_sparse, joined
 from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
@@ -163,9 +164,10 @@ class Input(SpikingBlock):
 
     def drive(self, x: Tensor) -> Tensor:
         """q(x) q(weight) + q(bias), cut to the whole numbers that the chip's input takes; x itself without a neuron."""
-        check_events("Input", x, "x")
+        check_input("Input", x)
         if self.neuron is None or self.pre_hook_fx is None:
             return x
+        check_events("Input", x, "x")  # a bias is everywhere
         z = self.pre_hook_fx(x.to(accumulation_dtype(x)))
         z = z if self.weight is None else z * self.pre_hook_fx(self.weight)
         z = z if self.bias is None else z + self.pre_hook_fx(self.bias)
@@ -317,8 +319,8 @@ class Flatten(Layer):
 
     def forward(self, x: Tensor) -> Any:
         """(N, C, H, W, T) -> (N, C H W, T); with `count_log` also None."""
-        check_events("Flatten", x, "x")
-        y = x.flatten(1, -2) if x.ndim > 3 else x
+        check_input("Flatten", x)
+        y = joined(x) if is_sparse(x) else x.flatten(1, -2) if x.ndim > 3 else x
         self.input_shape, self.shape = x.shape[1:-1], torch.Size([y.shape[1], 1, 1])
         return (y, None) if self.count_log else y
 

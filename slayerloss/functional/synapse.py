@@ -6,6 +6,8 @@ Under autocast they stay in float32, since the chip's integers do not fit into l
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +15,6 @@ from torch import Tensor
 from slayerloss._check import (
     ArgumentError,
     ShapeError,
-    check_events,
     check_finite,
     check_integer,
     check_same_device,
@@ -21,14 +22,14 @@ from slayerloss._check import (
     check_tensor,
     message,
 )
-from slayerloss.functional.events import promote
+from slayerloss.functional import sparse
 from slayerloss.kernels.precision import full_precision
 
 
-def _wide(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    dtype = torch.promote_types(promote(x).dtype, weight.dtype)
-    dtype = torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-    return x.to(dtype), weight.to(dtype)
+def _dtype(x: Tensor, weight: Tensor) -> torch.dtype:
+    own = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    dtype = torch.promote_types(own, weight.dtype)
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def _check_weight(function: str, weight: Tensor, x: Tensor) -> None:
@@ -48,7 +49,8 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
     y[o, t] = sum_c weight[o, c] x[c, t]
 
     Args:
-        x: (N, C, T), or (N, C, H, W, T), which is flattened in this order.
+        x: (N, C, T), or (N, C, H, W, T), which is flattened in this order; dense, or sparse, where the cost follows
+            the number of events.
         weight: (O, C), or (O, C H W).
 
     Returns:
@@ -62,18 +64,20 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
         >>> dense(torch.ones(1, 2, 3), torch.tensor([[1.0, 2.0]]))
         tensor([[[3., 3., 3.]]])
     """
-    check_events("dense", x, "x")
+    sparse.check_input("dense", x)
     _check_weight("dense", weight, x)
     if weight.ndim != 2:
         raise ShapeError(message("dense", "weight has the wrong shape", "(O, C)", tuple(weight.shape)))
-    flat = x.flatten(1, -2) if x.ndim > 3 else x
-    if flat.shape[1] != weight.shape[1]:
+    if math.prod(x.shape[1:-1]) != weight.shape[1]:
         raise ShapeError(
             message("dense", "x has the wrong number of channels", f"{weight.shape[1]} of them", tuple(x.shape))
         )
+    dtype = _dtype(x, weight)
+    if sparse.is_sparse(x):
+        return sparse.dense(x, weight, dtype)
+    flat = x.flatten(1, -2) if x.ndim > 3 else x
     with full_precision(x):
-        flat, weight = _wide(flat, weight)
-        y = F.linear(flat.permute(2, 0, 1), weight)
+        y = F.linear(flat.to(dtype).permute(2, 0, 1), weight.to(dtype))
     return y.permute(1, 2, 0)
 
 
@@ -88,7 +92,7 @@ def conv(
     """Convolve each step's image.
 
     Args:
-        x: (N, C, H, W, T).
+        x: (N, C, H, W, T), dense or sparse, as `dense` takes it.
         weight: (O, C / groups, kernel height, kernel width).
         stride, padding, dilation: (height, width).
         groups: of channels.
@@ -104,7 +108,7 @@ def conv(
         >>> conv(torch.ones(1, 1, 3, 3, 2), torch.ones(1, 1, 3, 3)).shape
         torch.Size([1, 1, 1, 1, 2])
     """
-    check_events("conv", x, "x")
+    sparse.check_input("conv", x)
     _check_weight("conv", weight, x)
     stride = _pair("stride", stride, 1)
     padding = _pair("padding", padding, 0)
@@ -122,8 +126,10 @@ def conv(
     if any(x.shape[2 + i] + 2 * padding[i] < covered[i] for i in range(2)):
         rule = f"at least {tuple(covered)} with padding {padding}"
         raise ShapeError(message("conv", "the image is smaller than the kernel", rule, tuple(x.shape[2:4])))
+    dtype = _dtype(x, weight)
+    if sparse.is_sparse(x):
+        return sparse.conv(x, weight, stride, padding, dilation, groups, dtype)
     with full_precision(x):
-        x, weight = _wide(x, weight)
-        images = x.permute(4, 0, 1, 2, 3)
-        y = F.conv2d(images.flatten(0, 1), weight, None, stride, padding, dilation, groups)
+        images = x.to(dtype).permute(4, 0, 1, 2, 3)
+        y = F.conv2d(images.flatten(0, 1), weight.to(dtype), None, stride, padding, dilation, groups)
     return y.unflatten(0, images.shape[:2]).permute(1, 2, 3, 4, 0)

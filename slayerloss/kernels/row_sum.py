@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 EVENTS_OF_A_BAG = 32
-"""The most, on average, that are added one after the other: of more, the sum is one of sums, or it would lose digits."""
+"""The most, on average, that are added one after the other; of more, sums are added, or digits would be lost."""
 
 EVENTS_AT_ONCE = 65536
 """Of the gradient to the events' values, whose products of two rows would otherwise all be held at the same time."""
@@ -21,13 +21,7 @@ class _RowSum(torch.autograd.Function):
         ctx.save_for_backward(table, values, rows, bags)
         order = torch.sort(bags, stable=True).indices
         offsets = _offsets(bags, num_bags)
-        table, values, rows = table.detach().contiguous(), values.detach()[order], rows[order]
-        if len(rows) <= EVENTS_OF_A_BAG * num_bags:
-            return _bag_sums(table, values, rows, offsets)
-        blocks = torch.arange(0, len(rows), EVENTS_OF_A_BAG, device=rows.device)
-        edges = torch.cat([offsets, blocks]).sort().values
-        parts = _bag_sums(table, values, rows, edges)
-        return _bag_sums(parts, None, torch.arange(len(parts), device=rows.device), torch.searchsorted(edges, offsets))
+        return _bag_sums(table.detach().contiguous(), values.detach()[order], rows[order], offsets)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -74,7 +68,15 @@ def _offsets(bags: Tensor, num_bags: int) -> Tensor:
 
 
 def _bag_sums(table: Tensor, values: Tensor | None, rows: Tensor, offsets: Tensor) -> Tensor:
-    return F.embedding_bag(rows, table, offsets, mode="sum", per_sample_weights=values, include_last_offset=True)
+    """The sums of sorted events; where they are long, of blocks, and then of the blocks of each bag."""
+    size = len(rows)
+    edges = offsets
+    if size > EVENTS_OF_A_BAG * (len(offsets) - 1):
+        edges = torch.cat([offsets, torch.arange(0, size, EVENTS_OF_A_BAG, device=rows.device)]).sort().values
+    sums = F.embedding_bag(rows, table, edges, mode="sum", per_sample_weights=values, include_last_offset=True)
+    if edges is offsets:
+        return sums
+    return _bag_sums(sums, None, torch.arange(len(sums), device=rows.device), torch.searchsorted(edges, offsets))
 
 
 def _row_products(a: Tensor, b: Tensor, rows_a: Tensor, rows_b: Tensor) -> Tensor:

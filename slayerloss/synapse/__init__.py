@@ -157,7 +157,7 @@ class Pool(Synapse):
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
         """(N, C, H, W, T) -> (N, C, H', W', T)."""
-        check_events("Pool", input, "input")
+        check_events("Pool", input, "input", sparse=True)
         channels = input.shape[1]
         if channels == 0:
             raise ShapeError(message("Pool", "input has no channels", "C of at least 1", tuple(input.shape)))

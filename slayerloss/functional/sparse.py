@@ -1,0 +1,162 @@
+"""Event tensors as lists of events, `torch.sparse_coo_tensor`: synapses whose cost follows the number of events."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    check_events,
+    message,
+    values_are_checked,
+)
+from slayerloss.functional.rate import count
+from slayerloss.kernels.row_sum import row_sum
+
+
+def is_sparse(x: object) -> bool:
+    """Whether `x` is a tensor of coordinates and values.
+
+    Example:
+        >>> is_sparse(torch.eye(2)), is_sparse(torch.eye(2).to_sparse())
+        (False, True)
+    """
+    return isinstance(x, Tensor) and x.layout == torch.sparse_coo
+
+
+def check_input(function: str, x: Tensor, argument: str = "x") -> None:
+    """Check events (N, C, ..., T) as `check_events`; they may be sparse."""
+    check_events(function, x, argument, sparse=True)
+    if is_sparse(x):
+        check_coordinates(function, x, argument)
+
+
+def check_coordinates(function: str, x: Tensor, argument: str) -> None:
+    """Check that sparse events lie inside of the tensor's shape: torch lets any coordinates pass.
+
+    Raises DtypeError if a dimension is not sparse, ArgumentError if an event lies outside.
+    """
+    if x.dense_dim():
+        got, way_out = f"{x.dense_dim()} dense dimensions", "Use to_dense().to_sparse()"
+        raise DtypeError(message(function, f"{argument} is sparse in part", "every dimension sparse", got, way_out))
+    indices = x._indices()
+    if not values_are_checked(indices) or not indices.shape[1]:
+        return
+    bounds = zip(x.shape, indices.amin(1).tolist(), indices.amax(1).tolist(), strict=True)
+    for axis, (size, low, high) in enumerate(bounds):
+        if low < 0 or high >= size:
+            problem = f"{argument} has events outside of its shape {tuple(x.shape)}"
+            rule = f"coordinates from 0 to {size - 1} in dimension {axis}"
+            raise ArgumentError(message(function, problem, rule, f"{low} to {high}"))
+
+
+def coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The coordinates (dimensions, E) and the values (E,) of a sparse tensor, which the gradient reaches.
+
+    An event may be there more than once; its values add up. Those of integers and bool are added up here.
+    """
+    if x.requires_grad or not x.dtype.is_floating_point:
+        x = x.coalesce()
+        return x.indices(), x.values()
+    return x._indices(), x._values()
+
+
+def joined(x: Tensor) -> Tensor:
+    """(N, C, ..., T) -> (N, C ..., T): channels and space in one dimension, in this order; still sparse.
+
+    Example:
+        >>> joined(torch.ones(1, 2, 3, 4, 5).to_sparse()).shape
+        torch.Size([1, 24, 5])
+    """
+    if x.ndim == 3:
+        return x
+    indices, values = coordinates(x)
+    flat = torch.stack([indices[0], _linear(indices[1:-1], x.shape[1:-1]), indices[-1]])
+    size = (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
+    whole = x.requires_grad or not x.dtype.is_floating_point or x.is_coalesced()  # their order stays
+    return torch.sparse_coo_tensor(flat, values, size, is_coalesced=whole, check_invariants=False)
+
+
+def _linear(indices: Tensor, shape: torch.Size) -> Tensor:
+    """(E,), the position of each event in contiguous memory of a shape."""
+    place = indices[0]
+    for index, size in zip(indices[1:], shape[1:], strict=True):
+        place = place * size + index
+    return place
+
+
+def event_count(x: Tensor, lengths: Tensor | None = None, *, positive: bool = False) -> Tensor:
+    """How many values are not zero, of dense events or of sparse ones, in the first `lengths` steps of each sample.
+
+    With `positive`, how many are above zero.
+
+    Example:
+        >>> event_count(torch.eye(3)[None]), event_count(torch.eye(3)[None].to_sparse(), torch.tensor([2]))
+        (tensor(3.), tensor(2.))
+    """
+    if not is_sparse(x):
+        return count(x > 0 if positive else x != 0, lengths=lengths).sum()
+    x = x.detach().coalesce()
+    sent = x.values() > 0 if positive else x.values() != 0
+    if lengths is not None:
+        sent = sent & (x.indices()[-1] < lengths[x.indices()[0]])
+    return sent.sum().to(torch.get_default_dtype())
+
+
+def dense(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """`functional.dense` of sparse events, whose arguments are checked: weight's column c for each event of channel c.
+
+    In memory time comes first, then the batch, then the neurons.
+    """
+    (n, c, t), values = coordinates(joined(x))
+    size, _, num_steps = x.shape[0], weight.shape[1], x.shape[-1]
+    y = row_sum(weight.to(dtype).t(), values.to(dtype), c, t * size + n, num_steps * size)
+    return y.unflatten(0, (num_steps, size)).permute(1, 2, 0)
+
+
+def conv(
+    x: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """`functional.conv` of sparse events, whose arguments are checked: each event reaches a few places of the output.
+
+    In memory time comes first, then the batch, then channels and space.
+    """
+    (n, c, h, w, t), values = coordinates(x)
+    size, num_steps, (kernel_h, kernel_w) = x.shape[0], x.shape[-1], weight.shape[2:]
+    h_out, kernel_row, h_fits, height = _reached(h, x.shape[2], kernel_h, stride[0], padding[0], dilation[0])
+    w_out, kernel_column, w_fits, width = _reached(w, x.shape[3], kernel_w, stride[1], padding[1], dilation[1])
+    fits = h_fits[:, :, None] & w_fits[:, None, :]
+    image = ((t * size + n) * groups + c // weight.shape[1])[:, None]
+    bags = (((image * height + h_out) * width)[:, :, None] + w_out[:, None, :])[fits]
+    rows = (((c[:, None] * kernel_h + kernel_row) * kernel_w)[:, :, None] + kernel_column[:, None, :])[fits]
+    values = values.to(dtype)[:, None, None].expand(fits.shape)[fits]
+    table = weight.to(dtype).unflatten(0, (groups, -1)).permute(0, 2, 3, 4, 1).flatten(0, 3)  # (C kh kw, O / groups)
+    y = row_sum(table, values, rows, bags, num_steps * size * groups * height * width)
+    y = y.unflatten(0, (num_steps, size, groups, height, width)).movedim(-1, 3)
+    return y.flatten(2, 3).contiguous().permute(1, 2, 3, 4, 0)
+
+
+def _reached(
+    place: Tensor, size: int, kernel: int, stride: int, padding: int, dilation: int
+) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Where events arrive along one axis, through which element of the kernel, and whether; the size of the output.
+
+    Each (E, most places that an event reaches).
+    """
+    reach = dilation * (kernel - 1) + 1
+    num_outputs = (size + 2 * padding - reach) // stride + 1
+    padded = place + padding
+    out = (padded // stride)[:, None] - torch.arange(-(-reach // stride), device=place.device)
+    offset = padded[:, None] - stride * out
+    fits = (out >= 0) & (out < num_outputs) & (offset < reach) & (offset % dilation == 0)
+    return out, offset // dilation, fits, num_outputs
