@@ -304,18 +304,24 @@ def check_finite(function: str, argument: str, value: Any) -> None:
         )
 
 
-def check_events(function: str, value: Any, argument: str = "spikes", *, sparse: bool = False) -> None:
-    """Check an event tensor (N, C, ..., T): a real, finite tensor of at least three dimensions and one step."""
+def check_events(
+    function: str, value: Any, argument: str = "spikes", *, sparse: bool = False, values: bool = True
+) -> None:
+    """Check an event tensor (N, C, ..., T): a real, finite tensor of at least three dimensions and one step.
+
+    `values=False` leaves the values to a kernel that looks at them itself.
+    """
     check_tensor(function, argument, value, min_ndim=3, layout="(N, C, ..., T)", sparse=sparse)
-    check_signal(function, value, argument, sparse=sparse)
+    check_signal(function, value, argument, sparse=sparse, values=values)
 
 
-def check_signal(function: str, value: Any, argument: str = "x", *, sparse: bool = False) -> None:
-    """Check a tensor (..., T) of any dimensions: real, finite, of at least one step."""
+def check_signal(function: str, value: Any, argument: str = "x", *, sparse: bool = False, values: bool = True) -> None:
+    """Check a tensor (..., T) of any dimensions: real, finite, of at least one step; `values` as in `check_events`."""
     check_tensor(function, argument, value, min_ndim=1, layout="(..., T)", sparse=sparse)
     if value.shape[-1] == 0:
         raise ShapeError(message(function, f"{argument} has no time steps", "T of at least 1", tuple(value.shape)))
-    check_finite(function, argument, value)
+    if values:
+        check_finite(function, argument, value)
 
 
 def check_lengths(function: str, lengths: Any, like: Any) -> None:
