@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         train,
         utils,
     )
+    from slayerloss.kernels import use_backend
 
 __version__ = "0.1.0"
 
@@ -95,6 +96,7 @@ __all__ = [
     "spike",
     "synapse",
     "train",
+    "use_backend",
     "utils",
 ]
 
@@ -102,6 +104,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"slayerloss.{name}")
+    if name == "use_backend":  # which needs torch
+        return importlib.import_module("slayerloss.kernels").use_backend
     raise AttributeError(f"module 'slayerloss' has no attribute {name!r}")
 
 

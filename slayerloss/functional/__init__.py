@@ -8,7 +8,15 @@ from slayerloss.functional.delay import delay, shift
 from slayerloss.functional.distance import van_rossum_distance
 from slayerloss.functional.events import from_time_last, to_time_last
 from slayerloss.functional.filters import exponential_filter, exponential_kernel, filter_bank
-from slayerloss.functional.neuron import CubaState, cuba, integrate_and_fire, leaky_integrator, recurrent_cuba, spike
+from slayerloss.functional.neuron import (
+    CubaState,
+    cuba,
+    fire,
+    integrate_and_fire,
+    leaky_integrator,
+    recurrent_cuba,
+    spike,
+)
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.rate import count, event_rate, rate
 from slayerloss.functional.sparsity import rate_band, sparsity
@@ -34,6 +42,7 @@ __all__ = [
     "exponential_filter",
     "exponential_kernel",
     "filter_bank",
+    "fire",
     "from_time_last",
     "integrate_and_fire",
     "latency_to_decision",

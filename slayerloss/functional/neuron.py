@@ -35,9 +35,8 @@ from slayerloss._check import (
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize
 from slayerloss.kernels import neuron as kernels
-
-DECAY_SCALE = 4096
-"""Decay LSBs per unit: a decay is a multiple of 1/4096."""
+from slayerloss.kernels.recurrent import RecurrentCuba
+from slayerloss.kernels.reference import DECAY_SCALE
 
 
 class CubaState(NamedTuple):
@@ -48,13 +47,8 @@ class CubaState(NamedTuple):
     """After the reset."""
 
 
-def _time_first(x: Tensor) -> Tensor:
-    """(N, C, ..., T) -> contiguous (T, N, C, ...); no copy where the memory is in this order already."""
-    return x.movedim(-1, 0).contiguous()
-
-
 def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
-    """1 - decay on the chip's grid, in float64, shaped to broadcast over one step (N, C, ...)."""
+    """1 - decay on the chip's grid, in float64, (1,) or (C,)."""
     if not isinstance(decay, Tensor):
         check_range(function, name, decay, 0, 1)
         decay = torch.tensor(float(decay), dtype=torch.float64, device=x.device)
@@ -65,7 +59,7 @@ def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
     check_same_device(function, name, decay, "x", x)
     check_values(function, name, decay, 0, 1)
     keep: Tensor = 1 - quantize(decay.double(), 1 / DECAY_SCALE)
-    return keep.reshape(-1, *[1] * (x.ndim - 3))
+    return keep.reshape(-1)
 
 
 def _initial(function: str, state: Tensor | None, x: Tensor) -> Tensor:
@@ -113,12 +107,13 @@ def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None =
     Note:
         lava-dl's gradient with respect to the decay has the wrong sign; this one is that of finite differences.
     """
-    check_events("leaky_integrator", x, "x")
+    check_events("leaky_integrator", x, "x", values=False)
     x = x.to(accumulation_dtype(x))
     keep = _keep("leaky_integrator", "decay", decay, x)
     state = _initial("leaky_integrator", state, x)
-    u: Tensor = kernels.LeakyIntegrator.apply(_time_first(x), keep, state, _lsb("leaky_integrator", scale))
-    return u.movedim(0, -1)
+    lsb = _lsb("leaky_integrator", scale)
+    u: Tensor = kernels.LeakyIntegrator.apply(x, keep, state, lsb, "leaky_integrator")
+    return u
 
 
 def integrate_and_fire(
@@ -151,14 +146,14 @@ def integrate_and_fire(
         >>> integrate_and_fire(torch.ones(1, 1, 4), 0.0, threshold=1.5)
         tensor([[[1., 2., 1., 2.]]])
     """
-    check_events("integrate_and_fire", x, "x")
+    check_events("integrate_and_fire", x, "x", values=False)
     x = x.to(accumulation_dtype(x))
     check_range("integrate_and_fire", "threshold", threshold, 0, infinite=True)
     lsb = _lsb("integrate_and_fire", scale)
     keep = _keep("integrate_and_fire", "decay", decay, x)
     state = _initial("integrate_and_fire", state, x)
-    v: Tensor = kernels.IntegrateAndFire.apply(_time_first(x), keep, float(threshold), state, lsb)
-    return v.movedim(0, -1)
+    v: Tensor = kernels.IntegrateAndFire.apply(x, keep, state, float(threshold), lsb, "integrate_and_fire")
+    return v
 
 
 def _pair(function: str, state: CubaState) -> list[Tensor]:
@@ -286,8 +281,8 @@ def recurrent_cuba(
         check_finite(name, "bias", bias)
         bias = bias.to(x.dtype)
     constants = (float(threshold), float(tau), float(grad_scale), bool(graded))
-    u, v, s = kernels.RecurrentCuba.apply(
-        _time_first(x), feedback.to(x.dtype), *keeps, *states, bias, constants, _lsb(name, scale)
+    u, v, s = RecurrentCuba.apply(
+        x.movedim(-1, 0).contiguous(), feedback.to(x.dtype), *keeps, *states, bias, constants, _lsb(name, scale)
     )
     return u.movedim(0, -1), v.movedim(0, -1), s.movedim(0, -1)
 
@@ -331,10 +326,72 @@ def cuba(
     References:
         Davies et al., Loihi: A Neuromorphic Manycore Processor with On-Chip Learning, IEEE Micro 2018.
     """
-    _check_spike("cuba", threshold, tau, grad_scale, graded)
-    current, voltage = (None, None) if state is None else _pair("cuba", state)
-    u = leaky_integrator(x, current_decay, state=current, scale=scale)
-    v = integrate_and_fire(u, voltage_decay, threshold, state=voltage, scale=scale)
-    s = spike(v, threshold, tau=tau, scale=grad_scale, graded=graded)
-    out_dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-    return s.to(out_dtype), CubaState(u.select(-1, -1), after_reset(v, threshold))
+    decays = current_decay, voltage_decay
+    s, current, voltage = _run("cuba", x, decays, threshold, tau, grad_scale, graded, state, scale)
+    return s, CubaState(current, voltage)
+
+
+def fire(
+    current: Tensor,
+    voltage_decay: Tensor | float,
+    threshold: float,
+    *,
+    tau: float = 1.0,
+    grad_scale: float = 1.0,
+    graded: bool = False,
+    state: Tensor | None = None,
+    scale: int = 64,
+) -> tuple[Tensor, Tensor]:
+    """The part of `cuba` after the current: integrate and fire, and the spikes of that.
+
+    v[t] = (1 - b) v[t-1] (1 - s[t-1]) + current[t];  s[t] = v[t] > threshold
+
+    Args:
+        current: (N, C, ..., T), any real dtype.
+        voltage_decay: b, the fraction lost per step in [0, 1], one number or one per channel (C,).
+        threshold: in units of the current.
+        tau, grad_scale, graded: of the surrogate, see `spike`.
+        state: (N, C, ...), the voltage after the reset of the run before; None for zero.
+        scale: weight LSBs per unit of the current, 64 in lava-dl.
+
+    Returns:
+        The spikes, (N, C, ..., T), in the dtype of the current (integers give the default float dtype), and the voltage
+        after the run. Differentiable with respect to the current, the decay and the state.
+
+    Raises:
+        ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
+
+    Example:
+        >>> spikes, voltage = fire(torch.ones(1, 1, 5), 0.0, threshold=1.5)
+        >>> spikes, voltage
+        (tensor([[[0., 1., 0., 1., 0.]]]), tensor([[1.]]))
+    """
+    before = None if state is None else CubaState(torch.zeros_like(state), state)
+    s, _, voltage = _run("fire", current, (None, voltage_decay), threshold, tau, grad_scale, graded, before, scale)
+    return s, voltage
+
+
+def _run(
+    function: str,
+    x: Tensor,
+    decays: tuple[Tensor | float | None, Tensor | float],
+    threshold: float,
+    tau: float,
+    grad_scale: float,
+    graded: bool,
+    state: CubaState | None,
+    scale: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes in the dtype of x, and current and voltage after the run."""
+    check_events(function, x, "x", values=False)
+    check_range(function, "threshold", threshold, 0)
+    _check_spike(function, threshold, tau, grad_scale, graded)
+    wide = x.to(accumulation_dtype(x))
+    names = "current_decay", "voltage_decay"
+    keeps = [
+        None if decay is None else _keep(function, name, decay, x) for name, decay in zip(names, decays, strict=True)
+    ]
+    states = [_initial(function, part, wide) for part in ((None, None) if state is None else _pair(function, state))]
+    constants = (float(threshold), float(tau), float(grad_scale), bool(graded))
+    s, current, voltage = kernels.Cuba.apply(wide, *keeps, *states, constants, _lsb(function, scale), function)
+    return s.to(x.dtype if x.is_floating_point() else torch.get_default_dtype()), current, voltage

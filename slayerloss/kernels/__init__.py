@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from slayerloss.kernels import reference
+from slayerloss.kernels.backend import use_backend
 
-__all__ = ["reference"]
+__all__ = ["reference", "use_backend"]

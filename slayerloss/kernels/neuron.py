@@ -1,107 +1,69 @@
-"""The neuron kernels as torch operators with gradients, on (T, N, C, ...).
+"""The neurons as differentiable functions of (N, C, ..., T), float32 or float64.
 
-To torch.compile and torch.export each operator is one node: they do not look into its loop over time. The operators are
-registered through torch.library.Library, which does not import dynamo.
+`keep` is 1 - decay: multiples of 1/4096 in float64, of shape (1,) or (C,). `lsb` is the number of state LSBs per unit
+of the input; `caller` is the function that an error names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from slayerloss.kernels import neuron_operators as operators
 from slayerloss.kernels import reference
-from slayerloss.kernels.precision import full_precision
+from slayerloss.kernels.operator import differentiable_gradients
 
-_library = torch.library.Library("slayerloss", "DEF")
-
-
-def _operator(signature: str, kernel: Callable[..., Any], results: int) -> Callable[..., Any]:
-    """Register `kernel`, whose results look like its first argument, and return the operator."""
-    if not hasattr(torch.library, "register_fake"):  # torch 2.3
-        return kernel
-
-    def fake(x: Tensor, *_: Any) -> Any:
-        like_x = tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(results))
-        return like_x if results > 1 else like_x[0]
-
-    name = kernel.__name__
-    returned = ", ".join(["Tensor"] * results)
-    _library.define(f"{name}({signature}) -> " + (f"({returned})" if results > 1 else returned))
-    _library.impl(name, kernel, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"slayerloss::{name}", fake, lib=_library)
-    operator: Callable[..., Any] = getattr(torch.ops.slayerloss, name)
-    return operator
-
-
-_leaky_integrator = _operator("Tensor x, Tensor keep, Tensor state, float scale", reference.leaky_integrator, 1)
-_integrate_and_fire = _operator(
-    "Tensor x, Tensor keep, float threshold, Tensor state, float scale", reference.integrate_and_fire, 1
-)
-_leaky_adjoint = _operator("Tensor grad, Tensor keep", reference.leaky_adjoint, 1)
-_recurrent_cuba = _operator(
-    "Tensor x, Tensor feedback, Tensor keep_u, Tensor keep_v, Tensor u, Tensor v, Tensor s, "
-    "Tensor? bias, float threshold, float scale, bool graded",
-    reference.recurrent_cuba,
-    3,
-)
-_recurrent_cuba_adjoint = _operator(
-    "Tensor grad_u, Tensor grad_v, Tensor grad_s, Tensor slope, Tensor feedback, Tensor keep_u, Tensor keep_v",
-    reference.recurrent_cuba_adjoint,
-    2,
-)
-
-
-def _before(first: Tensor, later: Tensor) -> Tensor:
-    """The sequence one step earlier: `first`, then all but the last of `later`, (T, N, C, ...)."""
-    return torch.cat([first[None], later[:-1]])
-
-
-def _after_reset(v: Tensor, threshold: float) -> Tensor:
-    return v.masked_fill(v > threshold, 0)
+Gradients = tuple[Tensor | None, ...]
 
 
 class LeakyIntegrator(torch.autograd.Function):
-    """(x, keep, state, state_scale) -> u, as `reference.leaky_integrator`."""
+    """(x, keep, state, lsb, caller) -> u, as `reference.leaky_integrator`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor, state_scale: float) -> Tensor:
-        u: Tensor = _leaky_integrator(x, keep, state, state_scale)
-        ctx.save_for_backward(keep, *((state, u) if ctx.needs_input_grad[1] else ()))
+    def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor, lsb: float, caller: str) -> Tensor:
+        u: Tensor = operators.leaky_integrator(x, keep, state, lsb, caller)
+        ctx.save_for_backward(keep, state, u if ctx.needs_input_grad[1] else None)
         return u
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        keep, *states = ctx.saved_tensors
-        g = _leaky_adjoint(grad, keep.to(grad.dtype))
-        grad_keep = (g * _before(*states)).sum_to_size(keep.shape) if states else None
-        return g, grad_keep, g[0] * keep, None
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
+        return *_filter_gradients(ctx, grad, math.inf), None, None
 
 
 class IntegrateAndFire(torch.autograd.Function):
-    """(x, keep, threshold, state, state_scale) -> v before the reset, as `reference.integrate_and_fire`."""
+    """(x, keep, state, threshold, lsb, caller) -> v before the reset, as `reference.integrate_and_fire`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, keep: Tensor, threshold: float, state: Tensor, state_scale: float) -> Tensor:
-        v: Tensor = _integrate_and_fire(x, keep, threshold, state, state_scale)
+    def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor, threshold: float, lsb: float, caller: str) -> Tensor:
+        v: Tensor = operators.integrate_and_fire(x, keep, threshold, state, lsb, caller)
         ctx.threshold = threshold
-        ctx.save_for_backward(keep, *((state, v) if ctx.needs_input_grad[1] else ()))
+        ctx.save_for_backward(keep, state, v if ctx.needs_input_grad[1] else None)
         return v
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        keep, *states = ctx.saved_tensors
-        g = _leaky_adjoint(grad, keep.to(grad.dtype))
-        grad_keep = None
-        if states:
-            state, v = states
-            grad_keep = (g * _before(state, _after_reset(v, ctx.threshold))).sum_to_size(keep.shape)
-        return g, grad_keep, None, g[0] * keep, None
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
+        return *_filter_gradients(ctx, grad, ctx.threshold), None, None, None
+
+
+def _filter_gradients(ctx: Any, grad: Tensor, threshold: float) -> Gradients:
+    """With respect to x, keep and the first state of a filter that is reset where it is above the threshold."""
+    keep, first, states = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        values = torch.zeros_like(grad) if states is None else states
+        inputs = [torch.zeros_like(grad, requires_grad=True), keep, first, values, threshold]
+        needed = [True, *ctx.needs_input_grad[1:3], False, False]
+        return tuple(differentiable_gradients(_smooth_filter, inputs, needed, grad)[:3])
+    grad_x, grad_first, grad_keep = operators.leaky_adjoint(grad, keep, states, first, threshold)
+    return grad_x, None if states is None else grad_keep, grad_first
+
+
+def _smooth_filter(x: Tensor, keep: Tensor, first: Tensor, values: Tensor, threshold: float) -> Tensor:
+    channel = operators.per_channel(keep.to(x.dtype), x)
+    y, _ = reference.smooth_filter(x.movedim(-1, 0), channel, first, values.movedim(-1, 0), threshold)
+    return y.movedim(0, -1)
 
 
 class Spike(torch.autograd.Function):
@@ -114,48 +76,81 @@ class Spike(torch.autograd.Function):
         return reference.fired(voltage, threshold, graded)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
         (voltage,) = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            inputs, needed = [voltage, *ctx.constants], [True] + [False] * 4
+            return tuple(differentiable_gradients(reference.smooth_spike, inputs, needed, grad))
         return reference.surrogate(voltage, *ctx.constants).mul_(grad), None, None, None, None
 
 
-class RecurrentCuba(torch.autograd.Function):
-    """(x, feedback, ..., bias, (threshold, tau, scale, graded), state_scale) -> u, v, s, as in the reference."""
+class Cuba(torch.autograd.Function):
+    """The whole neuron: spikes, and current and voltage after the run.
+
+    (x, keep_current, keep_voltage, current, voltage, (threshold, tau, scale, graded), lsb, caller); without
+    `keep_current` x is the current. Nothing of the size of the spikes is kept for the backward pass but x.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        feedback: Tensor,
-        keep_u: Tensor,
-        keep_v: Tensor,
-        u0: Tensor,
-        v0: Tensor,
-        s0: Tensor,
-        bias: Tensor | None,
+        keep_current: Tensor | None,
+        keep_voltage: Tensor,
+        current: Tensor,
+        voltage: Tensor,
         constants: tuple[float, float, float, bool],
-        state_scale: float,
+        lsb: float,
+        caller: str,
     ) -> tuple[Tensor, Tensor, Tensor]:
         threshold, _, _, graded = constants
-        run = _recurrent_cuba(x, feedback, keep_u, keep_v, u0, v0, s0, bias, threshold, state_scale, graded)
-        ctx.save_for_backward(feedback, keep_u, keep_v, u0, v0, s0, *run)
-        ctx.constants = constants
-        u, v, s = run
-        return u, v, s
+        given = x, keep_current, keep_voltage, current, voltage
+        spikes, current, voltage, checkpoints = operators.cuba(*given, threshold, lsb, graded, caller)
+        ctx.set_materialize_grads(False)
+        ctx.constants, ctx.lsb = constants, lsb
+        ctx.save_for_backward(*given, checkpoints)
+        return spikes, current, voltage
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        feedback, keep_u, keep_v, u0, v0, s0, u, v, s = ctx.saved_tensors
-        slope = reference.surrogate(v, *ctx.constants)
-        keeps = keep_u.to(v.dtype), keep_v.to(v.dtype)
-        g_u, g_v = _recurrent_cuba_adjoint(*grads, slope, feedback, *keeps)
-        with full_precision(g_u):
-            grad_feedback = g_u.flatten(0, 1).T @ _before(s0, s).flatten(0, 1)
-            grad_s0 = g_u[0] @ feedback
-        grad_keep_u = (g_u * _before(u0, u)).sum_to_size(keep_u.shape)
-        grad_keep_v = (g_v * _before(v0, _after_reset(v, ctx.constants[0]))).sum_to_size(keep_v.shape)
-        grad_states = g_u[0] * keep_u, g_v[0] * keep_v, grad_s0
-        grad_bias = g_v.sum((0, 1)) if ctx.needs_input_grad[7] else None
-        return g_u, grad_feedback, grad_keep_u, grad_keep_v, *grad_states, grad_bias, None, None
+    def backward(ctx: Any, grad: Tensor | None, grad_current: Tensor | None, grad_voltage: Tensor | None) -> Gradients:
+        *given, checkpoints = ctx.saved_tensors
+        x, keep_current, _, current, voltage = given
+        grad = torch.zeros_like(x) if grad is None else grad
+        threshold, tau, scale, graded = ctx.constants
+        if torch.is_grad_enabled():
+            grads = [
+                torch.zeros_like(like) if g is None else g
+                for g, like in ((grad, x), (grad_current, current), (grad_voltage, voltage))
+            ]
+            inputs, needed = [*given, ctx.constants, ctx.lsb], [*ctx.needs_input_grad[:5], False, False]
+            return *differentiable_gradients(_smooth_cuba, inputs, needed, grads), None
+        learns = any(ctx.needs_input_grad[1:3])
+        grad_x, grad_u, grad_v, grad_keep_u, grad_keep_v = operators.cuba_gradients(
+            *(x, grad, grad_current, grad_voltage, *given[1:], checkpoints),
+            *(threshold, ctx.lsb, tau, scale, graded, learns),
+        )
+        keeps = (grad_keep_u if keep_current is not None else None, grad_keep_v) if learns else (None, None)
+        return grad_x, *keeps, grad_u, grad_v, None, None, None
+
+
+def _smooth_cuba(
+    x: Tensor,
+    keep_current: Tensor | None,
+    keep_voltage: Tensor,
+    current: Tensor,
+    voltage: Tensor,
+    constants: tuple[float, float, float, bool],
+    lsb: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`Cuba` as a composition of torch operations that has its gradients, of any order."""
+    threshold, tau, scale, graded = constants
+    with torch.no_grad():
+        values = operators.leaky_integrator(x, keep_current, current, lsb, "cuba") if keep_current is not None else x
+        fired = operators.integrate_and_fire(values, keep_voltage, threshold, voltage, lsb, "cuba")
+    u = x.movedim(-1, 0)
+    if keep_current is not None:
+        channel = operators.per_channel(keep_current.to(x.dtype), x)
+        u, current = reference.smooth_filter(u, channel, current, values.movedim(-1, 0), math.inf)
+    channel = operators.per_channel(keep_voltage.to(x.dtype), x)
+    v, voltage = reference.smooth_filter(u, channel, voltage, fired.movedim(-1, 0), threshold)
+    return reference.smooth_spike(v, threshold, tau, scale, graded).movedim(0, -1), current, voltage

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from slayerloss.kernels.precision import full_precision
 
+DECAY_SCALE = 4096
+"""Decay LSBs per unit: a decay is a multiple of 1/4096."""
+
 STATE_LIMIT = 2**23
 """The current lives in (-2^23, 2^23] and wraps, the voltage in [-(2^23 - 1), 2^23 - 1] and saturates."""
 
@@ -111,6 +114,36 @@ def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: boo
     if graded:
         return (v - threshold).clamp_(max=0).div_(tau).exp_().mul_(scale)
     return (v - threshold).abs_().div_(-tau).exp_().mul_(scale / (2 * tau))
+
+
+def smooth_spike(v: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
+    """A function whose derivative is `surrogate`, for derivatives of it."""
+    distance = v - threshold
+    decay = (torch.where(distance > 0, -distance, distance) / tau).exp()
+    if graded:
+        return scale * torch.where(distance > 0, tau + distance, tau * decay)
+    return scale / 2 * torch.where(distance > 0, 2 - decay, decay)
+
+
+def smooth_filter(x: Tensor, keep: Tensor, state: Tensor, values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Known integer states, with the gradients of any order of y[t] = keep y'[t-1] + x[t].
+
+    Args:
+        x, values: (T, N, C, ...); the values are y.
+        keep: broadcasts over (N, C, ...).
+        state: (N, C, ...), y' before the first step.
+        threshold: y' is 0 where y is above it, which counts as a constant.
+
+    Returns:
+        y and the last y'.
+    """
+    steps = []
+    for x_t, value in zip(x.unbind(), values.unbind(), strict=True):
+        smooth = keep * state + x_t
+        y = smooth + (value - smooth).detach()
+        steps.append(y)
+        state = y - (y * (value > threshold)).detach()
+    return torch.stack(steps), state
 
 
 def recurrent_cuba(

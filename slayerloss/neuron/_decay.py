@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_range, message
-from slayerloss.functional.neuron import DECAY_SCALE
+from slayerloss.kernels.reference import DECAY_SCALE
 
 SMALLEST = 0.25 / DECAY_SCALE
 """What stands for a decay of zero: it rounds to zero on the chip's grid, and has a logarithm."""

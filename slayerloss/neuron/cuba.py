@@ -23,9 +23,10 @@ from slayerloss._check import (
 )
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.neuron import (
-    DECAY_SCALE,
     CubaState,
     after_reset,
+    cuba,
+    fire,
     integrate_and_fire,
     leaky_integrator,
     recurrent_cuba,
@@ -33,7 +34,7 @@ from slayerloss.functional.neuron import (
 )
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.precision import kept_wide
-from slayerloss.kernels.reference import STATE_LIMIT
+from slayerloss.kernels.reference import DECAY_SCALE, STATE_LIMIT
 from slayerloss.neuron import _decay
 from slayerloss.neuron._state import detached, moved
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
@@ -237,9 +238,22 @@ class Neuron(torch.nn.Module):
 
     def run(self, x: Tensor, state: CubaState | None = None, lengths: Tensor | None = None) -> tuple[Tensor, CubaState]:
         """The spikes and the state after them, from a given state, with gradients through both."""
-        _, voltage, state = self.run_dynamics(x, state, lengths)
-        spikes = self.spike(voltage)
-        return spikes.to(x.dtype) if x.is_floating_point() else spikes, state
+        check_events("Neuron", x, "x", values=False)
+        if lengths is not None:
+            check_lengths("Neuron", lengths, x)
+        current_decay, voltage_decay = self._ready_decays(x.shape[1])
+        before = None if state is None else CubaState(*check_sequence("Neuron", "state", state, 2, "a CubaState"))
+        surrogate: dict[str, Any] = {"tau": self.tau, "grad_scale": self.grad_scale, "graded": self.graded_spike, "scale": self.scale}
+        if self.norm is None:
+            spikes, after = cuba(x, current_decay, voltage_decay, self.threshold, state=before, **surrogate)
+        else:
+            current, voltage = (None, None) if before is None else before
+            current = leaky_integrator(x, current_decay, state=current, scale=self.scale)
+            drive = self.norm(current) if lengths is None else self.norm(current, lengths)
+            spikes, voltage = fire(drive, voltage_decay, self.threshold, state=voltage, **surrogate)
+            after = CubaState(current.select(-1, -1), voltage)
+        spikes = spikes if self.drop is None else self.drop(spikes)
+        return spikes.to(x.dtype) if x.is_floating_point() else spikes, after
 
     def run_dynamics(
         self,

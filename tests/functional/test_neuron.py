@@ -306,7 +306,7 @@ X = torch.zeros(2, 3, 5)
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: cuba(torch.zeros(3, 5), 0.1, 0.1, 1.0), ShapeError, r"leaky_integrator: x has too few dimensions"),
+        (lambda: cuba(torch.zeros(3, 5), 0.1, 0.1, 1.0), ShapeError, r"cuba: x has too few dimensions"),
         (lambda: cuba(X * math.nan, 0.1, 0.1, 1.0), ArgumentError, r"x holds 30 NaN or infinite values"),
         (lambda: cuba(X[..., :0], 0.1, 0.1, 1.0), ShapeError, r"x has no time steps"),
         (lambda: cuba([1.0], 0.1, 0.1, 1.0), DtypeError, r"x is not a tensor"),

@@ -11,7 +11,7 @@ from cuba_model import integer_cuba
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from slayerloss.kernels import neuron, reference
+from slayerloss.kernels import recurrent, reference
 
 SCALE = 4096.0
 LIMIT = 2**23
@@ -188,14 +188,11 @@ def test_inputs_are_left_as_they_are():
 @pytest.mark.skipif(not hasattr(torch.library, "register_fake"), reason="torch 2.3 has the kernels unregistered")
 def test_operators_are_what_torch_expects_of_operators():
     x, state, keep = torch.rand(5, 2, 3), torch.rand(2, 3), keep_of([100, 50, 0])
-    recurrent = (x, torch.rand(3, 3), keep, keep, state, state, state)
+    population = (x, torch.rand(3, 3), keep, keep, state, state, state)
     calls = [
-        (neuron._leaky_integrator, (x, keep, state, SCALE)),
-        (neuron._integrate_and_fire, (x, keep, 0.5, state, SCALE)),
-        (neuron._leaky_adjoint, (x, keep.float())),
-        (neuron._recurrent_cuba, (*recurrent, None, 0.5, SCALE, False)),
-        (neuron._recurrent_cuba, (*recurrent, torch.rand(3), 0.5, SCALE, False)),
-        (neuron._recurrent_cuba_adjoint, (x, x, x, x, torch.rand(3, 3), keep.float(), keep.float())),
+        (recurrent._recurrent_cuba, (*population, None, 0.5, SCALE, False)),
+        (recurrent._recurrent_cuba, (*population, torch.rand(3), 0.5, SCALE, False)),
+        (recurrent._recurrent_cuba_adjoint, (x, x, x, x, torch.rand(3, 3), keep.float(), keep.float())),
     ]
     for operator, arguments in calls:
         torch.library.opcheck(operator, arguments, test_utils=("test_schema", "test_faketensor"))

@@ -20,7 +20,7 @@ PATH_VARIABLE = "SLAYERLOSS_KERNELS"
 ISA_VARIABLE = "SLAYERLOSS_ISA"
 """Names the instruction set, of those that the processor has: baseline, avx2 or avx512."""
 
-_TYPES = {"p": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int32, "d": ctypes.c_double}
+_TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int32, "d": ctypes.c_double}
 _DTYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -74,7 +74,7 @@ class Kernel:
     @functools.cache  # noqa: B019 - kernels live as long as the process
     def _function(self, dtype: torch.dtype) -> Any:
         function = _library()[f"{self.name}_{_DTYPES[dtype]}_{isa()}"]
-        function.argtypes = [*(_TYPES[letter] for letter in self.types), ctypes.c_void_p]
+        function.argtypes = [*[_TYPES[letter] for letter in self.types], ctypes.c_void_p]
         function.restype = ctypes.c_int32
         return function
 

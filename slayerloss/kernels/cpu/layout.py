@@ -1,0 +1,67 @@
+"""The two memory orders of an event tensor that the kernels take as they are."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TILE_BYTES = 2**16
+"""What a kernel holds of a signal at once; as in src/population.h."""
+NARROW, WIDE = 32, 256
+"""Rows of a block where time is last in memory, and where it is first; as in src/population.h."""
+
+
+class Signal(NamedTuple):
+    """How (N, C, ..., T) lies in memory: rows of samples x channels x space, over steps."""
+
+    rows: int
+    steps: int
+    time_first: bool
+    inner: int
+    """Positions in space."""
+
+    @property
+    def width(self) -> int:
+        """Rows of a block."""
+        return WIDE if self.time_first else NARROW
+
+    @property
+    def blocks(self) -> int:
+        """Of rows."""
+        return -(-self.rows // self.width)
+
+    def chunk(self, x: Tensor) -> int:
+        """Steps of a tile, equal ones: of 300 steps, 300 or 5 times 60."""
+        longest = TILE_BYTES // x.element_size() // self.width
+        return -(-self.steps // -(-self.steps // longest))
+
+
+def is_time_first(x: Tensor) -> bool:
+    """Whether each step of (N, C, ..., T) is contiguous."""
+    return x.movedim(-1, 0).is_contiguous()
+
+
+def dense(x: Tensor) -> Tensor:
+    """x itself if its memory is in one of the two orders, else a contiguous copy."""
+    return x if is_time_first(x) else x.contiguous()
+
+
+def empty_like(x: Tensor) -> Tensor:
+    """An empty tensor in the memory order of `dense(x)`."""
+    return torch.empty_like(x) if is_time_first(x) else torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
+def signal(x: Tensor) -> Signal:
+    """The layout of a dense (N, C, ..., T)."""
+    steps = x.shape[-1]
+    return Signal(x[..., 0].numel(), steps, is_time_first(x), math.prod(x.shape[2:-1]))
+
+
+def in_order_of(like: Tensor, x: Tensor) -> Tensor:
+    """x in the memory order of `dense(like)`."""
+    if is_time_first(x) == is_time_first(like) and (is_time_first(x) or x.is_contiguous()):
+        return x
+    return empty_like(like).copy_(x)

@@ -1,0 +1,314 @@
+"""The neuron kernels as torch operators, on (N, C, ..., T) of float32 or float64.
+
+Each has one implementation, which takes the C++ kernel where it can and the reference elsewhere.
+
+`keep` is 1 - decay: multiples of 1/4096 in float64, of shape (1,) or (C,). `lsb` is the number of state LSBs per unit
+of the input. The results lie in memory as the input does, where that is dense with time last or first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import check_finite
+from slayerloss.kernels import reference
+from slayerloss.kernels.backend import runs_on_cpu_kernels
+from slayerloss.kernels.cpu import layout
+from slayerloss.kernels.cpu.library import Kernel
+from slayerloss.kernels.operator import operator
+
+LARGEST_INTEGER = 2**31 - 1
+OF_REFERENCE = -(2**31)
+"""Where a checkpoint would be: the reference computed, and backward has to go the same way."""
+
+CURRENT, VOLTAGE, SPIKES, GRADED_SPIKES = range(4)
+
+_integrate = Kernel("integrate", "ppllllplplpldii")
+_cuba_backward = Kernel("cuba_backward", "pppllllplplpldiddippppd")
+_leaky_adjoint = Kernel("leaky_adjoint", "ppllllplpppdp")
+
+
+def _time_first(x: Tensor) -> Tensor:
+    """(N, C, ..., T) -> contiguous (T, N, C, ...); no copy where the memory is in this order already."""
+    return x.movedim(-1, 0).contiguous()
+
+
+def _in_order(like: Tensor, time_first: Tensor) -> Tensor:
+    return layout.in_order_of(like, time_first.movedim(0, -1))
+
+
+def per_channel(keep: Tensor, x: Tensor) -> Tensor:
+    """(1,) or (C,), shaped to broadcast over one step (N, C, ...)."""
+    return keep.reshape(-1, *[1] * (x.ndim - 3))
+
+
+def _whole(keep: Tensor | None) -> tuple[Tensor | None, int]:
+    """The decays as the C++ kernels take them, and how many channels they belong to."""
+    return (None, 1) if keep is None else ((keep * reference.DECAY_SCALE).round().int().contiguous(), keep.numel())
+
+
+def _whole_threshold(threshold: float, x: Tensor, lsb: float) -> int:
+    """The largest state that does not spike, with the threshold rounded to the dtype of x as a comparison does it."""
+    rounded = float(torch.tensor(threshold, dtype=x.dtype)) * lsb
+    return LARGEST_INTEGER if rounded >= LARGEST_INTEGER else max(math.floor(rounded), -LARGEST_INTEGER)
+
+
+def _checkpoints(x: Tensor) -> Tensor:
+    """(chunks + 1, 2, rows) int32: current and voltage before each chunk of steps, and after the last."""
+    signal = layout.signal(x)
+    chunks = -(-signal.steps // signal.chunk(x))
+    return torch.empty(chunks + 1, 2, signal.rows, dtype=torch.int32, device=x.device)
+
+
+def _run(
+    x: Tensor,
+    keeps: tuple[Tensor | None, Tensor | None],
+    states: tuple[Tensor, Tensor],
+    threshold: float,
+    lsb: float,
+    output: int,
+) -> tuple[Tensor, Tensor] | None:
+    """Output and checkpoints of the C++ kernel; None where it does not take these values."""
+    if not runs_on_cpu_kernels(x, *states) or math.frexp(lsb)[0] != 0.5:  # by which the reference rounds
+        return None
+    x = layout.dense(x)
+    signal, y, checkpoints = layout.signal(x), layout.empty_like(x), _checkpoints(x)
+    first = torch.stack([state.reshape(-1) for state in states]) * lsb
+    checkpoints[0] = first
+    if not torch.equal(checkpoints[0].to(x.dtype), first) or bool((checkpoints[0].abs() > reference.STATE_LIMIT).any()):
+        return None
+    status = _integrate(
+        x.dtype,
+        *(x, y, *signal, *_whole(keeps[0]), *_whole(keeps[1])),
+        *(checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb), output),
+        blocks=signal.blocks,
+        elements=x.numel(),
+    )
+    return None if status else (y, checkpoints)
+
+
+def _leaky(x: Tensor, keep: Tensor, state: Tensor, lsb: float, caller: str) -> Tensor:
+    run = _run(x, (keep, None), (state, torch.zeros_like(state)), 0.0, lsb, CURRENT)
+    if run is not None:
+        return run[0]
+    check_finite(caller, "x", x)
+    return _in_order(x, reference.leaky_integrator(_time_first(x), per_channel(keep, x), state, lsb))
+
+
+def _fire_voltage(x: Tensor, keep: Tensor, threshold: float, state: Tensor, lsb: float, caller: str) -> Tensor:
+    run = _run(x, (None, keep), (torch.zeros_like(state), state), threshold, lsb, VOLTAGE)
+    if run is not None:
+        return run[0]
+    check_finite(caller, "x", x)
+    keep = per_channel(keep, x)
+    return _in_order(x, reference.integrate_and_fire(_time_first(x), keep, threshold, state, lsb))
+
+
+def _cuba(
+    x: Tensor,
+    keep_current: Tensor | None,
+    keep_voltage: Tensor,
+    current: Tensor,
+    voltage: Tensor,
+    threshold: float,
+    lsb: float,
+    graded: bool,
+    caller: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Spikes, current and voltage after the run, and checkpoints; without `keep_current` x is the current itself."""
+    output = GRADED_SPIKES if graded else SPIKES
+    run = _run(x, (keep_current, keep_voltage), (current, voltage), threshold, lsb, output)
+    if run is not None:
+        spikes, checkpoints = run
+        current, voltage = (checkpoints[-1].to(x.dtype) / lsb).reshape(2, *current.shape).unbind()
+        return spikes, current.clone(), voltage.clone(), checkpoints
+    check_finite(caller, "x", x)
+    u = _time_first(x)
+    if keep_current is not None:
+        u = reference.leaky_integrator(u, per_channel(keep_current, x), current, lsb)
+    v = reference.integrate_and_fire(u, per_channel(keep_voltage, x), threshold, voltage, lsb)
+    checkpoints = _checkpoints(layout.dense(x)).fill_(OF_REFERENCE)
+    spikes = _in_order(x, reference.fired(v, threshold, graded))
+    return spikes, u[-1].clone(), v[-1].masked_fill(v[-1] > threshold, 0), checkpoints
+
+
+def _cuba_gradients(
+    x: Tensor,
+    grad: Tensor,
+    grad_current: Tensor | None,
+    grad_voltage: Tensor | None,
+    keep_current: Tensor | None,
+    keep_voltage: Tensor,
+    current: Tensor,
+    voltage: Tensor,
+    checkpoints: Tensor,
+    threshold: float,
+    lsb: float,
+    tau: float,
+    height: float,
+    graded: bool,
+    learns: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradients with respect to x, the states before the run, and the two keeps, (C,) or (1,) each."""
+    grad_current = torch.zeros_like(current) if grad_current is None else grad_current.contiguous().clone()
+    grad_voltage = torch.zeros_like(voltage) if grad_voltage is None else grad_voltage.contiguous().clone()
+    of_reference = x.device.type != "cpu" or not x.numel() or int(checkpoints[-1, 0, 0]) == OF_REFERENCE
+    if of_reference:
+        return _reference_gradients(
+            *(x, grad, grad_current, grad_voltage, keep_current, keep_voltage, current, voltage),
+            *(threshold, lsb, tau, height, graded, learns),
+        )
+    x = layout.dense(x)
+    signal, grad, grad_x = layout.signal(x), layout.in_order_of(x, grad), layout.empty_like(x)
+    rows = torch.empty(2, signal.rows if learns else 0, dtype=torch.float64)
+    _cuba_backward(
+        x.dtype,
+        *(x, grad, grad_x, *signal, *_whole(keep_current), *_whole(keep_voltage)),
+        *(checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb)),
+        *(tau, height if graded else height / (2 * tau), graded, grad_current, grad_voltage),
+        *((rows[0], rows[1]) if learns else (None, None)),
+        threshold,
+        blocks=signal.blocks,
+        elements=2 * x.numel(),
+    )
+    of_current = _summed(rows[0], keep_current, x, learns)
+    return grad_x, grad_current, grad_voltage, of_current, _summed(rows[1], keep_voltage, x, learns)
+
+
+def _summed(rows: Tensor, keep: Tensor | None, x: Tensor, learns: bool) -> Tensor:
+    """What belongs to one keep, of rows of samples x channels x space."""
+    if keep is None or not learns:
+        return torch.empty(0, dtype=torch.float64, device=x.device)
+    return rows.sum().reshape(1) if keep.numel() == 1 else rows.reshape(x.shape[0], x.shape[1], -1).sum((0, 2))
+
+
+def _reference_gradients(
+    x: Tensor,
+    grad: Tensor,
+    grad_current: Tensor,
+    grad_voltage: Tensor,
+    keep_current: Tensor | None,
+    keep_voltage: Tensor,
+    current: Tensor,
+    voltage: Tensor,
+    threshold: float,
+    lsb: float,
+    tau: float,
+    height: float,
+    graded: bool,
+    learns: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The same in plain torch: the states once more, then both filters backward."""
+    u = _time_first(x)
+    if keep_current is not None:
+        u = reference.leaky_integrator(u, per_channel(keep_current, x), current, lsb)
+    v = reference.integrate_and_fire(u, per_channel(keep_voltage, x), threshold, voltage, lsb)
+    g = reference.surrogate(v, threshold, tau, height, graded).mul_(grad.movedim(-1, 0))
+    sums = []
+    after_reset = v.masked_fill(v > threshold, 0)
+    carried: list[Tensor] = []
+    for keep, states, first, last in (
+        (keep_voltage, after_reset, voltage, grad_voltage),
+        (keep_current, u, current, grad_current),
+    ):
+        if keep is None:
+            carried.append(last)
+            sums.append(_summed(x, None, x, learns))
+            continue
+        g[-1] += last
+        kept = per_channel(keep, x)
+        g = reference.leaky_adjoint(g, kept.to(g.dtype))
+        carried.append(g[0] * kept.to(g.dtype))
+        rows = (g * _before(first, states)).sum(0, dtype=torch.float64) if learns else x
+        sums.append(_summed(rows.reshape(-1), keep, x, learns))
+    return _in_order(x, g), carried[1], carried[0], sums[1], sums[0]
+
+
+def _before(first: Tensor, later: Tensor) -> Tensor:
+    """The sequence one step earlier: `first`, then all but the last of `later`, (T, N, C, ...)."""
+    return torch.cat([first[None], later[:-1]])
+
+
+def _adjoint(
+    grad: Tensor, keep: Tensor, states: Tensor | None, first: Tensor, threshold: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of y[t] = keep y'[t-1] + x[t] with respect to x, y'[-1] and keep; y' is 0 after y > threshold.
+
+    `states` are y and `first` is y'[-1]; without `states` keep does not learn.
+    """
+    learns = states is not None
+    if not runs_on_cpu_kernels(grad) or not grad.numel():
+        kept = per_channel(keep, grad).to(grad.dtype)
+        g = reference.leaky_adjoint(_time_first(grad), kept)
+        rows = grad
+        if states is not None:
+            y = states.movedim(-1, 0)
+            rows = (g * _before(first, y.masked_fill(y > threshold, 0))).sum(0, dtype=torch.float64).reshape(-1)
+        return _in_order(grad, g), g[0] * kept, _summed(rows, keep, grad, learns)
+    grad = layout.dense(grad)
+    signal, grad_x = layout.signal(grad), layout.empty_like(grad)
+    carry = torch.empty_like(first, memory_format=torch.contiguous_format)
+    sums = torch.empty(signal.rows, dtype=torch.float64) if learns else None
+    states = None if states is None else layout.in_order_of(grad, states)
+    _leaky_adjoint(
+        grad.dtype,
+        *(grad, grad_x, *signal, keep.to(grad.dtype).contiguous(), keep.numel(), carry),
+        *(states, first.to(grad.dtype).contiguous(), threshold, sums),
+        blocks=signal.blocks,
+        elements=grad.numel(),
+    )
+    return grad_x, carry, _summed(grad if sums is None else sums, keep, grad, learns)
+
+
+def _like_state(x: Tensor) -> Tensor:
+    return x.new_empty(x.shape[:-1])
+
+
+def _like_keep(keep: Tensor | None, learns: bool) -> Tensor:
+    assert keep is None or keep.ndim == 1
+    size = 0 if keep is None or not learns else keep.numel()
+    return torch.empty(size, dtype=torch.float64, device=None if keep is None else keep.device)
+
+
+leaky_integrator = operator(
+    "leaky_integrator(Tensor x, Tensor keep, Tensor state, float lsb, str caller) -> Tensor",
+    _leaky,
+    lambda x, *_: layout.empty_like(x),
+)
+integrate_and_fire = operator(
+    "integrate_and_fire(Tensor x, Tensor keep, float threshold, Tensor state, float lsb, str caller) -> Tensor",
+    _fire_voltage,
+    lambda x, *_: layout.empty_like(x),
+)
+leaky_adjoint = operator(
+    "leaky_adjoint(Tensor grad, Tensor keep, Tensor? states, Tensor first, float threshold) "
+    "-> (Tensor, Tensor, Tensor)",
+    _adjoint,
+    lambda grad, keep, states, *_: (
+        layout.empty_like(grad),
+        _like_state(grad),
+        _like_keep(keep, states is not None),
+    ),
+)
+cuba = operator(
+    "cuba(Tensor x, Tensor? keep_current, Tensor keep_voltage, Tensor current, Tensor voltage, float threshold, "
+    "float lsb, bool graded, str caller) -> (Tensor, Tensor, Tensor, Tensor)",
+    _cuba,
+    lambda x, *_: (layout.empty_like(x), _like_state(x), _like_state(x), _checkpoints(x)),
+)
+cuba_gradients = operator(
+    "cuba_gradients(Tensor x, Tensor grad, Tensor? grad_current, Tensor? grad_voltage, Tensor? keep_current, "
+    "Tensor keep_voltage, Tensor current, Tensor voltage, Tensor checkpoints, float threshold, float lsb, float tau, "
+    "float height, bool graded, bool learns) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _cuba_gradients,
+    lambda x, grad, grad_u, grad_v, keep_u, keep_v, *rest: (
+        layout.empty_like(x),
+        _like_state(x),
+        _like_state(x),
+        _like_keep(keep_u, rest[-1]).to(x.device),
+        _like_keep(keep_v, rest[-1]),
+    ),
+)
