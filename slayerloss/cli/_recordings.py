@@ -227,6 +227,7 @@ def of_run(run: Run, num_steps: int | None, step_ms: float | None, root: str | N
     if root is not None:
         options.root = root
     options.num_steps, options.step_ms = num_steps or options.num_steps, step_ms or options.step_ms
+    options.sparse = False
     if options.num_steps is None:
         way_out = "Give --steps"
         raise ArgumentError(message("simulate", "the recordings of the run differ in length", "one", "null", way_out))

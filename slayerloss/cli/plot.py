@@ -132,6 +132,7 @@ def samples(network: Network, dataset: Any, decision: Callable[..., Any] | None)
     layers = dict(network.named_children())
     for index in range(len(dataset)):
         events, label = dataset[index]
+        events = events.to_dense()
         reset_state(network)
         *hidden, (_, output) = network.outputs(events[None]).items()
         sent = {name: spikes[0] for name, spikes in hidden if isinstance(layers[name], SpikingBlock)}

@@ -17,6 +17,7 @@ from slayerloss._check import (
     check_tensor,
     message,
 )
+from slayerloss.functional.sparse import batched, check_coordinates, is_sparse
 
 
 def collate(samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Tensor]:
@@ -24,10 +25,12 @@ def collate(samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Tensor]:
 
     Args:
         samples: (spikes (C, ..., T), label or target (..., T)) each: an integer label in every sample, or a target in
-            every sample. T is at least 1; the spikes are of one dtype, and the targets of one.
+            every sample. T is at least 1; the spikes are of one dtype, and the targets of one. Spikes may be sparse,
+            in every sample.
 
     Returns:
-        Spikes (N, C, ..., T), in memory with time first, and labels (N,), or targets stacked as the spikes are.
+        Spikes (N, C, ..., T), in memory with time first, or sparse as the samples are, and labels (N,), or targets
+        stacked as the spikes are.
 
     Raises:
         ShapeError: the samples differ in shape, one has no step, or a target another T than its spikes.
@@ -53,8 +56,8 @@ def collate_padded(samples: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, Tenso
         samples: as `collate` takes them; T may differ from sample to sample.
 
     Returns:
-        Spikes (N, C, ..., T), zero after the end of each sample and in memory with time first; labels (N,), or targets
-        padded as the spikes are; lengths (N,) int64.
+        Spikes (N, C, ..., T), zero after the end of each sample, and as `collate` gives them; labels (N,), or targets
+        padded as dense spikes are; lengths (N,) int64.
 
     Raises:
         ShapeError, DtypeError: as `collate`; samples that differ in T only are well.
@@ -75,7 +78,9 @@ def _checked(function: str, samples: Sequence[tuple[Tensor, Any]]) -> tuple[list
     all_spikes, labels = [], []
     for sample in check_sequence(function, "samples", samples, rule=rule):
         spikes, label = check_sequence(function, "samples", sample, 2, rule)
-        check_tensor(function, "spikes", spikes, min_ndim=1, layout="(C, ..., T)")
+        check_tensor(function, "spikes", spikes, min_ndim=1, layout="(C, ..., T)", sparse=True)
+        if is_sparse(spikes):
+            check_coordinates(function, spikes, "spikes")
         if spikes.shape[-1] == 0:
             raise ShapeError(message(function, "spikes has no time steps", "T of at least 1", tuple(spikes.shape)))
         if isinstance(label, Tensor) and label.ndim > 0:
@@ -107,6 +112,12 @@ def _padded(function: str, name: str, tensors: list[Tensor]) -> Tensor:
     if len(dtypes) != 1:
         raise DtypeError(message(function, f"the {name} differ in dtype", "one dtype", ", ".join(sorted(dtypes))))
     num_steps = max(x.shape[-1] for x in tensors)
+    sparse = sum(is_sparse(x) for x in tensors)
+    if sparse:
+        if sparse < len(tensors):
+            problem, got = f"dense and sparse {name} are mixed", f"{sparse} sparse ones of {len(tensors)}"
+            raise DtypeError(message(function, problem, "all dense or all sparse", got, "Use to_dense()"))
+        return batched(tensors, (*shapes.pop(), num_steps))
     batch = torch.zeros(num_steps, len(tensors), *shapes.pop(), dtype=tensors[0].dtype)
     for row, x in enumerate(tensors):
         batch[: x.shape[-1], row] = x.movedim(-1, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.io import Event, crop, to_frames
+from slayerloss.io.frames import to_bins
 
 Transform = Callable[[Event, np.random.Generator], Event]
 
@@ -42,6 +44,8 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         step_ms: the width of a time step in ms, above 0.
         count: True counts the events in each bin, False marks the bins that hold any.
         flatten: True gives (C * Y * X, T), False (C, Y, X, T).
+        sparse: True gives the same as a sparse tensor of the bins that are not zero, `torch.sparse_coo_tensor`, which
+            the first layer takes at a cost that follows the number of events.
         rounding: "floor", or "nearest" as lava-dl bins.
         indices: the positions that this dataset shall have, in this order; None takes all.
         transform: function(event, generator) -> event, or a sequence of them, applied to the events before they are
@@ -67,6 +71,7 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         indices: ArrayLike | None = None,
         transform: Transform | Sequence[Transform] | None = None,
         augment_seed: int = 0,
+        sparse: bool = False,
     ) -> None:
         name = type(self).__name__
         if num_steps is not None:
@@ -83,6 +88,7 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
         self.step_ms = step_ms
         self.count = count
         self.flatten = flatten
+        self.sparse = check_flag(name, "sparse", sparse)
         self.rounding = rounding
         self.transforms = _transforms(name, transform)
         self.augment_seed = augment_seed
@@ -114,9 +120,23 @@ class EventDataset(Dataset[tuple[Tensor, int]], ABC):
     def __getitem__(self, index: int | tuple[int, int]) -> tuple[Tensor, int]:
         index, repeat = index if isinstance(index, tuple) else (index, 0)
         event = self.event(index, repeat)
-        frames = to_frames(event, self.shape, self.num_steps, self.step_ms, count=self.count, rounding=self.rounding)
-        spikes = torch.from_numpy(frames)
-        return (spikes.flatten(0, -2) if self.flatten else spikes), int(self.labels[index])
+        spikes = self._bins(event) if self.sparse else self._frames(event)
+        return spikes, int(self.labels[index])
+
+    def _frames(self, event: Event) -> Tensor:
+        options: dict[str, Any] = {"count": self.count, "rounding": self.rounding}
+        spikes = torch.from_numpy(to_frames(event, self.shape, self.num_steps, self.step_ms, **options))
+        return spikes.flatten(0, -2) if self.flatten else spikes
+
+    def _bins(self, event: Event) -> Tensor:
+        """The same as a sparse tensor."""
+        options: dict[str, Any] = {"count": self.count, "rounding": self.rounding}
+        filled, values, num_steps = to_bins(event, self.shape, self.num_steps, self.step_ms, **options)
+        shape = (*((math.prod(self.shape),) if self.flatten else self.shape), num_steps)
+        places = torch.from_numpy(np.stack(np.unravel_index(filled, shape)))
+        return torch.sparse_coo_tensor(
+            places, torch.from_numpy(values), shape, is_coalesced=True, check_invariants=False
+        )
 
     def __repr__(self) -> str:
         steps = "steps" if self.num_steps is None else f"{self.num_steps} steps"

@@ -33,6 +33,7 @@ class Digits(EventDataset):
         indices: positions within the split; None takes all. `stratified_split` makes them.
         transform: function(event, generator) -> event, or a sequence of them; see `slayerloss.data.augment`.
         augment_seed: fixes what `transform` draws, together with the epoch and the position.
+        sparse: True gives sparse tensors of the bins that are not zero.
 
     Attributes:
         labels: (N,) int64, the class of each item.
@@ -66,6 +67,7 @@ class Digits(EventDataset):
         indices: ArrayLike | None = None,
         transform: Transform | Sequence[Transform] | None = None,
         augment_seed: int = 0,
+        sparse: bool = False,
     ) -> None:
         self.seed = check_integer("Digits", "seed", seed, 0)
         self.train = check_flag("Digits", "train", train)
@@ -80,6 +82,7 @@ class Digits(EventDataset):
             indices=indices,
             transform=transform,
             augment_seed=augment_seed,
+            sparse=sparse,
         )
 
     def read(self, position: int) -> Event:

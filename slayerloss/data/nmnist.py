@@ -34,6 +34,7 @@ class NMNIST(EventDataset):
             makes them.
         transform: function(event, generator) -> event, or a sequence of them; see `slayerloss.data.augment`.
         augment_seed: fixes what `transform` draws, together with the epoch and the position.
+        sparse: True gives sparse tensors of the bins that are not zero.
 
     Attributes:
         paths: the files, in the order of the ids, before `indices` selects.
@@ -74,6 +75,7 @@ class NMNIST(EventDataset):
         indices: ArrayLike | None = None,
         transform: Transform | Sequence[Transform] | None = None,
         augment_seed: int = 0,
+        sparse: bool = False,
     ) -> None:
         part = "Train" if check_flag("NMNIST", "train", train) else "Test"
         folder = Path(check_path("NMNIST", "root", root)) / part
@@ -96,6 +98,7 @@ class NMNIST(EventDataset):
             indices=indices,
             transform=transform,
             augment_seed=augment_seed,
+            sparse=sparse,
         )
 
     def read(self, position: int) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ def coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
 
     An event may be there more than once; its values add up. Those of integers and bool are added up here.
     """
-    if x.requires_grad or not x.dtype.is_floating_point:
+    if _is_whole(x):
         x = x.coalesce()
         return x.indices(), x.values()
     return x._indices(), x._values()
@@ -77,8 +78,29 @@ def joined(x: Tensor) -> Tensor:
     indices, values = coordinates(x)
     flat = torch.stack([indices[0], _linear(indices[1:-1], x.shape[1:-1]), indices[-1]])
     size = (x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1])
-    whole = x.requires_grad or not x.dtype.is_floating_point or x.is_coalesced()  # their order stays
-    return torch.sparse_coo_tensor(flat, values, size, is_coalesced=whole, check_invariants=False)
+    return torch.sparse_coo_tensor(flat, values, size, is_coalesced=_is_whole(x), check_invariants=False)
+
+
+def batched(samples: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+    """Sparse samples (C, ..., T) -> (N, C, ..., T), sparse, of the shape that is given without N.
+
+    Example:
+        >>> batched([torch.eye(2).to_sparse(), torch.eye(2).to_sparse()], (2, 3)).shape
+        torch.Size([2, 2, 3])
+    """
+    parts = [coordinates(x) for x in samples]
+    sizes = torch.tensor([len(values) for _, values in parts], device=samples[0].device)
+    row = torch.arange(len(parts), device=sizes.device).repeat_interleave(sizes)
+    indices = torch.cat([row[None], torch.cat([indices for indices, _ in parts], 1)])
+    whole = all(_is_whole(x) for x in samples)
+    values = torch.cat([values for _, values in parts])
+    size = (len(parts), *shape)
+    return torch.sparse_coo_tensor(indices, values, size, is_coalesced=whole, check_invariants=False)
+
+
+def _is_whole(x: Tensor) -> bool:
+    """Whether what `coordinates` gives is in order, and nothing is in it twice."""
+    return x.is_coalesced() or x.requires_grad or not x.dtype.is_floating_point
 
 
 def _linear(indices: Tensor, shape: torch.Size) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from slayerloss._check import (
+    HIGHEST_INTEGER,
     ArgumentError,
     DtypeError,
     ShapeError,
@@ -94,24 +96,7 @@ def to_frames(
     check_flag("to_frames", "count", count)
     frame_dtype = _frame_dtype(dtype)
     sizes = tuple(check_integer("to_frames", "shape", size, 1) for size in check_sequence("to_frames", "shape", shape))
-    for name, axis, size in _axes("to_frames", event, sizes):
-        if len(axis) and (axis.min() < 0 or axis.max() >= size):
-            raise ArgumentError(
-                message(
-                    "to_frames",
-                    f"{name} lies outside of shape {sizes}",
-                    f"0 to {size - 1}",
-                    f"{axis.min()} to {axis.max()}",
-                    "Leave those events out with crop(event, shape)",
-                )
-            )
-    step = bins(event.t, step_ms, rounding)
-    if num_steps is None:
-        num_steps = check_steps("to_frames", step)
-    check_integer("to_frames", "num_steps", num_steps, 1, HIGHEST)
-    kept = (step >= 0) & (step < num_steps)
-    if not kept.all():
-        event, step = event[kept], step[kept]
+    event, step, num_steps = _placed("to_frames", event, sizes, num_steps, step_ms, rounding)
     cell = step
     for _, axis, size in _axes("to_frames", event, sizes):
         cell = cell * size + axis
@@ -123,6 +108,49 @@ def to_frames(
     else:
         frames.reshape(-1)[cell] = 1
     return np.moveaxis(frames, 0, -1)
+
+
+def to_bins(
+    event: Event,
+    shape: Sequence[int],
+    num_steps: int | None = None,
+    step_ms: float = 1.0,
+    *,
+    count: bool = False,
+    rounding: str = "floor",
+) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+    """What `to_frames` gives, without the zeros: the bins that hold events, in the order of the frames.
+
+    Args:
+        event, shape, num_steps, step_ms, count, rounding: as for `to_frames`.
+
+    Returns:
+        The positions (E,) in contiguous frames `(*shape, T)`, ascending; the values (E,) float32; T.
+
+    Raises:
+        ShapeError, ArgumentError: as `to_frames`.
+
+    Example:
+        >>> to_bins(Event([1, 1, 0], None, [0, 0, 0], [0.2, 0.8, 1.0]), (1, 2), num_steps=2, count=True)
+        (array([1, 2]), array([1., 2.], dtype=float32), 2)
+    """
+    check_event("to_bins", "event", event)
+    check_flag("to_bins", "count", count)
+    sizes = tuple(check_integer("to_bins", "shape", size, 1) for size in check_sequence("to_bins", "shape", shape))
+    event, step, num_steps = _placed("to_bins", event, sizes, num_steps, step_ms, rounding)
+    if math.prod(sizes) * num_steps > HIGHEST_INTEGER:
+        rule, got = "at most 2^63 bins", (*sizes, num_steps)
+        raise ArgumentError(message("to_bins", "the frames would be too large", rule, got, "Give fewer steps"))
+    cell = np.zeros_like(step)
+    for _, axis, size in _axes("to_bins", event, sizes):
+        cell = cell * size + axis
+    if not (count or event.graded):
+        filled = np.sort(cell * num_steps + step)  # numpy's `unique` is slower
+        filled = filled[np.diff(filled, prepend=-1) > 0]
+        return filled, np.ones(len(filled), np.float32), num_steps
+    filled, index = np.unique(cell * num_steps + step, return_inverse=True)
+    values = fitting("to_bins", sums(event.p, index, len(filled)), np.dtype(np.float32), "Use count=False")
+    return filled, values, num_steps
 
 
 def from_frames(frames: Any, step_ms: float = 1.0) -> Event:
@@ -179,6 +207,29 @@ def crop(event: Event, shape: Sequence[int]) -> Event:
     inside = [(axis >= 0) & (axis < size) for _, axis, size in _axes("crop", event, sizes)]
     kept = np.logical_and.reduce(inside)
     return event if kept.all() else event[kept]
+
+
+def _placed(
+    function: str, event: Event, sizes: tuple[int, ...], num_steps: int | None, step_ms: float, rounding: str
+) -> tuple[Event, NDArray[np.int64], int]:
+    """The events within the steps, which all lie inside of the sensor; the step of each, and the number of steps."""
+    for name, axis, size in _axes(function, event, sizes):
+        if len(axis) and (axis.min() < 0 or axis.max() >= size):
+            raise ArgumentError(
+                message(
+                    function,
+                    f"{name} lies outside of shape {sizes}",
+                    f"0 to {size - 1}",
+                    f"{axis.min()} to {axis.max()}",
+                    "Leave those events out with crop(event, shape)",
+                )
+            )
+    step = bins(event.t, step_ms, rounding)
+    if num_steps is None:
+        num_steps = check_steps(function, step)
+    check_integer(function, "num_steps", num_steps, 1, HIGHEST)
+    kept = (step >= 0) & (step < num_steps)
+    return (event, step, num_steps) if kept.all() else (event[kept], step[kept], num_steps)
 
 
 def _frame_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from slayerloss._check import ArgumentError, ShapeError, check_choice, check_events, check_type, message
+from slayerloss._check import ArgumentError, ShapeError, check_choice, check_type, message
 from slayerloss.io.event import as_array
 from slayerloss.netx.description import Description
 from slayerloss.netx.difference import Difference, around, first_place
@@ -133,6 +133,8 @@ def compare(
     """
     import torch
 
+    from slayerloss.functional.sparse import check_input
+
     check_choice("compare", "arithmetic", arithmetic, ["lava", "ideal"])
     description = file if isinstance(file, Description) else read(file)
     side = _Model(model, averages=arithmetic == "ideal")
@@ -146,8 +148,8 @@ def compare(
             raise ShapeError(message("compare", "inputs has no dimension", "events, or an iterable of batches", got))
     for batch in [inputs] if isinstance(inputs, torch.Tensor) else inputs:
         x: Any = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-        check_events("compare", x, "inputs", sparse=True)
-        x = x.to_dense() if x.is_sparse else x  # which is slow, and the same
+        check_input("compare", x, "inputs")
+        x = x.to_dense()
         ours = side.run(x)
         if network is None:
             network = _network(description, x, arithmetic, side)

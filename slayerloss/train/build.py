@@ -76,7 +76,10 @@ def _dataset(options: DataOptions, **arguments: Any) -> Any:
     if "root" not in known and options.root is not None:
         rule = f"none: {options.type} takes no root"
         raise ArgumentError(message("recipe", "data.root is not used", rule, repr(options.root), "Leave it out"))
-    for name in ("root", "num_steps", "step_ms", "count", "rounding"):
+    if "sparse" not in known and options.sparse:
+        rule = f"false: {options.type} gives dense tensors only"
+        raise ArgumentError(message("recipe", "data.sparse is not used", rule, True, "Leave it out"))
+    for name in ("root", "num_steps", "step_ms", "count", "rounding", "sparse"):
         arguments.setdefault(name, getattr(options, name))
     return create(**{name: value for name, value in arguments.items() if name in known})
 

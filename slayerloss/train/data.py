@@ -195,7 +195,8 @@ class _Reader(Dataset[Any]):
             batch = self.collate([self.dataset[index] for index in indices or [0]])
         except (SlayerError, OSError) as error:
             return error
-        return batch if indices else tuple(part[:0] for part in batch)
+        none = torch.zeros(0, dtype=torch.int64)
+        return batch if indices else tuple(part.index_select(0, none) for part in batch)
 
 
 def _as_it_is(batch: Any) -> Any:

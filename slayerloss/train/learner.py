@@ -15,6 +15,7 @@ from slayerloss._check import SlayerError
 from slayerloss._distributed import sum_over_processes, world_size
 from slayerloss.block import SpikingBlock, reset_state
 from slayerloss.functional import count
+from slayerloss.functional.sparse import event_count
 from slayerloss.loss import SparsityEnforcer
 from slayerloss.train.finite import check_parameters, check_step
 from slayerloss.train.schedule import Schedule
@@ -211,4 +212,4 @@ def _size(events: Tensor) -> int:
 
 def _events(sent: Tensor, lengths: Tensor | None) -> Tensor:
     """The events of a layer or of the input, so that the average over the processes is that of the whole batch."""
-    return count(sent.detach() != 0, lengths=lengths).sum() * world_size()
+    return event_count(sent.detach(), lengths) * world_size()

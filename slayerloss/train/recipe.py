@@ -33,6 +33,7 @@ class DataOptions:
         step_ms: width of a time step in ms
         count: count the events of a bin instead of marking it
         rounding: floor, or nearest (Oxford: lava-dl) as lava-dl bins
+        sparse: hand the recordings over as lists of events; the first layer is then faster where they are few
         batch_size: recordings of a training step, of all processes together
         eval_batch_size: the same for validation and test; null takes batch_size
         valid_fraction: share of the training recordings of each class that is held back for validation
@@ -51,6 +52,7 @@ class DataOptions:
     step_ms: float = 1.0
     count: bool = False
     rounding: str = "floor"
+    sparse: bool = False
     batch_size: int = 32
     eval_batch_size: int | None = None
     valid_fraction: float = 0.0
