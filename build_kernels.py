@@ -121,17 +121,22 @@ def build(
     compiler: Compiler | None = None,
     *,
     sources: Sequence[Path] = (),
+    isas: Sequence[str] = (),
     flags: Sequence[str] = (),
     objects: Path = ROOT / "build" / "kernels",
-) -> None:
+) -> list[Path]:
     """Compiles `sources`, or those of slayerloss, into `output`, which is written whole or not at all.
 
     Args:
         output: the library.
         compiler: the first one of this machine, unless given.
         sources: C++ files.
+        isas: the instruction sets; all of the target's, unless given.
         flags: what compiler and linker get besides their own.
         objects: where compiled sources stay, so that only what changed is compiled again.
+
+    Returns:
+        The compiled sources of the library.
 
     Raises:
         BuildError: if there is no compiler, or it fails; with its words.
@@ -144,7 +149,7 @@ def build(
     headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
     jobs = []
     for source in sources:
-        for isa in [None] if source.name in ONCE else compiler.isas():
+        for isa in [None] if source.name in ONCE else isas or compiler.isas():
             jobs.append((source, isa))
     objects.mkdir(parents=True, exist_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +159,7 @@ def build(
         linked = Path(folder) / output.name
         _run(compiler.link(compiled, linked, flags))
         os.replace(linked, output)
+    return compiled
 
 
 def build_or_warn(output: Path) -> bool:
@@ -214,6 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sources", nargs="*", type=Path, help="C++ files (default: all of slayerloss)")
     parser.add_argument("--output", type=Path, default=ROOT / FOLDER / library_name(), help="the library")
     parser.add_argument("--compiler", help="the compiler (default: CXX, or the first one found)")
+    parser.add_argument("--isa", action="append", choices=ISAS, help="an instruction set (default: all)")
     parser.add_argument("--flags", default="", help='more flags, as in --flags="-g -fsanitize=address"')
     parser.add_argument("--optional", action="store_true", help=f"obey {VARIABLE}, as an installation does")
     chosen = parser.parse_args(arguments)
@@ -222,7 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             build_or_warn(chosen.output)
         else:
             compiler = find_compiler(chosen.compiler)
-            build(chosen.output, compiler, sources=chosen.sources, flags=shlex.split(chosen.flags))
+            build(
+                chosen.output, compiler, sources=chosen.sources, isas=chosen.isa or (), flags=shlex.split(chosen.flags)
+            )
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

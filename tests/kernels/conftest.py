@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,18 +27,24 @@ def compiler() -> Callable[[str], Compiler]:
     return find
 
 
-@pytest.fixture(scope="session")
-def library_by(compiler: Callable[[str], Compiler], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function that builds the kernels with a compiler and more flags, once."""
-    built: dict[tuple[str, ...], Path] = {}
+@dataclass
+class Library:
+    """A library of kernels, and the objects that it was linked of."""
 
-    def make(name: str, *flags: str) -> Path:
-        key = (name, *flags)
+    path: Path
+    objects: list[Path]
+
+
+@pytest.fixture(scope="session")
+def library_by(compiler: Callable[[str], Compiler], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Library]:
+    """A function that builds the kernels with a compiler and more flags, once."""
+    built: dict[tuple[str, ...], Library] = {}
+
+    def make(name: str, *flags: str, isas: tuple[str, ...] = ()) -> Library:
+        key = (name, *flags, *isas)
         if key not in built:
-            found = compiler(name)
             output = tmp_path_factory.mktemp("library") / "_kernels.so"
-            build(output, found, flags=flags)
-            built[key] = output
+            built[key] = Library(output, build(output, compiler(name), flags=flags, isas=isas))
         return built[key]
 
     return make

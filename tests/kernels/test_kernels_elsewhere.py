@@ -1,0 +1,208 @@
+"""The kernels of every instruction set and compiler write the same bits, and all write where they may.
+
+What this machine's compiler made for the best instruction set of this processor is recorded once, call by call, and
+every other library has to repeat it. That these calls compute what they should is shown by the other tests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kernel_calls import Call, again, assert_same, kernels_in, packed, recorded, unpacked
+from kernel_scenarios import run_all
+
+from build_kernels import ISAS, ROOT, SOURCES, build
+from slayerloss.kernels.cpu import library
+
+HERE = Path(__file__).parent
+REPLAY = HERE / "replay.cpp"
+SECONDS = 1500
+AARCH64 = "aarch64-linux-gnu"
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+
+OUT_OF_BOUNDS = """
+#include "kernel.h"
+KERNEL(integrate_float)(const float*, float* y, int64_t rows, int64_t steps) {
+    y[rows * steps] = 1;
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def calls() -> list[Call]:
+    """What the kernels do that are installed."""
+    if library.problem():
+        pytest.skip(library.problem())
+    with recorded() as made:
+        assert len(list(run_all())) >= 8
+    return made
+
+
+def skip_without(isa: str, kernels: ctypes.CDLL) -> None:
+    kernels.slayerloss_isa.restype = ctypes.c_char_p
+    known = list(ISAS)
+    if known.index(isa) > known.index(kernels.slayerloss_isa().decode()):
+        pytest.skip(f"this processor has no {isa}")
+
+
+def test_every_kernel_is_called(calls):
+    assert {call.name for call in calls} == kernels_in(library.path())
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_instruction_sets_agree(calls, isa):
+    kernels = ctypes.CDLL(str(library.path()))
+    skip_without(isa, kernels)
+    for call in calls:
+        assert_same(call, *again(call, kernels, isa), isa)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ISAS)
+def test_clang_agrees(calls, library_by, isa):
+    kernels = ctypes.CDLL(str(library_by("clang++").path))
+    skip_without(isa, kernels)
+    for call in calls:
+        assert_same(call, *again(call, kernels, isa), f"clang++, {isa}")
+
+
+@pytest.mark.slow
+def test_lanes_without_vector_types_agree(calls, library_by):
+    # What compilers other than GCC and Clang get, compiled by GCC.
+    kernels = ctypes.CDLL(str(library_by("g++", "-DPLAIN_LANES", isas=("baseline",)).path))
+    for call in calls:
+        assert_same(call, *again(call, kernels, "baseline"), "plain lanes")
+
+
+def replayed(calls: list[Call], emulator: list[str], compiler, kernels: Path, folder: Path) -> bytes:
+    """What `kernels` write when a program of their processor calls them."""
+    replay = folder / "replay"
+    subprocess.run([*compiler.command, "-O1", str(REPLAY), "-o", str(replay), "-ldl"], check=True)
+    command = [*emulator, str(replay), str(kernels), "baseline"]
+    done = subprocess.run(command, input=packed(calls), capture_output=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def assert_results(calls: list[Call], results: bytes) -> None:
+    for call, status, buffers in unpacked(results, calls):
+        assert_same(call, status, buffers, "in a program of its own")
+
+
+def test_recorded_calls_are_repeated_by_a_program(calls, compiler, tmp_path):
+    found = compiler("")
+    if not found.target.startswith(("x86_64", "aarch64")) or found.windows or "darwin" in found.target:
+        pytest.skip(f"replay.cpp is not written for {found.target}")
+    results = replayed(calls, [], found, library.path(), tmp_path)
+    assert_results(calls, results)
+    with pytest.raises(AssertionError, match="differs by"):
+        assert_results(calls, results[:-1] + bytes([results[-1] ^ 1]))
+
+
+@pytest.mark.slow
+def test_aarch64_agrees(calls, compiler, library_by, tmp_path):
+    found = compiler(f"{AARCH64}-g++")
+    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    kernels = library_by(f"{AARCH64}-g++").path
+    if emulator is None:
+        pytest.skip("compiled for aarch64, and not run: no qemu-aarch64")
+    results = replayed(calls, [emulator, "-L", f"/usr/{AARCH64}"], found, kernels, tmp_path)
+    assert_results(calls, results)
+
+
+@pytest.mark.slow
+def test_windows_library_exports_every_kernel(library_by):
+    made = library_by("x86_64-w64-mingw32-g++").path.read_bytes()
+    if library.problem():
+        pytest.skip(library.problem())
+    assert b"slayerloss_isa\0" in made
+    for name in kernels_in(library.path()):
+        for isa in ISAS:
+            assert f"{name}_{isa}\0".encode() in made
+
+
+@pytest.mark.parametrize("name", ["", pytest.param("clang++", marks=pytest.mark.slow)])
+def test_instruction_sets_share_no_function(library_by, name):
+    # The linker keeps one copy of a function that several objects bring, whatever instructions it was compiled to.
+    if shutil.which("nm") is None:
+        pytest.skip("no nm to list symbols")
+    for made in library_by(name).objects:
+        isa = made.name.split("-")[1]
+        listed = subprocess.run(["nm", "--defined-only", "--extern-only", made], capture_output=True, check=True)
+        names = [line.split()[-1] for line in listed.stdout.decode().splitlines()]
+        assert names
+        assert all(name.endswith(f"_{isa}") or name == "slayerloss_isa" for name in names), (made.name, names)
+
+
+def sanitized(kernels: Path, sanitizer: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python with memory that AddressSanitizer watches, and its kernels."""
+    environment = os.environ | {
+        "LD_PRELOAD": sanitizer,
+        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "SLAYERLOSS_KERNELS": str(kernels),
+        "SLAYERLOSS_ISA": "baseline",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def sanitizer(compiler) -> str:
+    """The library of GCC's AddressSanitizer."""
+    found = subprocess.run(
+        [*compiler("g++").command, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(found).is_absolute():
+        pytest.skip("this compiler has no libasan.so to preload")
+    return found
+
+
+@pytest.mark.slow
+def test_the_sanitizer_sees_a_write_behind_a_tensor(compiler, sanitizer, tmp_path):
+    source = tmp_path / "wrong.cpp"
+    source.write_text(OUT_OF_BOUNDS, encoding="utf-8")
+    flags = [*SANITIZERS, f"-I{SOURCES}"]
+    build(tmp_path / "wrong.so", compiler("g++"), sources=[source], flags=flags, objects=tmp_path / "objects")
+    program = """
+import ctypes, sys, torch
+x, y = torch.zeros(3, 7), torch.zeros(3, 7)
+wrong = ctypes.CDLL(sys.argv[1]).integrate_float_baseline
+wrong.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
+wrong(x.data_ptr(), y.data_ptr(), 3, int(sys.argv[2]))
+"""
+    right = sanitized(tmp_path / "wrong.so", sanitizer, "-c", program, str(tmp_path / "wrong.so"), "6")
+    assert right.returncode == 0, right.stderr
+    wrong = sanitized(tmp_path / "wrong.so", sanitizer, "-c", program, str(tmp_path / "wrong.so"), "7")
+    assert wrong.returncode != 0
+    assert "heap-buffer-overflow" in wrong.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS)
+def test_kernels_keep_to_their_memory(library_by, sanitizer):
+    kernels = library_by("g++", *SANITIZERS, isas=("baseline",)).path
+    own = {"test_build_kernels.py", Path(__file__).name}
+    tests = [str(path) for path in sorted(HERE.glob("test_*.py")) if path.name not in own]
+    every = "from kernel_scenarios import run_all; print(list(run_all()))"
+    for arguments in (
+        ["-c", f"import sys; sys.path.insert(0, {str(HERE)!r}); {every}"],
+        ["-m", "pytest", "-q", *tests],
+    ):
+        done = sanitized(kernels, sanitizer, *arguments)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
