@@ -88,13 +88,30 @@ void run(Population<WIDTH>& population, const Real* x, Real* y, int64_t x_stride
     worst = largest;
 }
 
+// A state in units of the input -> LSBs; false if it is no whole number of them within the range.
+template <class Real>
+inline bool to_whole(int32_t* lsb, const Real* state, Real scale, int64_t rows) {
+    bool exact = true;
+    for (int64_t i = 0; i < rows; ++i) {
+        const Real scaled = state ? state[i] * scale : 0;
+        const bool inside = scaled >= Real(-STATE_LIMIT) && scaled <= Real(STATE_LIMIT);
+        lsb[i] = inside ? int32_t(scaled) : 0;
+        exact &= inside && Real(lsb[i]) == scaled;
+    }
+    return exact;
+}
+
 template <class Real>
 struct Forward {
     Signal signal;
     Decays decays;
     const Real* x;
     Real* y;
-    int32_t* checkpoints;  // (chunks + 1, 2, rows): the states before each chunk, and after the last
+    const Real* current;  // (rows), before the run; null for zero
+    const Real* voltage;
+    Real* last_current;
+    Real* last_voltage;
+    int32_t* checkpoints;  // (chunks, 2, rows): the states before each chunk
     int64_t chunk;
     Real scale;
     int32_t threshold;
@@ -105,6 +122,9 @@ struct Forward {
         const bool in_place = signal.time_first && rows == WIDTH;  // memory is a tile already
         Population<WIDTH> population;
         population.set_decays(signal, decays, first, rows);
+        if (!to_whole(checkpoints + first, current ? current + first : current, scale, rows) ||
+            !to_whole(checkpoints + signal.rows + first, voltage ? voltage + first : voltage, scale, rows))
+            return 1;
         population.read(checkpoints, signal.rows, first, rows);
         alignas(64) Real tile[TILE_BYTES / sizeof(Real)];
         Ints worst = all(0);
@@ -122,9 +142,15 @@ struct Forward {
                 empty_tile(tile, WIDTH, y + offset, signal.row_stride(), signal.step_stride(), rows, steps);
             }
             checkpoint += 2 * signal.rows;
-            population.write(checkpoint, signal.rows, first, rows);
+            if (t + chunk < signal.steps) population.write(checkpoint, signal.rows, first, rows);
         }
+        to_units(last_current, population.current, first, rows);
+        to_units(last_voltage, population.voltage, first, rows);
         return out_of_range(worst);
+    }
+
+    void to_units(Real* to, const Ints* states, int64_t first, int64_t rows) const {
+        for (int64_t i = 0; i < rows; ++i) to[first + i] = Real(states[i / LANES][i % LANES]) * (1 / scale);
     }
 
     template <bool INTEGRATES, Output OUTPUT>
@@ -169,7 +195,9 @@ struct Backward {
     Real scale;
     int32_t threshold;
     Surrogate<Real> surrogate;
-    Real* grad_current;  // (rows), of the last state; becomes that of the first
+    const Real* grad_last_current;  // (rows), of the states after the run; null for zero
+    const Real* grad_last_voltage;
+    Real* grad_current;  // (rows), of the states before it
     Real* grad_voltage;
     double* grad_keep_current;  // (rows), or null where no decay learns
     double* grad_keep_voltage;
@@ -238,8 +266,8 @@ struct Backward {
         alignas(64) Real u[LEARNS && INTEGRATES ? TILE : 1], v[TILE], g[TILE];
         Vector<Real> carry_u[WIDTH / LANES], carry_v[WIDTH / LANES], sum_u[WIDTH / LANES], sum_v[WIDTH / LANES];
         double totals[2][WIDTH] = {};
-        from_rows<WIDTH>(carry_u, grad_current, first, rows);
-        from_rows<WIDTH>(carry_v, grad_voltage, first, rows);
+        from_rows<WIDTH>(carry_u, grad_last_current, first, rows);
+        from_rows<WIDTH>(carry_v, grad_last_voltage, first, rows);
         for (int64_t last = (signal.steps - 1) / chunk, c = last; c >= 0; --c) {
             const int64_t t = c * chunk, steps = signal.steps - t < chunk ? signal.steps - t : chunk;
             const int64_t offset = first * row_stride + t * step_stride;
@@ -273,7 +301,7 @@ struct Backward {
 
     static INLINE Vector<Real> unless_above(const Vector<Real>& value, const Vector<Real>& limit,
                                             const Vector<Real>& otherwise) {
-#if defined(__GNUC__)
+#ifdef VECTOR_TYPES
         return value > limit ? otherwise : value;
 #else
         Vector<Real> y;
@@ -285,7 +313,7 @@ struct Backward {
     template <int64_t WIDTH>
     static void from_rows(Vector<Real>* vectors, const Real* values, int64_t first, int64_t rows) {
         Real lanes[WIDTH] = {};
-        std::memcpy(lanes, values + first, rows * sizeof(Real));
+        if (values) std::memcpy(lanes, values + first, rows * sizeof(Real));
         for (int64_t i = 0; i < WIDTH / LANES; ++i) vectors[i] = load(lanes + i * LANES);
     }
 
@@ -317,33 +345,37 @@ struct Backward {
 
 }  // namespace
 
-#define INTEGRATE(NAME, REAL)                                                                                        \
-    KERNEL(NAME)                                                                                                     \
-    (const REAL* x, REAL* y, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,                         \
-     const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage, int64_t voltage_channels,   \
-     int32_t* checkpoints, int64_t chunk, double scale, int32_t threshold, int32_t output, int64_t* next) {          \
-        return Forward<REAL>{{rows, steps, time_first, inner},                                                       \
-                             {keep_current, keep_voltage, current_channels, voltage_channels},                       \
-                             x, y, checkpoints, chunk, REAL(scale), threshold}                                       \
-            .all_blocks(Output(output), next);                                                                                    \
+#define INTEGRATE(NAME, REAL)                                                                                       \
+    KERNEL(NAME)                                                                                                    \
+    (const REAL* x, REAL* y, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,                        \
+     const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage, int64_t voltage_channels,  \
+     const REAL* current, const REAL* voltage, REAL* last_current, REAL* last_voltage, int32_t* checkpoints,        \
+     int64_t chunk, double scale, int32_t threshold, int32_t output, int64_t* next) {                               \
+        return Forward<REAL>{{rows, steps, time_first, inner},                                                      \
+                             {keep_current, keep_voltage, current_channels, voltage_channels},                      \
+                             x, y, current, voltage, last_current, last_voltage, checkpoints, chunk, REAL(scale),   \
+                             threshold}                                                                             \
+            .all_blocks(Output(output), next);                                                                      \
     }
 INTEGRATE(integrate_float, float)
 INTEGRATE(integrate_double, double)
 
-#define CUBA_BACKWARD(NAME, REAL)                                                                                    \
-    KERNEL(NAME)                                                                                                     \
-    (const REAL* x, const REAL* grad, REAL* grad_x, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,  \
-     const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage, int64_t voltage_channels,   \
-     const int32_t* checkpoints, int64_t chunk, double scale, int32_t threshold, double tau, double height,          \
-     int32_t graded, REAL* grad_current, REAL* grad_voltage, double* grad_keep_current, double* grad_keep_voltage,   \
-     double threshold_in_units, int64_t* next) {                                                                     \
-        Backward<REAL>{{rows, steps, time_first, inner},                                                             \
-                       {keep_current, keep_voltage, current_channels, voltage_channels},                             \
-                       x, grad, grad_x, checkpoints, chunk, REAL(scale), threshold,                                  \
-                       {REAL(threshold_in_units), REAL(tau), REAL(height), graded ? REAL(0) : REAL(-1)},                              \
-                       grad_current, grad_voltage, grad_keep_current, grad_keep_voltage}                             \
-            .all_blocks(next);                                                                                       \
-        return 0;                                                                                                    \
+#define CUBA_BACKWARD(NAME, REAL)                                                                                   \
+    KERNEL(NAME)                                                                                                    \
+    (const REAL* x, const REAL* grad, REAL* grad_x, int64_t rows, int64_t steps, int64_t time_first, int64_t inner, \
+     const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage, int64_t voltage_channels,  \
+     const REAL* grad_last_current, const REAL* grad_last_voltage, REAL* grad_current, REAL* grad_voltage,          \
+     const int32_t* checkpoints, int64_t chunk, double scale, int32_t threshold, double threshold_in_units,         \
+     double tau, double height, int32_t graded, double* grad_keep_current, double* grad_keep_voltage,               \
+     int64_t* next) {                                                                                               \
+        Backward<REAL>{{rows, steps, time_first, inner},                                                            \
+                       {keep_current, keep_voltage, current_channels, voltage_channels},                            \
+                       x, grad, grad_x, checkpoints, chunk, REAL(scale), threshold,                                 \
+                       {REAL(threshold_in_units), REAL(tau), REAL(height), graded ? REAL(0) : REAL(-1)},            \
+                       grad_last_current, grad_last_voltage, grad_current, grad_voltage,                            \
+                       grad_keep_current, grad_keep_voltage}                                                        \
+            .all_blocks(next);                                                                                      \
+        return 0;                                                                                                   \
     }
 CUBA_BACKWARD(cuba_backward_float, float)
 CUBA_BACKWARD(cuba_backward_double, double)

@@ -16,7 +16,11 @@ namespace {
 #endif
 constexpr int LANES = LANE_COUNT;
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(PLAIN_LANES)  // which a test defines, to see what other compilers get
+#define VECTOR_TYPES
+#endif
+
+#ifdef VECTOR_TYPES
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // no vector crosses the library's edge
 #define INLINE inline __attribute__((always_inline))
@@ -117,7 +121,7 @@ INLINE Vector<T> all(T value) {
 // Of two numbers, lane by lane.
 template <class T>
 INLINE Vector<T> smaller(const Vector<T>& a, const Vector<T>& b) {
-#if defined(__GNUC__)
+#ifdef VECTOR_TYPES
     return a < b ? a : b;
 #else
     Vector<T> y;
@@ -127,7 +131,7 @@ INLINE Vector<T> smaller(const Vector<T>& a, const Vector<T>& b) {
 }
 template <class T>
 INLINE Vector<T> larger(const Vector<T>& a, const Vector<T>& b) {
-#if defined(__GNUC__)
+#ifdef VECTOR_TYPES
     return a > b ? a : b;
 #else
     Vector<T> y;

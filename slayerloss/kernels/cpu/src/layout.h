@@ -22,7 +22,7 @@ namespace {
 // a0 b0 a1 b1 ... of the lower halves and of the upper ones.
 template <class Real>
 INLINE void interleave(const Vector<Real>& a, const Vector<Real>& b, Vector<Real>& low, Vector<Real>& high) {
-#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 12)
+#if defined(VECTOR_TYPES) && (defined(__clang__) || __GNUC__ >= 12)
     low = __builtin_shufflevector(a, b, LOW_HALVES);
     high = __builtin_shufflevector(a, b, HIGH_HALVES);
 #else
