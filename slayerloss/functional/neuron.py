@@ -62,9 +62,9 @@ def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
     return keep.reshape(-1)
 
 
-def _initial(function: str, state: Tensor | None, x: Tensor) -> Tensor:
+def _initial(function: str, state: Tensor | None, x: Tensor) -> Tensor | None:
     if state is None:
-        return torch.zeros(x.shape[:-1], dtype=x.dtype, device=x.device)
+        return None
     check_state(function, "state", state, x.shape[:-1], x)
     return state.to(x.dtype)
 
@@ -273,7 +273,7 @@ def recurrent_cuba(
     if state is not None:
         neuron, heard = check_sequence(name, "state", state, 2, "(CubaState, spikes)")
         parts = [*_pair(name, neuron), heard]
-    states = [_initial(name, part, x) for part in parts]
+    states = [x.new_zeros(x.shape[:-1]) if part is None else _initial(name, part, x) for part in parts]
     if bias is not None:
         check_tensor(name, "bias", bias)
         check_shape(name, "bias", bias, (x.shape[1],))
@@ -326,8 +326,9 @@ def cuba(
     References:
         Davies et al., Loihi: A Neuromorphic Manycore Processor with On-Chip Learning, IEEE Micro 2018.
     """
+    before = (None, None) if state is None else _pair("cuba", state)
     decays = current_decay, voltage_decay
-    s, current, voltage = _run("cuba", x, decays, threshold, tau, grad_scale, graded, state, scale)
+    s, current, voltage = _run("cuba", x, decays, threshold, tau, grad_scale, graded, (before[0], before[1]), scale)
     return s, CubaState(current, voltage)
 
 
@@ -366,8 +367,8 @@ def fire(
         >>> spikes, voltage
         (tensor([[[0., 1., 0., 1., 0.]]]), tensor([[1.]]))
     """
-    before = None if state is None else CubaState(torch.zeros_like(state), state)
-    s, _, voltage = _run("fire", current, (None, voltage_decay), threshold, tau, grad_scale, graded, before, scale)
+    decays, before = (None, voltage_decay), (None, state)
+    s, _, voltage = _run("fire", current, decays, threshold, tau, grad_scale, graded, before, scale)
     return s, voltage
 
 
@@ -379,7 +380,7 @@ def _run(
     tau: float,
     grad_scale: float,
     graded: bool,
-    state: CubaState | None,
+    state: tuple[Tensor | None, Tensor | None],
     scale: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes in the dtype of x, and current and voltage after the run."""
@@ -391,7 +392,7 @@ def _run(
     keeps = [
         None if decay is None else _keep(function, name, decay, x) for name, decay in zip(names, decays, strict=True)
     ]
-    states = [_initial(function, part, wide) for part in ((None, None) if state is None else _pair(function, state))]
+    states = [_initial(function, part, wide) for part in state]
     constants = (float(threshold), float(tau), float(grad_scale), bool(graded))
     s, current, voltage = kernels.Cuba.apply(wide, *keeps, *states, constants, _lsb(function, scale), function)
     return s.to(x.dtype if x.is_floating_point() else torch.get_default_dtype()), current, voltage

@@ -23,7 +23,7 @@ class LeakyIntegrator(torch.autograd.Function):
     """(x, keep, state, lsb, caller) -> u, as `reference.leaky_integrator`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor, lsb: float, caller: str) -> Tensor:
+    def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor | None, lsb: float, caller: str) -> Tensor:
         u: Tensor = operators.leaky_integrator(x, keep, state, lsb, caller)
         ctx.save_for_backward(keep, state, u if ctx.needs_input_grad[1] else None)
         return u
@@ -37,7 +37,9 @@ class IntegrateAndFire(torch.autograd.Function):
     """(x, keep, state, threshold, lsb, caller) -> v before the reset, as `reference.integrate_and_fire`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor, threshold: float, lsb: float, caller: str) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, keep: Tensor, state: Tensor | None, threshold: float, lsb: float, caller: str
+    ) -> Tensor:
         v: Tensor = operators.integrate_and_fire(x, keep, threshold, state, lsb, caller)
         ctx.threshold = threshold
         ctx.save_for_backward(keep, state, v if ctx.needs_input_grad[1] else None)
@@ -57,10 +59,10 @@ def _filter_gradients(ctx: Any, grad: Tensor, threshold: float) -> Gradients:
         needed = [True, *ctx.needs_input_grad[1:3], False, False]
         return tuple(differentiable_gradients(_smooth_filter, inputs, needed, grad)[:3])
     grad_x, grad_first, grad_keep = operators.leaky_adjoint(grad, keep, states, first, threshold)
-    return grad_x, None if states is None else grad_keep, grad_first
+    return grad_x, None if states is None else grad_keep, grad_first if ctx.needs_input_grad[2] else None
 
 
-def _smooth_filter(x: Tensor, keep: Tensor, first: Tensor, values: Tensor, threshold: float) -> Tensor:
+def _smooth_filter(x: Tensor, keep: Tensor, first: Tensor | None, values: Tensor, threshold: float) -> Tensor:
     channel = operators.per_channel(keep.to(x.dtype), x)
     y, _ = reference.smooth_filter(x.movedim(-1, 0), channel, first, values.movedim(-1, 0), threshold)
     return y.movedim(0, -1)
@@ -97,31 +99,29 @@ class Cuba(torch.autograd.Function):
         x: Tensor,
         keep_current: Tensor | None,
         keep_voltage: Tensor,
-        current: Tensor,
-        voltage: Tensor,
+        current: Tensor | None,
+        voltage: Tensor | None,
         constants: tuple[float, float, float, bool],
         lsb: float,
         caller: str,
     ) -> tuple[Tensor, Tensor, Tensor]:
         threshold, _, _, graded = constants
         given = x, keep_current, keep_voltage, current, voltage
-        spikes, current, voltage, checkpoints = operators.cuba(*given, threshold, lsb, graded, caller)
+        spikes, last_current, last_voltage, checkpoints = operators.cuba(*given, threshold, lsb, graded, caller)
         ctx.set_materialize_grads(False)
         ctx.constants, ctx.lsb = constants, lsb
         ctx.save_for_backward(*given, checkpoints)
-        return spikes, current, voltage
+        return spikes, last_current, last_voltage
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, grad_current: Tensor | None, grad_voltage: Tensor | None) -> Gradients:
         *given, checkpoints = ctx.saved_tensors
-        x, keep_current, _, current, voltage = given
+        x, keep_current = given[:2]
         grad = torch.zeros_like(x) if grad is None else grad
         threshold, tau, scale, graded = ctx.constants
         if torch.is_grad_enabled():
-            grads = [
-                torch.zeros_like(like) if g is None else g
-                for g, like in ((grad, x), (grad_current, current), (grad_voltage, voltage))
-            ]
+            silence = torch.zeros(x.shape[:-1], dtype=x.dtype, device=x.device)
+            grads = [grad, *(silence if g is None else g for g in (grad_current, grad_voltage))]
             inputs, needed = [*given, ctx.constants, ctx.lsb], [*ctx.needs_input_grad[:5], False, False]
             return *differentiable_gradients(_smooth_cuba, inputs, needed, grads), None
         learns = any(ctx.needs_input_grad[1:3])
@@ -130,15 +130,16 @@ class Cuba(torch.autograd.Function):
             *(threshold, ctx.lsb, tau, scale, graded, learns),
         )
         keeps = (grad_keep_u if keep_current is not None else None, grad_keep_v) if learns else (None, None)
-        return grad_x, *keeps, grad_u, grad_v, None, None, None
+        states = (g if need else None for g, need in zip((grad_u, grad_v), ctx.needs_input_grad[3:5], strict=True))
+        return grad_x, *keeps, *states, None, None, None
 
 
 def _smooth_cuba(
     x: Tensor,
     keep_current: Tensor | None,
     keep_voltage: Tensor,
-    current: Tensor,
-    voltage: Tensor,
+    current: Tensor | None,
+    voltage: Tensor | None,
     constants: tuple[float, float, float, bool],
     lsb: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -147,10 +148,10 @@ def _smooth_cuba(
     with torch.no_grad():
         values = operators.leaky_integrator(x, keep_current, current, lsb, "cuba") if keep_current is not None else x
         fired = operators.integrate_and_fire(values, keep_voltage, threshold, voltage, lsb, "cuba")
-    u = x.movedim(-1, 0)
+    u, last = x.movedim(-1, 0), x.new_zeros(x.shape[:-1])
     if keep_current is not None:
         channel = operators.per_channel(keep_current.to(x.dtype), x)
-        u, current = reference.smooth_filter(u, channel, current, values.movedim(-1, 0), math.inf)
+        u, last = reference.smooth_filter(u, channel, current, values.movedim(-1, 0), math.inf)
     channel = operators.per_channel(keep_voltage.to(x.dtype), x)
-    v, voltage = reference.smooth_filter(u, channel, voltage, fired.movedim(-1, 0), threshold)
-    return reference.smooth_spike(v, threshold, tau, scale, graded).movedim(0, -1), current, voltage
+    v, last_voltage = reference.smooth_filter(u, channel, voltage, fired.movedim(-1, 0), threshold)
+    return reference.smooth_spike(v, threshold, tau, scale, graded).movedim(0, -1), last, last_voltage

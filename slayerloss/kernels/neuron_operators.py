@@ -26,8 +26,8 @@ OF_REFERENCE = -(2**31)
 
 CURRENT, VOLTAGE, SPIKES, GRADED_SPIKES = range(4)
 
-_integrate = Kernel("integrate", "ppllllplplpldii")
-_cuba_backward = Kernel("cuba_backward", "pppllllplplpldiddippppd")
+_integrate = Kernel("integrate", "ppllllplplpppppldii")
+_cuba_backward = Kernel("cuba_backward", "pppllllplplpppppldidddipp")
 _leaky_adjoint = Kernel("leaky_adjoint", "ppllllplpppdp")
 
 
@@ -57,53 +57,55 @@ def _whole_threshold(threshold: float, x: Tensor, lsb: float) -> int:
 
 
 def _checkpoints(x: Tensor) -> Tensor:
-    """(chunks + 1, 2, rows) int32: current and voltage before each chunk of steps, and after the last."""
+    """(chunks, 2, rows) int32: current and voltage before each chunk of steps."""
     signal = layout.signal(x)
     chunks = -(-signal.steps // signal.chunk(x))
-    return torch.empty(chunks + 1, 2, signal.rows, dtype=torch.int32, device=x.device)
+    return torch.empty(chunks, 2, signal.rows, dtype=torch.int32, device=x.device)
 
 
 def _run(
     x: Tensor,
     keeps: tuple[Tensor | None, Tensor | None],
-    states: tuple[Tensor, Tensor],
+    states: tuple[Tensor | None, Tensor | None],
     threshold: float,
     lsb: float,
     output: int,
-) -> tuple[Tensor, Tensor] | None:
-    """Output and checkpoints of the C++ kernel; None where it does not take these values."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """Output, current and voltage after the run, checkpoints; None where the C++ kernel does not take these values."""
     if not runs_on_cpu_kernels(x, *states) or math.frexp(lsb)[0] != 0.5:  # by which the reference rounds
         return None
     x = layout.dense(x)
     signal, y, checkpoints = layout.signal(x), layout.empty_like(x), _checkpoints(x)
-    first = torch.stack([state.reshape(-1) for state in states]) * lsb
-    checkpoints[0] = first
-    if not torch.equal(checkpoints[0].to(x.dtype), first) or bool((checkpoints[0].abs() > reference.STATE_LIMIT).any()):
-        return None
+    current, voltage = _like_state(x), _like_state(x)
     status = _integrate(
         x.dtype,
         *(x, y, *signal, *_whole(keeps[0]), *_whole(keeps[1])),
-        *(checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb), output),
+        *(state if state is None else state.contiguous() for state in states),
+        *(current, voltage, checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb), output),
         blocks=signal.blocks,
         elements=x.numel(),
     )
-    return None if status else (y, checkpoints)
+    return None if status else (y, current, voltage, checkpoints)
 
 
-def _leaky(x: Tensor, keep: Tensor, state: Tensor, lsb: float, caller: str) -> Tensor:
-    run = _run(x, (keep, None), (state, torch.zeros_like(state)), 0.0, lsb, CURRENT)
+def _or_zero(state: Tensor | None, x: Tensor) -> Tensor:
+    return x.new_zeros(x.shape[:-1]) if state is None else state
+
+
+def _leaky(x: Tensor, keep: Tensor, state: Tensor | None, lsb: float, caller: str) -> Tensor:
+    run = _run(x, (keep, None), (state, None), 0.0, lsb, CURRENT)
     if run is not None:
         return run[0]
     check_finite(caller, "x", x)
-    return _in_order(x, reference.leaky_integrator(_time_first(x), per_channel(keep, x), state, lsb))
+    return _in_order(x, reference.leaky_integrator(_time_first(x), per_channel(keep, x), _or_zero(state, x), lsb))
 
 
-def _fire_voltage(x: Tensor, keep: Tensor, threshold: float, state: Tensor, lsb: float, caller: str) -> Tensor:
-    run = _run(x, (None, keep), (torch.zeros_like(state), state), threshold, lsb, VOLTAGE)
+def _voltage(x: Tensor, keep: Tensor, threshold: float, state: Tensor | None, lsb: float, caller: str) -> Tensor:
+    run = _run(x, (None, keep), (None, state), threshold, lsb, VOLTAGE)
     if run is not None:
         return run[0]
     check_finite(caller, "x", x)
-    keep = per_channel(keep, x)
+    keep, state = per_channel(keep, x), _or_zero(state, x)
     return _in_order(x, reference.integrate_and_fire(_time_first(x), keep, threshold, state, lsb))
 
 
@@ -111,8 +113,8 @@ def _cuba(
     x: Tensor,
     keep_current: Tensor | None,
     keep_voltage: Tensor,
-    current: Tensor,
-    voltage: Tensor,
+    current: Tensor | None,
+    voltage: Tensor | None,
     threshold: float,
     lsb: float,
     graded: bool,
@@ -122,17 +124,28 @@ def _cuba(
     output = GRADED_SPIKES if graded else SPIKES
     run = _run(x, (keep_current, keep_voltage), (current, voltage), threshold, lsb, output)
     if run is not None:
-        spikes, checkpoints = run
-        current, voltage = (checkpoints[-1].to(x.dtype) / lsb).reshape(2, *current.shape).unbind()
-        return spikes, current.clone(), voltage.clone(), checkpoints
+        return run
     check_finite(caller, "x", x)
-    u = _time_first(x)
-    if keep_current is not None:
-        u = reference.leaky_integrator(u, per_channel(keep_current, x), current, lsb)
-    v = reference.integrate_and_fire(u, per_channel(keep_voltage, x), threshold, voltage, lsb)
+    u, v = _reference_states(x, keep_current, keep_voltage, current, voltage, threshold, lsb)
     checkpoints = _checkpoints(layout.dense(x)).fill_(OF_REFERENCE)
     spikes = _in_order(x, reference.fired(v, threshold, graded))
     return spikes, u[-1].clone(), v[-1].masked_fill(v[-1] > threshold, 0), checkpoints
+
+
+def _reference_states(
+    x: Tensor,
+    keep_current: Tensor | None,
+    keep_voltage: Tensor,
+    current: Tensor | None,
+    voltage: Tensor | None,
+    threshold: float,
+    lsb: float,
+) -> tuple[Tensor, Tensor]:
+    """Current, and voltage before the reset, (T, N, C, ...) each."""
+    u = _time_first(x)
+    if keep_current is not None:
+        u = reference.leaky_integrator(u, per_channel(keep_current, x), _or_zero(current, x), lsb)
+    return u, reference.integrate_and_fire(u, per_channel(keep_voltage, x), threshold, _or_zero(voltage, x), lsb)
 
 
 def _cuba_gradients(
@@ -142,8 +155,8 @@ def _cuba_gradients(
     grad_voltage: Tensor | None,
     keep_current: Tensor | None,
     keep_voltage: Tensor,
-    current: Tensor,
-    voltage: Tensor,
+    current: Tensor | None,
+    voltage: Tensor | None,
     checkpoints: Tensor,
     threshold: float,
     lsb: float,
@@ -153,29 +166,27 @@ def _cuba_gradients(
     learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients with respect to x, the states before the run, and the two keeps, (C,) or (1,) each."""
-    grad_current = torch.zeros_like(current) if grad_current is None else grad_current.contiguous().clone()
-    grad_voltage = torch.zeros_like(voltage) if grad_voltage is None else grad_voltage.contiguous().clone()
-    of_reference = x.device.type != "cpu" or not x.numel() or int(checkpoints[-1, 0, 0]) == OF_REFERENCE
-    if of_reference:
+    if x.device.type != "cpu" or not x.numel() or int(checkpoints[0, 0, 0]) == OF_REFERENCE:
         return _reference_gradients(
             *(x, grad, grad_current, grad_voltage, keep_current, keep_voltage, current, voltage),
             *(threshold, lsb, tau, height, graded, learns),
         )
     x = layout.dense(x)
     signal, grad, grad_x = layout.signal(x), layout.in_order_of(x, grad), layout.empty_like(x)
+    first_current, first_voltage = _like_state(x), _like_state(x)
     rows = torch.empty(2, signal.rows if learns else 0, dtype=torch.float64)
     _cuba_backward(
         x.dtype,
         *(x, grad, grad_x, *signal, *_whole(keep_current), *_whole(keep_voltage)),
-        *(checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb)),
-        *(tau, height if graded else height / (2 * tau), graded, grad_current, grad_voltage),
+        *(g if g is None else g.contiguous() for g in (grad_current, grad_voltage)),
+        *(first_current, first_voltage, checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb)),
+        *(threshold, tau, height if graded else height / (2 * tau), graded),
         *((rows[0], rows[1]) if learns else (None, None)),
-        threshold,
         blocks=signal.blocks,
         elements=2 * x.numel(),
     )
     of_current = _summed(rows[0], keep_current, x, learns)
-    return grad_x, grad_current, grad_voltage, of_current, _summed(rows[1], keep_voltage, x, learns)
+    return grad_x, first_current, first_voltage, of_current, _summed(rows[1], keep_voltage, x, learns)
 
 
 def _summed(rows: Tensor, keep: Tensor | None, x: Tensor, learns: bool) -> Tensor:
@@ -188,12 +199,12 @@ def _summed(rows: Tensor, keep: Tensor | None, x: Tensor, learns: bool) -> Tenso
 def _reference_gradients(
     x: Tensor,
     grad: Tensor,
-    grad_current: Tensor,
-    grad_voltage: Tensor,
+    grad_current: Tensor | None,
+    grad_voltage: Tensor | None,
     keep_current: Tensor | None,
     keep_voltage: Tensor,
-    current: Tensor,
-    voltage: Tensor,
+    current: Tensor | None,
+    voltage: Tensor | None,
     threshold: float,
     lsb: float,
     tau: float,
@@ -202,29 +213,35 @@ def _reference_gradients(
     learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The same in plain torch: the states once more, then both filters backward."""
-    u = _time_first(x)
-    if keep_current is not None:
-        u = reference.leaky_integrator(u, per_channel(keep_current, x), current, lsb)
-    v = reference.integrate_and_fire(u, per_channel(keep_voltage, x), threshold, voltage, lsb)
+    u, v = _reference_states(x, keep_current, keep_voltage, current, voltage, threshold, lsb)
     g = reference.surrogate(v, threshold, tau, height, graded).mul_(grad.movedim(-1, 0))
-    sums = []
     after_reset = v.masked_fill(v > threshold, 0)
-    carried: list[Tensor] = []
-    for keep, states, first, last in (
-        (keep_voltage, after_reset, voltage, grad_voltage),
-        (keep_current, u, current, grad_current),
-    ):
-        if keep is None:
-            carried.append(last)
-            sums.append(_summed(x, None, x, learns))
-            continue
-        g[-1] += last
-        kept = per_channel(keep, x)
-        g = reference.leaky_adjoint(g, kept.to(g.dtype))
-        carried.append(g[0] * kept.to(g.dtype))
-        rows = (g * _before(first, states)).sum(0, dtype=torch.float64) if learns else x
-        sums.append(_summed(rows.reshape(-1), keep, x, learns))
-    return _in_order(x, g), carried[1], carried[0], sums[1], sums[0]
+    g, *of_voltage = _reference_filter(g, keep_voltage, after_reset, voltage, grad_voltage, x, learns)
+    if keep_current is None:
+        of_current = [_or_zero(grad_current, x).clone(), _summed(x, None, x, learns)]
+    else:
+        g, *of_current = _reference_filter(g, keep_current, u, current, grad_current, x, learns)
+    return _in_order(x, g), of_current[0], of_voltage[0], of_current[1], of_voltage[1]
+
+
+def _reference_filter(
+    g: Tensor,
+    keep: Tensor,
+    states: Tensor,
+    first: Tensor | None,
+    grad_last: Tensor | None,
+    x: Tensor,
+    learns: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients with respect to the input of a filter (T, N, C, ...), its first state, and keep."""
+    if grad_last is not None:
+        g[-1] += grad_last
+    kept = per_channel(keep, x).to(g.dtype)
+    g = reference.leaky_adjoint(g, kept)
+    if not learns:
+        return g, g[0] * kept, _summed(x, None, x, learns)
+    rows = (g * _before(_or_zero(first, x), states)).sum(0, dtype=torch.float64)
+    return g, g[0] * kept, _summed(rows.reshape(-1), keep, x, learns)
 
 
 def _before(first: Tensor, later: Tensor) -> Tensor:
@@ -233,7 +250,7 @@ def _before(first: Tensor, later: Tensor) -> Tensor:
 
 
 def _adjoint(
-    grad: Tensor, keep: Tensor, states: Tensor | None, first: Tensor, threshold: float
+    grad: Tensor, keep: Tensor, states: Tensor | None, first: Tensor | None, threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of y[t] = keep y'[t-1] + x[t] with respect to x, y'[-1] and keep; y' is 0 after y > threshold.
 
@@ -241,22 +258,19 @@ def _adjoint(
     """
     learns = states is not None
     if not runs_on_cpu_kernels(grad) or not grad.numel():
-        kept = per_channel(keep, grad).to(grad.dtype)
-        g = reference.leaky_adjoint(_time_first(grad), kept)
-        rows = grad
-        if states is not None:
-            y = states.movedim(-1, 0)
-            rows = (g * _before(first, y.masked_fill(y > threshold, 0))).sum(0, dtype=torch.float64).reshape(-1)
-        return _in_order(grad, g), g[0] * kept, _summed(rows, keep, grad, learns)
+        y = grad if states is None else states
+        y = y.movedim(-1, 0)
+        y = y.masked_fill(y > threshold, 0) if learns else y
+        g, *others = _reference_filter(_time_first(grad), keep, y, first, None, grad, learns)
+        return _in_order(grad, g), others[0], others[1]
     grad = layout.dense(grad)
-    signal, grad_x = layout.signal(grad), layout.empty_like(grad)
-    carry = torch.empty_like(first, memory_format=torch.contiguous_format)
+    signal, grad_x, carry = layout.signal(grad), layout.empty_like(grad), _like_state(grad)
     sums = torch.empty(signal.rows, dtype=torch.float64) if learns else None
-    states = None if states is None else layout.in_order_of(grad, states)
     _leaky_adjoint(
         grad.dtype,
         *(grad, grad_x, *signal, keep.to(grad.dtype).contiguous(), keep.numel(), carry),
-        *(states, first.to(grad.dtype).contiguous(), threshold, sums),
+        states if states is None else layout.in_order_of(grad, states),
+        *(first if first is None else first.contiguous(), threshold, sums),
         blocks=signal.blocks,
         elements=grad.numel(),
     )
@@ -274,17 +288,17 @@ def _like_keep(keep: Tensor | None, learns: bool) -> Tensor:
 
 
 leaky_integrator = operator(
-    "leaky_integrator(Tensor x, Tensor keep, Tensor state, float lsb, str caller) -> Tensor",
+    "leaky_integrator(Tensor x, Tensor keep, Tensor? state, float lsb, str caller) -> Tensor",
     _leaky,
     lambda x, *_: layout.empty_like(x),
 )
 integrate_and_fire = operator(
-    "integrate_and_fire(Tensor x, Tensor keep, float threshold, Tensor state, float lsb, str caller) -> Tensor",
-    _fire_voltage,
+    "integrate_and_fire(Tensor x, Tensor keep, float threshold, Tensor? state, float lsb, str caller) -> Tensor",
+    _voltage,
     lambda x, *_: layout.empty_like(x),
 )
 leaky_adjoint = operator(
-    "leaky_adjoint(Tensor grad, Tensor keep, Tensor? states, Tensor first, float threshold) "
+    "leaky_adjoint(Tensor grad, Tensor keep, Tensor? states, Tensor? first, float threshold) "
     "-> (Tensor, Tensor, Tensor)",
     _adjoint,
     lambda grad, keep, states, *_: (
@@ -294,14 +308,14 @@ leaky_adjoint = operator(
     ),
 )
 cuba = operator(
-    "cuba(Tensor x, Tensor? keep_current, Tensor keep_voltage, Tensor current, Tensor voltage, float threshold, "
+    "cuba(Tensor x, Tensor? keep_current, Tensor keep_voltage, Tensor? current, Tensor? voltage, float threshold, "
     "float lsb, bool graded, str caller) -> (Tensor, Tensor, Tensor, Tensor)",
     _cuba,
     lambda x, *_: (layout.empty_like(x), _like_state(x), _like_state(x), _checkpoints(x)),
 )
 cuba_gradients = operator(
     "cuba_gradients(Tensor x, Tensor grad, Tensor? grad_current, Tensor? grad_voltage, Tensor? keep_current, "
-    "Tensor keep_voltage, Tensor current, Tensor voltage, Tensor checkpoints, float threshold, float lsb, float tau, "
+    "Tensor keep_voltage, Tensor? current, Tensor? voltage, Tensor checkpoints, float threshold, float lsb, float tau, "
     "float height, bool graded, bool learns) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _cuba_gradients,
     lambda x, grad, grad_u, grad_v, keep_u, keep_v, *rest: (

@@ -125,19 +125,22 @@ def smooth_spike(v: Tensor, threshold: float, tau: float, scale: float, graded: 
     return scale / 2 * torch.where(distance > 0, 2 - decay, decay)
 
 
-def smooth_filter(x: Tensor, keep: Tensor, state: Tensor, values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+def smooth_filter(
+    x: Tensor, keep: Tensor, state: Tensor | None, values: Tensor, threshold: float
+) -> tuple[Tensor, Tensor]:
     """Known integer states, with the gradients of any order of y[t] = keep y'[t-1] + x[t].
 
     Args:
         x, values: (T, N, C, ...); the values are y.
         keep: broadcasts over (N, C, ...).
-        state: (N, C, ...), y' before the first step.
+        state: (N, C, ...), y' before the first step; None for zero.
         threshold: y' is 0 where y is above it, which counts as a constant.
 
     Returns:
         y and the last y'.
     """
     steps = []
+    state = torch.zeros_like(x[0]) if state is None else state
     for x_t, value in zip(x.unbind(), values.unbind(), strict=True):
         smooth = keep * state + x_t
         y = smooth + (value - smooth).detach()

@@ -14,7 +14,7 @@ struct LeakyAdjoint {
     int64_t channels;
     Real* carry;         // (rows), becomes the gradient with respect to the first state
     const Real* states;  // y, or null where keep does not learn
-    const Real* initial;
+    const Real* initial;  // null for zero
     Real threshold;     // above which a state is reset to zero before the next step
     double* grad_keep;  // (rows)
 
@@ -51,7 +51,7 @@ struct LeakyAdjoint {
         }
         for (int64_t i = 0; i < rows; ++i) {
             carry[first + i] = later[i];
-            if (states) grad_keep[first + i] = sum[i] + double(before[i]) * initial[first + i];
+            if (states) grad_keep[first + i] = sum[i] + (initial ? double(before[i]) * initial[first + i] : 0);
         }
     }
 
