@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PEERS = .venv-peers
+SLAYER = .venv-slayer
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 KERNELS = build_kernels.py $(wildcard slayerloss/kernels/cpu/src/*)
@@ -35,8 +37,15 @@ wheel: $(VENV)/.dev
 kernels:
 	$(PYTHON) build_kernels.py
 
-bench: $(VENV)/.dev
-	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+# Writes benchmarks/results.json and docs/benchmarks.md; the machine should have nothing else to do. What a peer's installer
+# says against it is no error: the tables name those that are missing, and why.
+bench: $(VENV)/.dev $(PEERS)/.made $(SLAYER)/.asked
+	$(BIN)/python benchmarks/run.py --save
+	$(BIN)/python benchmarks/import_time.py
+	if [ -d ../shared/golden/netx ]; then $(BIN)/python benchmarks/netx_speed.py; fi
+
+bench-quick: $(VENV)/.dev $(PEERS)/.made $(SLAYER)/.asked
+	$(BIN)/python benchmarks/run.py --rounds 2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info slayerloss/kernels/cpu/_kernels.* docs/_build docs/reference/generated
@@ -62,3 +71,19 @@ $(VENV)/.dev: $(VENV)/.made setup.py pyproject.toml constraints.txt | $(VENV)/.k
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP_INSTALL) --editable ".[dev,docs]"
 	touch $@
+
+# What slayerloss is timed against.
+$(PEERS)/.made: benchmarks/requirements.txt benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements.txt
+	grep -v '^#' benchmarks/peers.txt | while read peer; do \
+	    $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $$peer || echo "not installed: $$peer"; \
+	done
+	touch $@
+
+$(SLAYER)/.asked:
+	if [ -x ../shared/tools/slayer_env.sh ]; then ../shared/tools/slayer_env.sh $(SLAYER); \
+	elif command -v python3.10 > /dev/null; then \
+	    python3.10 -m venv $(SLAYER) && $(SLAYER)/bin/python -m pip install --quiet lava-dl==0.6.0; \
+	else echo "lava-dl: not installed, it needs Python 3.10"; fi || echo "lava-dl: not installed"
+	mkdir -p $(SLAYER) && touch $@
