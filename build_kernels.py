@@ -29,6 +29,7 @@ SOURCES = ROOT / FOLDER / "src"
 VARIABLE = "SLAYERLOSS_BUILD_KERNELS"
 ONCE = {"isa.cpp"}
 """Sources that choose between instruction sets, and belong to none."""
+LINES_OF_AN_ERROR = 30
 
 FLAGS = [
     *["-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
@@ -203,7 +204,8 @@ def _run(command: Sequence[str]) -> None:
     except OSError as error:
         raise BuildError(f"{command[0]}: {error}") from error
     if done.returncode:
-        raise BuildError(f"{shlex.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}".rstrip())
+        words = "\n".join((done.stdout + done.stderr).splitlines()[:LINES_OF_AN_ERROR])
+        raise BuildError(f"{shlex.join(command)} exited with {done.returncode}:\n{words}".rstrip())
     sys.stderr.write(done.stderr)
 
 
