@@ -62,8 +62,7 @@ def coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     if _is_whole(x):
         x = x.coalesce()
-        return x.indices(), x.values()
-    return x._indices(), x._values()
+    return x._indices(), x.values() if x.requires_grad else x._values()  # views of it break torch's compiler
 
 
 def joined(x: Tensor) -> Tensor:
@@ -135,7 +134,7 @@ def dense(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
     In memory time comes first, then the batch, then the neurons.
     """
     (n, c, t), values = coordinates(joined(x))
-    size, _, num_steps = x.shape[0], weight.shape[1], x.shape[-1]
+    size, num_steps = x.shape[0], x.shape[-1]
     y = row_sum(weight.to(dtype).t(), values.to(dtype), c, t * size + n, num_steps * size)
     return y.unflatten(0, (num_steps, size)).permute(1, 2, 0)
 

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from slayerloss.kernels.operator import operator
+
 EVENTS_OF_A_BAG = 32
 """The most, on average, that are added one after the other; of more, sums are added, or digits would be lost."""
 
@@ -15,20 +17,30 @@ EVENTS_AT_ONCE = 65536
 """Of the gradient to the events' values, whose products of two rows would otherwise all be held at the same time."""
 
 
+def _sorted_sums(table: Tensor, values: Tensor, rows: Tensor, bags: Tensor, num_bags: int) -> Tensor:
+    order = torch.sort(bags, stable=True).indices
+    return _bag_sums(table.detach().contiguous(), values.detach()[order], rows[order], _offsets(bags, num_bags))
+
+
+_operator = operator(
+    "row_sum(Tensor table, Tensor values, Tensor rows, Tensor bags, SymInt num_bags) -> Tensor",
+    _sorted_sums,
+    lambda table, values, rows, bags, num_bags: table.new_empty(num_bags, table.shape[1]),
+)
+
+
 class _RowSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, table: Tensor, values: Tensor, rows: Tensor, bags: Tensor, num_bags: int) -> Tensor:
         ctx.save_for_backward(table, values, rows, bags)
-        order = torch.sort(bags, stable=True).indices
-        offsets = _offsets(bags, num_bags)
-        return _bag_sums(table.detach().contiguous(), values.detach()[order], rows[order], offsets)
+        y: Tensor = _operator(table, values, rows, bags, num_bags)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         table, values, rows, bags = ctx.saved_tensors
-        to_table, to_values = ctx.needs_input_grad[:2]
-        grad_table = row_sum(grad, values, bags, rows, table.shape[0]) if to_table else None
-        grad_values = _row_products(table, grad, rows, bags) if to_values else None
+        grad_table = row_sum(grad, values, bags, rows, table.shape[0]) if ctx.needs_input_grad[0] else None
+        grad_values = _row_products(table, grad, rows, bags) if ctx.needs_input_grad[1] else None
         return grad_table, grad_values, None, None, None
 
 
