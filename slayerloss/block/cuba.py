@@ -3,7 +3,8 @@
 `neuron_params` is a dictionary of `neuron.cuba.Neuron`'s arguments. Weights are quantised to the chip's 8 bits at
 every use (`pre_hook_fx`); with `weight_norm` they are held as direction and length. `delay` learns an axonal delay for
 each neuron, `delay_shift` is the one step from layer to layer (`block.SpikingBlock`), `count_log` also returns the
-events per neuron and step. Every block maps (N, C, ..., T) to (N, C', ..., T).
+events per neuron and step. Every block maps (N, C, ..., T) to (N, C', ..., T). Blocks with a synapse also take sparse
+events, `torch.sparse_coo_tensor`, at a cost that follows their number.
 """
 
 from __future__ import annotations
