@@ -12,6 +12,7 @@ from slayerloss._check import (
     HIGHEST_INTEGER,
     ShapeError,
     check_choice,
+    check_finite,
     check_flag,
     check_integer,
     check_lengths,
@@ -24,7 +25,8 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional.events import accumulation_dtype, mask_steps, promote
-from slayerloss.kernels.filters import LONGEST_FILTER, sliding, with_past
+from slayerloss.kernels.filters import LONGEST_FILTER, with_past
+from slayerloss.kernels.window import LARGEST, LARGEST_OF_SEEN, MEAN, SUM, reduce_windows
 
 
 class WindowState(NamedTuple):
@@ -81,29 +83,32 @@ def moving_window(
     Note:
         lava-dl: `classifier.MovingWindow.rate`, float32 only, is reduce="mean" and start="zero".
     """
-    check_flag("moving_window", "return_state", return_state)
-    window = check_integer("moving_window", "window", window, 1, LONGEST_FILTER if return_state else HIGHEST_INTEGER)
-    check_choice("moving_window", "reduce", reduce, ("mean", "sum", "max"))
-    check_choice("moving_window", "start", start, ("zero", "seen"))
-    check_signal("moving_window", x)
+    name = "moving_window"
+    check_flag(name, "return_state", return_state)
+    window = check_integer(name, "window", window, 1, LONGEST_FILTER if return_state else HIGHEST_INTEGER)
+    check_choice(name, "reduce", reduce, ("mean", "sum", "max"))
+    check_choice(name, "start", start, ("zero", "seen"))
+    check_signal(name, x, values=False)
     if lengths is not None:
-        check_tensor("moving_window", "x", x, min_ndim=2, layout="(N, ..., T)")
-        check_lengths("moving_window", lengths, x)
-    if state is not None:
-        state = _checked(state, x, window)
-    values = mask_steps(promote(x).to(accumulation_dtype(x)), lengths)
+        check_tensor(name, "x", x, min_ndim=2, layout="(N, ..., T)")
+        check_lengths(name, lengths, x)
+        lengths = lengths.long()
+    values = promote(x).to(accumulation_dtype(x))
+    if state is None and not return_state:
+        reduction = {"sum": SUM, "mean": MEAN, "max": LARGEST}[reduce] + (start == "seen" and reduce != "sum")
+        y = reduce_windows(values, window, reduction, lengths, name)
+        return y if reduce == "sum" else y.to(promote(x).dtype)
+    check_finite(name, "x", x)
     past = window - 1
-    if state is None and not return_state:  # of what lies before x, one step of silence is as good as many
-        past = min(past, x.shape[-1])
-    padded = with_past(values, past, state and state.history)
-    before = torch.zeros(1, dtype=torch.int64, device=x.device) if state is None else state.steps
-    seen = before.reshape(-1, *[1] * (x.ndim - 1))
-
+    state = _silence(values, past) if state is None else _checked(state, x, window)
+    seen = state.steps.reshape(-1, *[1] * (x.ndim - 1))
+    padded = with_past(values, past, state.history)
+    known = padded
     if reduce == "max" and start == "seen":
-        age = torch.arange(past, -x.shape[-1], -1, device=x.device)  # of padded, in steps before x
-        y = sliding(padded.masked_fill(age > seen, -math.inf), past + 1, torch.maximum)
-    else:
-        y = sliding(padded, past + 1, torch.maximum if reduce == "max" else torch.add)
+        age = torch.arange(past, -x.shape[-1], -1, device=x.device)  # in steps before x
+        known = padded.masked_fill(age > seen, -math.inf)
+    y = reduce_windows(known, window, LARGEST_OF_SEEN if reduce == "max" else SUM, None, "")
+    y = y.narrow(-1, past, x.shape[-1])
     if reduce == "mean":
         steps = torch.arange(1, x.shape[-1] + 1, device=x.device)
         y = y / (window if start == "zero" else (seen + steps).clamp(max=window))
@@ -111,8 +116,12 @@ def moving_window(
     y = y if reduce == "sum" else y.to(promote(x).dtype)
     if not return_state:
         return y
-    history = _last_steps(padded, window - 1, lengths)
-    return y, WindowState(history, before + (x.shape[-1] if lengths is None else lengths))
+    history = _last_steps(padded, past, lengths)
+    return y, WindowState(history, state.steps + (x.shape[-1] if lengths is None else lengths))
+
+
+def _silence(x: Tensor, steps: int) -> WindowState:
+    return WindowState(x.new_zeros(*x.shape[:-1], steps), torch.zeros(1, dtype=torch.int64, device=x.device))
 
 
 def _checked(state: WindowState, x: Tensor, window: int) -> WindowState:

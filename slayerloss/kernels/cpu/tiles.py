@@ -1,0 +1,65 @@
+"""How the kernels of filters and windows cut a signal into blocks of rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from slayerloss.kernels.backend import runs_on_cpu_kernels
+from slayerloss.kernels.cpu import layout, library
+
+FEW, MANY = 16, 64
+"""Rows of a block; as in src/tiles.h."""
+SMALLEST_TILE_ROWS = 1024
+"""Rows from which blocks of many leave enough of them for every thread."""
+
+NOT_FINITE, TOO_LARGE, NO_MEMORY = 1, 2, 4
+"""What a kernel may find."""
+
+
+def is_fused(x: Tensor) -> bool:
+    """Whether an operator with a C++ kernel computes x, and not a composition of torch operations.
+
+    While compiling it always does on the CPU, where it chooses once it runs. Under torch.func (vmap, grad) it never
+    does: a tensor may stand for many there.
+    """
+    if torch.compiler.is_compiling():
+        return x.device.type == "cpu" and library.serves(x.dtype)
+    return torch._C._functorch.peek_interpreter_stack() is None and runs_on_cpu_kernels(x)
+
+
+class Rows(NamedTuple):
+    """A dense signal as the kernels take it: they get the fields in this order."""
+
+    rows: int
+    steps: int
+    time_first: bool
+    width: int
+    """Rows of a block."""
+
+    @property
+    def blocks(self) -> int:
+        """Of rows."""
+        return -(-self.rows // self.width)
+
+
+def rows_of(x: Tensor) -> Rows:
+    """The rows of (..., T), whose memory is dense with time last or first."""
+    steps = x.shape[-1]
+    rows = x.numel() // steps
+    time_first = rows > 1 and not x.is_contiguous()
+    return Rows(rows, steps, time_first, MANY if time_first and rows >= SMALLEST_TILE_ROWS else FEW)
+
+
+def check_memory(status: int) -> int:
+    """Raise MemoryError where a kernel had none; give back what else it found."""
+    if status & NO_MEMORY:
+        raise MemoryError("a kernel of slayerloss found no memory for its tiles")
+    return status
+
+
+def dense_pair(x: Tensor, like: Tensor) -> Tensor:
+    """x in the memory order of `like`, which is dense."""
+    return x if x.stride() == like.stride() else layout.in_order_of(like, x)
