@@ -141,19 +141,13 @@ def test_instruction_sets_share_no_function(library_by, name):
         assert all(name.endswith(f"_{isa}") or name == "slayerloss_isa" for name in names), (made.name, names)
 
 
-def sanitized(kernels: Path, sanitizer: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python with memory that AddressSanitizer watches, and its kernels."""
-    environment = os.environ | {
-        "LD_PRELOAD": sanitizer,
-        "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=0",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-        "SLAYERLOSS_KERNELS": str(kernels),
-        "SLAYERLOSS_ISA": "baseline",
-        "OMP_NUM_THREADS": "1",
-    }
+def python_with(kernels: Path, isa: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python that runs these kernels."""
+    mine = {"SLAYERLOSS_KERNELS": str(kernels), "SLAYERLOSS_ISA": isa, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
     return subprocess.run(
-        [sys.executable, *arguments],
-        env=environment,
+        command,
+        env=os.environ | mine | environment,
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -162,15 +156,37 @@ def sanitized(kernels: Path, sanitizer: str, *arguments: str) -> subprocess.Comp
     )
 
 
+def check_kernels(kernels: Path, isa: str, **environment: str) -> None:
+    """Run all scenarios, and the test modules beside this one but for those that compile."""
+    own = {"test_build_kernels.py", Path(__file__).name}
+    tests = [str(path) for path in sorted(HERE.glob("test_*.py")) if path.name not in own]
+    every = f"import sys; sys.path.insert(0, {str(HERE)!r}); from kernel_scenarios import run_all; print(*run_all())"
+    for arguments in (["-c", every], ["-m", "pytest", "-q", "-m", "not slow", *tests]):
+        done = python_with(kernels, isa, *arguments, **environment)
+        if done.returncode or "no C++ kernels" in done.stdout:
+            pytest.fail(done.stdout[-4000:] + done.stderr[-4000:])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS)
+def test_what_clang_makes_passes_the_tests_of_the_kernels(library_by):
+    check_kernels(library_by("clang++").path, "")
+
+
 @pytest.fixture(scope="module")
-def sanitizer(compiler) -> str:
-    """The library of GCC's AddressSanitizer."""
-    found = subprocess.run(
-        [*compiler("g++").command, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if not Path(found).is_absolute():
-        pytest.skip("this compiler has no libasan.so to preload")
-    return found
+def sanitizer(compiler) -> dict[str, str]:
+    """What makes Python watch its memory: GCC's AddressSanitizer, and the C++ library whose functions it replaces."""
+    files = []
+    for name in ("libasan.so", "libstdc++.so.6"):
+        command = [*compiler("g++").command, f"-print-file-name={name}"]
+        files.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+        if not Path(files[-1]).is_absolute():
+            pytest.skip(f"this compiler has no {name} to preload")
+    return {
+        "LD_PRELOAD": " ".join(files),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
 
 
 @pytest.mark.slow
@@ -186,23 +202,15 @@ wrong = ctypes.CDLL(sys.argv[1]).integrate_float_baseline
 wrong.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
 wrong(x.data_ptr(), y.data_ptr(), 3, int(sys.argv[2]))
 """
-    right = sanitized(tmp_path / "wrong.so", sanitizer, "-c", program, str(tmp_path / "wrong.so"), "6")
-    assert right.returncode == 0, right.stderr
-    wrong = sanitized(tmp_path / "wrong.so", sanitizer, "-c", program, str(tmp_path / "wrong.so"), "7")
-    assert wrong.returncode != 0
-    assert "heap-buffer-overflow" in wrong.stderr
+    for steps in (6, 7):
+        library_and_steps = (str(tmp_path / "wrong.so"), str(steps))
+        done = python_with(Path("none"), "baseline", "-c", program, *library_and_steps, **sanitizer)
+        assert (done.returncode != 0) == (steps == 7), done.stderr
+        assert ("heap-buffer-overflow" in done.stderr) == (steps == 7)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS)
 def test_kernels_keep_to_their_memory(library_by, sanitizer):
     kernels = library_by("g++", *SANITIZERS, isas=("baseline",)).path
-    own = {"test_build_kernels.py", Path(__file__).name}
-    tests = [str(path) for path in sorted(HERE.glob("test_*.py")) if path.name not in own]
-    every = "from kernel_scenarios import run_all; print(list(run_all()))"
-    for arguments in (
-        ["-c", f"import sys; sys.path.insert(0, {str(HERE)!r}); {every}"],
-        ["-m", "pytest", "-q", *tests],
-    ):
-        done = sanitized(kernels, sanitizer, *arguments)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    check_kernels(kernels, "baseline", **sanitizer)
