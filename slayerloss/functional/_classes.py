@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from slayerloss._check import (
     ShapeError,
     check_choice,
+    check_events,
     check_finite,
     check_integer,
     check_labels,
@@ -23,10 +24,12 @@ from slayerloss._check import (
     check_values,
     message,
 )
-from slayerloss.functional._reduce import REDUCTIONS
+from slayerloss.functional._reduce import REDUCTIONS, reduce_loss
 from slayerloss.functional.events import accumulation_dtype, check_spikes, time_mask
 from slayerloss.functional.rate import rate
 from slayerloss.functional.window import moving_window as window_mean
+from slayerloss.kernels import class_losses
+from slayerloss.kernels.class_losses import Definition, Options
 
 
 class ClassRates(NamedTuple):
@@ -65,35 +68,87 @@ def check_window_options(
     check_choice(function, "start", start, ("zero", "seen"))
 
 
-def class_rates(
+def loss_of_classes(
     function: str,
+    definition: Definition,
     spikes: Tensor,
-    moving_window: int | None,
-    start: str,
+    wanted: Tensor,
     lengths: Tensor | None,
     class_weights: Tensor | Sequence[float] | None,
-) -> ClassRates:
-    """Check the arguments, flatten space into the classes, and take the rates."""
-    check_spikes(function, spikes)
+    options: Options,
+    reduction: str,
+    as_wanted: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The loss, by the fast kernels where they can.
+
+    Args:
+        function: that an error names.
+        definition: the losses and counts in plain torch, from `spikes` on.
+        spikes, wanted, lengths, class_weights: as the loss is given them.
+        options: of the loss.
+        reduction: of the losses.
+        as_wanted: checks `wanted` and makes it what the kernels take, from it and the spikes; None: labels.
+    """
+    if class_losses.takes(options):
+        check_events(function, spikes, values=False)
+        dtype = accumulation_dtype(spikes)
+        if not spikes.is_floating_point():
+            check_spikes(function, spikes)  # before it is rounded
+        _check_sizes(function, spikes, lengths)
+        x = spikes.flatten(1, -2).to(dtype)
+        weights = None if class_weights is None else _weights(function, class_weights, x).contiguous()
+        if as_wanted is None:
+            check_labels(function, wanted, spikes, windowed=True)
+            given = wanted.long()
+        else:
+            given = as_wanted(spikes, wanted)
+        if class_losses.can_run(x, given, weights):
+            steps = None if lengths is None else lengths.long().contiguous()
+            loss, count = class_losses.class_loss(x, given, steps, weights, options, reduction == "none")
+            return reduce_loss(loss, count, reduction)
+    loss, count = definition(spikes, wanted, lengths, class_weights, options)
+    return reduce_loss(loss, count, reduction)
+
+
+def _check_sizes(function: str, spikes: Tensor, lengths: Tensor | None) -> None:
     if 0 in spikes.shape[1:]:
         raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
     if lengths is not None:
         check_lengths(function, lengths, spikes)
+
+
+def _weights(function: str, class_weights: Tensor | Sequence[float], spikes: Tensor) -> Tensor:
+    """Class weights that fit the flattened spikes, in their dtype."""
+    weight = as_class_weights(function, class_weights).to(spikes)
+    check_shape(function, "class_weights", weight, (spikes.shape[1],))
+    return weight
+
+
+def class_rates(
+    function: str,
+    spikes: Tensor,
+    lengths: Tensor | None,
+    class_weights: Tensor | Sequence[float] | None,
+    options: Options,
+) -> ClassRates:
+    """Check the arguments, flatten space into the classes, and take the rates."""
+    check_spikes(function, spikes)
+    _check_sizes(function, spikes, lengths)
     dtype, spikes = accumulation_dtype(spikes), spikes.flatten(1, -2)
     if spikes.is_floating_point():
         spikes = spikes.to(dtype)
     num_samples, num_classes, num_steps = spikes.shape
     weight = torch.ones(num_classes, dtype=dtype, device=spikes.device)
     if class_weights is not None:
-        weight = as_class_weights(function, class_weights).to(weight)
-        check_shape(function, "class_weights", weight, (num_classes,))
+        weight = _weights(function, class_weights, weight[None])
     ends = torch.full((num_samples,), num_steps, device=spikes.device) if lengths is None else lengths
-    if moving_window is None:
+    if options.window is None:
         return ClassRates(rate(spikes, lengths=lengths), ends.to(dtype)[:, None], weight, ends > 0)
-    behind = torch.full((num_steps,), moving_window, dtype=dtype, device=spikes.device)
-    if start == "seen":
+    behind = torch.full((num_steps,), options.window, dtype=dtype, device=spikes.device)
+    if options.seen:
         behind = torch.minimum(behind, torch.arange(1, num_steps + 1, device=spikes.device))
-    rates = cast(Tensor, window_mean(spikes, moving_window, start=start, lengths=lengths))
+    start = "seen" if options.seen else "zero"
+    rates = cast(Tensor, window_mean(spikes, options.window, start=start, lengths=lengths))
     return ClassRates(rates, behind, weight[:, None], time_mask(ends, num_steps))
 
 

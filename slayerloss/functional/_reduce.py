@@ -19,7 +19,7 @@ def reduce_loss(loss: Tensor, count: Tensor, reduction: str) -> Tensor:
     """Reduce one loss term per sample or per step.
 
     Args:
-        loss: any shape, zero where nothing is counted.
+        loss: any shape, zero where nothing is counted; or 0-d, their sum.
         count: what each term counts as in a mean, broadcastable to `loss`; zero where it is masked.
         reduction: "none" returns `loss`; "sum" P * sum(loss) over the P processes; "mean" divides that by the sum of
             `count` over all processes, or by 1 if nothing is counted.
@@ -33,7 +33,9 @@ def reduce_loss(loss: Tensor, count: Tensor, reduction: str) -> Tensor:
     """
     if reduction == "none":
         return loss
-    total = loss.sum() * world_size()
+    total, processes = loss.sum() if loss.ndim else loss, world_size()
+    if processes > 1:
+        total = total * processes
     if reduction == "sum":
         return total
     counted = sum_over_processes(count.expand_as(loss).sum(dtype=loss.dtype))

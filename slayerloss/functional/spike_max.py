@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_choice, check_range, message
-from slayerloss.functional._classes import check_window_options, class_rates, label_terms
-from slayerloss.functional._reduce import reduce_loss
+from slayerloss.functional._classes import check_window_options, class_rates, label_terms, loss_of_classes
 from slayerloss.functional.events import SMALLEST_TEMPERATURE
+from slayerloss.kernels.class_losses import Kind, Options, define
 
 MODES = ("probability", "softmax")
 EPSILON = 1e-6  # keeps the logarithm of the summed rates finite, as in lava-dl
@@ -90,21 +90,9 @@ def spike_max(
         ``lava.lib.dl.slayer.loss.SpikeMax``.
     """
     check_options(moving_window, mode, reduction, label_smoothing, temperature, start, ignore_index)
-    given = class_rates("spike_max", spikes, moving_window, start, lengths, class_weights)
-    terms = label_terms("spike_max", spikes, labels, given, ignore_index)
-    label = terms.label.unsqueeze(1)
-    asked = given.rates if label_smoothing else given.rates.gather(1, label)  # of all classes, or of the true one
-    if mode == "probability":
-        surprise = _surprise_probability(given.rates, asked, given.num_steps)
-    else:
-        surprise = _surprise_softmax(given.rates, asked, temperature)
-    if label_smoothing:
-        true = terms.weight * surprise.gather(1, label).squeeze(1)
-        every = terms.counted * (given.class_weight * surprise).mean(1)
-        loss = (1 - label_smoothing) * true + label_smoothing * every
-    else:
-        loss = terms.weight * surprise.squeeze(1)
-    return reduce_loss(loss, terms.weight, reduction)
+    kind = Kind.PROBABILITY if mode == "probability" else Kind.SOFTMAX
+    options = Options(kind, moving_window, start == "seen", ignore_index, temperature, smoothing=label_smoothing)
+    return loss_of_classes("spike_max", _terms, spikes, labels, lengths, class_weights, options, reduction)
 
 
 def check_options(
@@ -125,6 +113,33 @@ def check_options(
         raise ArgumentError(
             message("spike_max", "temperature has no effect", "1 for mode 'probability'", temperature, "mode='softmax'")
         )
+
+
+def _terms(
+    spikes: Tensor,
+    labels: Tensor,
+    lengths: Tensor | None,
+    class_weights: Tensor | Sequence[float] | None,
+    options: Options,
+) -> tuple[Tensor, Tensor]:
+    """The loss of each sample or step, and what it counts as."""
+    given = class_rates("spike_max", spikes, lengths, class_weights, options)
+    terms = label_terms("spike_max", spikes, labels, given, options.ignore_index)
+    label, smoothing = terms.label.unsqueeze(1), options.smoothing
+    asked = given.rates if smoothing else given.rates.gather(1, label)  # of all classes, or of the true one
+    if options.kind == Kind.PROBABILITY:
+        surprise = _surprise_probability(given.rates, asked, given.num_steps)
+    else:
+        surprise = _surprise_softmax(given.rates, asked, options.temperature)
+    if not smoothing:
+        return terms.weight * surprise.squeeze(1), terms.weight
+    true = terms.weight * surprise.gather(1, label).squeeze(1)
+    every = terms.counted * (given.class_weight * surprise).mean(1)
+    return (1 - smoothing) * true + smoothing * every, terms.weight
+
+
+define(Kind.PROBABILITY, _terms)
+define(Kind.SOFTMAX, _terms)
 
 
 def _surprise_probability(rates: Tensor, asked: Tensor, num_steps: Tensor) -> Tensor:

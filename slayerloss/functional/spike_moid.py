@@ -10,15 +10,22 @@ from torch import Tensor
 
 from slayerloss._check import (
     ShapeError,
+    check_labels,
     check_range,
     check_same_device,
     check_tensor,
     check_values,
     message,
 )
-from slayerloss.functional._classes import ClassRates, check_window_options, class_rates, label_terms
-from slayerloss.functional._reduce import reduce_loss
-from slayerloss.functional.events import SMALLEST_TEMPERATURE
+from slayerloss.functional._classes import (
+    ClassRates,
+    check_window_options,
+    class_rates,
+    label_terms,
+    loss_of_classes,
+)
+from slayerloss.functional.events import SMALLEST_TEMPERATURE, accumulation_dtype
+from slayerloss.kernels.class_losses import Kind, Options, define
 
 
 def spike_moid(
@@ -81,12 +88,29 @@ def spike_moid(
         lava-dl 0.6.0, ``lava.lib.dl.slayer.loss.SpikeMoid``.
     """
     check_options(moving_window, reduction, alpha, theta, start, ignore_index)
-    given = class_rates("spike_moid", spikes, moving_window, start, lengths, class_weights)
-    target, counted = _targets(spikes, targets, given, ignore_index)
+    options = Options(Kind.SIGMOID, moving_window, start == "seen", ignore_index, temperature=alpha, low=theta)
+    return loss_of_classes(
+        "spike_moid", _terms, spikes, targets, lengths, class_weights, options, reduction, _labels_or_targets
+    )
+
+
+def _terms(
+    spikes: Tensor,
+    targets: Tensor,
+    lengths: Tensor | None,
+    class_weights: Tensor | Sequence[float] | None,
+    options: Options,
+) -> tuple[Tensor, Tensor]:
+    """The loss of each sample or step, and what it counts as."""
+    given = class_rates("spike_moid", spikes, lengths, class_weights, options)
+    target, counted = _targets(spikes, targets, given, options.ignore_index)
     weight = counted * given.class_weight
-    logits = (given.rates - theta) / alpha
+    logits = (given.rates - options.low) / options.temperature
     loss = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
-    return reduce_loss(loss.sum(1), weight.sum(1), reduction)
+    return loss.sum(1), weight.sum(1)
+
+
+define(Kind.SIGMOID, _terms)
 
 
 def check_options(
@@ -101,7 +125,7 @@ def check_options(
 def _targets(spikes: Tensor, targets: Tensor, given: ClassRates, ignore_index: int | None) -> tuple[Tensor, Tensor]:
     """Check the targets; return them, and where they are counted, both in the shape of the rates."""
     rates, counted = given.rates, given.counted.unsqueeze(1)
-    if _are_labels(spikes, targets, rates):
+    if _are_labels(spikes, targets, rates.shape):
         terms = label_terms("spike_moid", spikes, targets, given, ignore_index)
         one_hot = torch.zeros_like(rates).scatter(1, terms.label.unsqueeze(1), 1.0)
         return one_hot, terms.counted.unsqueeze(1).expand_as(rates)
@@ -115,14 +139,25 @@ def _targets(spikes: Tensor, targets: Tensor, given: ClassRates, ignore_index: i
     return target.expand_as(rates), counted.expand_as(rates)
 
 
-def _are_labels(spikes: Tensor, targets: Tensor, rates: Tensor) -> bool:
+def _labels_or_targets(spikes: Tensor, targets: Tensor) -> Tensor:
+    """What the kernel of a window takes: labels, int64, or floating targets (N, C) or (N, C, T)."""
+    shape = spikes.flatten(1, -2).shape
+    if _are_labels(spikes, targets, shape):
+        check_labels("spike_moid", targets, spikes, windowed=True)
+        return targets.long()
+    check_same_device("spike_moid", "targets", targets, "spikes", spikes)
+    one_each = targets.numel() == shape.numel()  # else (N, C) targets hold for every step
+    return targets.to(accumulation_dtype(spikes)).reshape(shape if one_each else shape[:2])
+
+
+def _are_labels(spikes: Tensor, targets: Tensor, of_rates: torch.Size) -> bool:
     """Whether `targets` holds class labels; raise ShapeError if it has neither the labels' shape nor the targets'."""
     check_tensor("spike_moid", "targets", targets)
-    num_samples, num_classes, *steps = rates.shape
+    num_samples, num_classes, *steps = of_rates
     of_labels = [(num_samples,)] + [(num_samples, num_steps) for num_steps in steps]
     of_targets = [(num_samples, num_classes), tuple(spikes.shape[:-1])]
     if steps:
-        of_targets += [tuple(rates.shape), tuple(spikes.shape)]
+        of_targets += [tuple(of_rates), tuple(spikes.shape)]
     shape, integer = tuple(targets.shape), not (targets.is_floating_point() or targets.dtype == torch.bool)
     if integer and shape in of_labels and shape in of_targets:
         rule, way_out = "C and T that differ", "Use targets.float() for (N, C), a one-hot (N, C, T) for (N, T)"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import check_range
-from slayerloss.functional._classes import check_window_options, class_rates, label_terms
-from slayerloss.functional._reduce import reduce_loss
+from slayerloss.functional._classes import check_window_options, class_rates, label_terms, loss_of_classes
+from slayerloss.kernels.class_losses import Kind, Options, define
 
 
 def spike_rate(
@@ -68,11 +68,27 @@ def spike_rate(
         ``lava.lib.dl.slayer.loss.SpikeRate``.
     """
     check_options(true_rate, false_rate, moving_window, reduction, start, ignore_index)
-    given = class_rates("spike_rate", spikes, moving_window, start, lengths, class_weights)
-    terms = label_terms("spike_rate", spikes, labels, given, ignore_index)
-    target = torch.full_like(given.rates, false_rate).scatter(1, terms.label.unsqueeze(1), true_rate)
+    seen = start == "seen"
+    options = Options(Kind.RATES, moving_window, seen, ignore_index, low=false_rate, high=true_rate)
+    return loss_of_classes("spike_rate", _terms, spikes, labels, lengths, class_weights, options, reduction)
+
+
+def _terms(
+    spikes: Tensor,
+    labels: Tensor,
+    lengths: Tensor | None,
+    class_weights: Tensor | Sequence[float] | None,
+    options: Options,
+) -> tuple[Tensor, Tensor]:
+    """The loss of each sample or step, and what it counts as."""
+    given = class_rates("spike_rate", spikes, lengths, class_weights, options)
+    terms = label_terms("spike_rate", spikes, labels, given, options.ignore_index)
+    target = torch.full_like(given.rates, options.low).scatter(1, terms.label.unsqueeze(1), options.high)
     distance = (given.rates - target).square().sum(1)
-    return reduce_loss(terms.weight * distance, terms.weight * target.shape[1], reduction)
+    return terms.weight * distance, terms.weight * target.shape[1]
+
+
+define(Kind.RATES, _terms)
 
 
 def check_options(

@@ -1,0 +1,333 @@
+// What the losses over classes share: the steps of a block with their labels and weights, and the rows of its classes.
+#pragma once
+
+#include "exponential.h"
+#include "kernel.h"
+#include "layout.h"
+#include "sliding.h"
+#include "tiles.h"
+
+namespace {
+
+enum Kind { PROBABILITY, SOFTMAX, RATES, SIGMOID };
+
+constexpr int32_t REFUSED = 1;  // a status: there is a value that the checks in Python refuse
+
+// `yes` where the value is above 0.
+template <class Real>
+INLINE Vector<Real> where_above(const Vector<Real>& value, const Vector<Real>& yes, const Vector<Real>& no) {
+#if defined(__GNUC__)
+    return value > all(Real(0)) ? yes : no;
+#else
+    Vector<Real> y;
+    for (int i = 0; i < LANES; ++i) y[i] = value[i] > 0 ? yes[i] : no[i];
+    return y;
+#endif
+}
+
+template <class Real>
+struct Problem {
+    int64_t kind, samples, classes, steps, window, seen, chunk;
+    const Real* x;  // (N, C, T) with strides
+    int64_t x_sample, x_class, x_step;
+    const int64_t* labels;  // (N, T) with strides, or null: targets
+    int64_t label_sample, label_step, ignores, ignored;
+    const int64_t* lengths;  // (N), or null
+    const Real* weights;     // (C), or null
+    const Real* targets;     // (N, C, T) with strides, or null: labels
+    int64_t target_sample, target_class, target_step;
+    double temperature, low, high, smoothing;
+
+    int64_t reach() const { return least(window, steps); }  // what is before the first step is zero
+    int64_t chunks() const { return (steps + chunk - 1) / chunk; }
+    int64_t blocks() const { return samples * chunks(); }
+    Real class_weight(int64_t c) const { return weights ? weights[c] : Real(1); }
+};
+
+// Rows in the cache, for one thread: a number for each step of a block, and of the windows around it.
+template <class Real>
+struct Workspace {
+    static constexpr int64_t ROWS = 13;
+    Scratch memory;
+    int64_t room;
+    Real *row, *result, *slope, *sum, *other, *peak, *picked, *wanted, *scale, *duration, *weight, *counted, *mask;
+    Real *tile, *sink;                     // LANES rows each
+    int32_t *label, *next, *head, *often;  // of each step, and of each class: where it is the label
+
+    static int64_t room_of(const Problem<Real>& problem) {
+        return (problem.chunk + 2 * problem.reach() + 2 * SLACK + 15) / 16 * 16;
+    }
+
+    explicit Workspace(const Problem<Real>& problem)
+        : memory((ROWS + 2 * LANES) * room_of(problem) * int64_t(sizeof(Real)) +
+                 2 * (room_of(problem) + problem.classes) * int64_t(sizeof(int32_t))),
+          room(room_of(problem)) {
+        Real* free = memory.template as<Real>();
+        if (!free) return;
+        Real** rows[ROWS] = {&row,    &result, &slope,    &sum,    &other,   &peak, &picked,
+                             &wanted, &scale,  &duration, &weight, &counted, &mask};
+        std::memset(free, 0, ROWS * room * sizeof(Real));
+        for (Real** each : rows) *each = free, free += room;
+        tile = free;
+        sink = tile + LANES * room;
+        label = reinterpret_cast<int32_t*>(sink + LANES * room);
+        next = label + room;
+        head = next + room;
+        often = head + problem.classes;
+        std::memset(often, 0, problem.classes * sizeof(int32_t));
+    }
+};
+
+// The steps of a block; the steps of which a class is the label are in a list.
+template <class Real>
+struct Steps {
+    const Problem<Real>& problem;
+    Workspace<Real>& work;
+    int64_t sample, first, count;
+
+    Steps(const Problem<Real>& of, Workspace<Real>& with, int64_t number)
+        : problem(of),
+          work(with),
+          sample(number / of.chunks()),
+          first(number % of.chunks() * of.chunk),
+          count(least(of.steps - first, of.chunk)) {}
+
+    ~Steps() {
+        for (int64_t t = 0; t < count; ++t)
+            if (work.label[t] >= 0) work.often[work.label[t]] = 0;
+    }
+
+    // Read what belongs to the steps, and to `more` steps that follow.
+    int32_t prepare(int64_t more) {
+        count = least(problem.steps - first, count + more);
+        const int64_t length = problem.lengths ? problem.lengths[sample] : problem.steps;
+        int32_t status = length < 1 || length > problem.steps ? REFUSED : 0;
+        for (int64_t t = count - 1; t >= 0; --t) {
+            const int64_t step = first + t;
+            bool counted = step < length;
+            int64_t label = -1;
+            if (problem.labels && counted) {
+                label = problem.labels[sample * problem.label_sample + step * problem.label_step];
+                if (problem.ignores && label == problem.ignored)
+                    counted = false;
+                else if (label < 0 || label >= problem.classes)
+                    status |= REFUSED, counted = false;
+                if (!counted) label = -1;
+            }
+            work.label[t] = int32_t(label);
+            if (label >= 0) {
+                work.next[t] = work.often[label] ? work.head[label] : -1;
+                work.head[label] = int32_t(t);
+                ++work.often[label];
+            }
+            const int64_t behind = problem.seen ? least(step + 1, problem.window) : problem.window;
+            work.duration[t] = Real(behind);
+            work.scale[t] = 1 / work.duration[t];
+            work.counted[t] = work.mask[t] = Real(counted);
+            work.weight[t] = label >= 0 ? problem.class_weight(label) : Real(0);
+        }
+        for (int64_t t = count; t < count + SLACK; ++t) {
+            work.duration[t] = work.scale[t] = 1;
+            work.counted[t] = work.mask[t] = work.weight[t] = 0;
+        }
+        return status;
+    }
+
+    int64_t often(int64_t c) const { return work.often[c]; }
+
+    // Of every step of which class c is the label.
+    template <class Function>
+    INLINE void occurrences(int64_t c, const Function& function) const {
+        if (!work.often[c]) return;
+        for (int64_t t = work.head[c]; t >= 0; t = work.next[t]) function(t);
+    }
+
+    // Of every LANES-th of `length` steps.
+    template <class Function>
+    static INLINE void each(int64_t length, const Function& function) {
+        for (int64_t t = 0; t < length; t += LANES) function(t);
+    }
+
+    // The counts of the true class c, from its spikes.
+    void pick(int64_t c, Real* row, int64_t window) const {
+        if (often(c) * window < count) {
+            occurrences(c, [&](int64_t t) {
+                double parts[4] = {};
+                for (int64_t i = 0; i < window; ++i) parts[i % 4] += row[t + i];
+                work.picked[t] = Real((parts[0] + parts[1]) + (parts[2] + parts[3]));
+            });
+        } else {
+            const Real* sums = window_sums(row, work.result, count, window);
+            occurrences(c, [&](int64_t t) { work.picked[t] = sums[t]; });
+        }
+    }
+
+    // SpikeMoid's targets of class c, in `wanted`, and where they are counted, in `mask`.
+    int32_t targets(int64_t c) const {
+        if (!problem.targets) {
+            occurrences(c, [&](int64_t t) { work.wanted[t] = 1; });
+            return 0;
+        }
+        const Real* from = problem.targets + sample * problem.target_sample + c * problem.target_class;
+        bool inside = true;
+        for (int64_t t = 0; t < count; ++t) {
+            const Real target = from[(first + t) * problem.target_step];
+            const bool counted = work.counted[t] > 0 && !(problem.ignores && target == Real(problem.ignored));
+            inside &= !counted || (target >= 0 && target <= 1);
+            work.wanted[t] = counted ? target : Real(0);
+            work.mask[t] = Real(counted);
+        }
+        return inside ? 0 : REFUSED;
+    }
+
+    void forget_targets(int64_t c) const {
+        if (!problem.targets) occurrences(c, [&](int64_t t) { work.wanted[t] = 0; });
+    }
+
+    // Save lanes of a row that ends with the steps.
+    INLINE void put(Real* to, int64_t t, const Vector<Real>& values) const {
+        if (count - t >= LANES)
+            store(to + t, values);
+        else
+            std::memcpy(to + t, &values, (count - t) * sizeof(Real));
+    }
+};
+
+// The spikes of each class over the steps of a block, with silence before the first step of all.
+template <class Real>
+class Rows {
+    using Bits = typename Power<Real>::Bits;
+    static constexpr Real LARGEST = Real(1e9);  // as `LARGEST_SPIKE`
+
+    const Problem<Real>& problem;
+    Workspace<Real>& work;
+    const Real* base;
+    const Real* last;  // element of all
+    int64_t silent, known;
+    Vector<Bits> worst;
+
+    // Collect the bits of the largest magnitude: NaN and infinity are larger than any number.
+    INLINE void look_at(const Vector<Real>& x) {
+        Vector<Bits> bits;
+        std::memcpy(&bits, &x, sizeof bits);
+        worst = larger_bits(worst, bits & all(Bits(~Bits(0) ^ (Bits(1) << (sizeof(Bits) * 8 - 1)))));
+    }
+
+    static INLINE Vector<Bits> larger_bits(const Vector<Bits>& a, const Vector<Bits>& b) { return larger<Bits>(a, b); }
+
+    static INLINE Vector<Real> some(const Real* from, int64_t count) {
+        Vector<Real> x = all(Real(0));
+        std::memcpy(&x, from, count * sizeof(Real));
+        return x;
+    }
+
+    void copy(Real* to, const Real* from) {
+        int64_t t = 0;
+        for (; known - t >= LANES; t += LANES) {
+            const Vector<Real> x = load(from + t);
+            look_at(x);
+            store(to + t, x);
+        }
+        if (t == known) return;
+        const Vector<Real> x = some(from + t, known - t);
+        look_at(x);
+        store(to + t, x);
+    }
+
+    // LANES classes from c on, whose steps lie one after the other.
+    void fill_tile(int64_t c) {
+        const int64_t rows = least(problem.classes - c, LANES);
+        for (int64_t t = 0; t < known; t += LANES) {
+            Vector<Real> square[LANES];
+            for (int64_t i = 0; i < LANES; ++i) {
+                const Real* from = base + c + (t + i) * problem.x_step;
+                if (t + i >= known)
+                    square[i] = all(Real(0));
+                else
+                    square[i] = last - from >= LANES - 1 ? load(from) : some(from, rows);
+            }
+            transpose<Real>(square);
+            for (int64_t i = 0; i < rows; ++i) {
+                look_at(square[i]);
+                store(work.tile + i * work.room + silent + t, square[i]);
+            }
+        }
+    }
+
+   public:
+    Rows(const Problem<Real>& of, Workspace<Real>& with, int64_t sample, int64_t first, int64_t length)
+        : problem(of), work(with), silent(first < 0 ? -first : 0), known(length - silent), worst(all(Bits(0))) {
+        base = of.x + sample * of.x_sample + (first + silent) * of.x_step;
+        last = of.x + (of.samples - 1) * of.x_sample + (of.classes - 1) * of.x_class + (of.steps - 1) * of.x_step;
+    }
+
+    // May be overwritten; there is SLACK behind.
+    Real* get(int64_t c) {
+        Real* row = work.row;
+        if (problem.x_step == 1) {
+            copy(row + silent, base + c * problem.x_class);
+        } else if (problem.x_class == 1) {
+            if (c % LANES == 0) fill_tile(c);
+            row = work.tile + c % LANES * work.room;
+        } else {
+            for (int64_t t = 0; t < known; ++t)
+                row[silent + t] = base[c * problem.x_class + t * problem.x_step];
+            copy(row + silent, row + silent);
+        }
+        std::memset(row, 0, silent * sizeof(Real));
+        return row;
+    }
+
+    bool refused() const {
+        const Real limit = LARGEST;
+        Bits most;
+        std::memcpy(&most, &limit, sizeof most);
+        bool found = false;
+        for (int i = 0; i < LANES; ++i) found |= worst[i] > most;
+        return found;
+    }
+};
+
+// Where the rows of the gradient go.
+template <class Real>
+class Sink {
+    const Problem<Real>& problem;
+    Workspace<Real>& work;
+    Real* to;
+    int64_t class_stride, step_stride, count;
+
+    // LANES classes up to c, whose steps lie one after the other.
+    void empty_tile(int64_t c) {
+        const int64_t rows = c % LANES + 1;
+        for (int64_t t = 0; t < count; t += LANES) {
+            Vector<Real> square[LANES];
+            for (int64_t i = 0; i < LANES; ++i)
+                square[i] = i < rows ? load(work.sink + i * work.room + t) : all(Real(0));
+            transpose<Real>(square);
+            for (int64_t i = 0; i < LANES && t + i < count; ++i) {
+                Real* place = to + (c - rows + 1) + (t + i) * step_stride;
+                if (rows == LANES)
+                    store(place, square[i]);
+                else
+                    std::memcpy(place, &square[i], rows * sizeof(Real));
+            }
+        }
+    }
+
+   public:
+    Sink(const Problem<Real>& of, Workspace<Real>& with, Real* first, int64_t by_class, int64_t by_step, int64_t steps)
+        : problem(of), work(with), to(first), class_stride(by_class), step_stride(by_step), count(steps) {}
+
+    void put(int64_t c, const Real* row) {
+        if (step_stride == 1) {
+            std::memcpy(to + c * class_stride, row, count * sizeof(Real));
+        } else if (class_stride == 1) {
+            std::memcpy(work.sink + c % LANES * work.room, row, count * sizeof(Real));
+            if (c % LANES == LANES - 1 || c + 1 == problem.classes) empty_tile(c);
+        } else {
+            for (int64_t t = 0; t < count; ++t) to[c * class_stride + t * step_stride] = row[t];
+        }
+    }
+};
+
+}  // namespace
