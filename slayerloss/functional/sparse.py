@@ -17,6 +17,7 @@ from slayerloss._check import (
 )
 from slayerloss.functional.rate import count
 from slayerloss.kernels.row_sum import row_sum
+from slayerloss.kernels.sparse_conv import Axis, sparse_conv
 
 
 def is_sparse(x: object) -> bool:
@@ -153,31 +154,8 @@ def conv(
     In memory time comes first, then the batch, then channels and space.
     """
     (n, c, h, w, t), values = coordinates(x)
-    size, num_steps, (kernel_h, kernel_w) = x.shape[0], x.shape[-1], weight.shape[2:]
-    h_out, kernel_row, h_fits, height = _reached(h, x.shape[2], kernel_h, stride[0], padding[0], dilation[0])
-    w_out, kernel_column, w_fits, width = _reached(w, x.shape[3], kernel_w, stride[1], padding[1], dilation[1])
-    fits = h_fits[:, :, None] & w_fits[:, None, :]
-    image = ((t * size + n) * groups + c // weight.shape[1])[:, None]
-    bags = (((image * height + h_out) * width)[:, :, None] + w_out[:, None, :])[fits]
-    rows = (((c[:, None] * kernel_h + kernel_row) * kernel_w)[:, :, None] + kernel_column[:, None, :])[fits]
-    values = values.to(dtype)[:, None, None].expand(fits.shape)[fits]
-    table = weight.to(dtype).unflatten(0, (groups, -1)).permute(0, 2, 3, 4, 1).flatten(0, 3)  # (C kh kw, O / groups)
-    y = row_sum(table, values, rows, bags, num_steps * size * groups * height * width)
-    y = y.unflatten(0, (num_steps, size, groups, height, width)).movedim(-1, 3)
-    return y.flatten(2, 3).contiguous().permute(1, 2, 3, 4, 0)
-
-
-def _reached(
-    place: Tensor, size: int, kernel: int, stride: int, padding: int, dilation: int
-) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Where events arrive along one axis, through which element of the kernel, and whether; the size of the output.
-
-    Each (E, most places that an event reaches).
-    """
-    reach = dilation * (kernel - 1) + 1
-    num_outputs = (size + 2 * padding - reach) // stride + 1
-    padded = place + padding
-    out = (padded // stride)[:, None] - torch.arange(-(-reach // stride), device=place.device)
-    offset = padded[:, None] - stride * out
-    fits = (out >= 0) & (out < num_outputs) & (offset < reach) & (offset % dilation == 0)
-    return out, offset // dilation, fits, num_outputs
+    size, num_steps, images = x.shape[0], x.shape[-1], t * x.shape[0] + n
+    axes = zip(x.shape[2:4], weight.shape[2:], stride, padding, dilation, strict=True)
+    height, width = (Axis(*axis) for axis in axes)
+    y = sparse_conv(values.to(dtype), weight.to(dtype), (c, h, w), images, num_steps * size, (height, width), groups)
+    return y.unflatten(0, (num_steps, size)).permute(1, 2, 3, 4, 0)

@@ -19,7 +19,7 @@ EVENTS_AT_ONCE = 65536
 
 def _sorted_sums(table: Tensor, values: Tensor, rows: Tensor, bags: Tensor, num_bags: int) -> Tensor:
     order = torch.sort(bags, stable=True).indices
-    return _bag_sums(table.detach().contiguous(), values.detach()[order], rows[order], _offsets(bags, num_bags))
+    return _bag_sums(table.detach().contiguous(), values.detach()[order], rows[order], offsets_of(bags, num_bags))
 
 
 _operator = operator(
@@ -72,8 +72,13 @@ def row_sum(table: Tensor, values: Tensor, rows: Tensor, bags: Tensor, num_bags:
     return y
 
 
-def _offsets(bags: Tensor, num_bags: int) -> Tensor:
-    """(num_bags + 1,), where each bag begins among the sorted events."""
+def offsets_of(bags: Tensor, num_bags: int) -> Tensor:
+    """(num_bags + 1,), where each bag begins among the sorted events.
+
+    Example:
+        >>> offsets_of(torch.tensor([0, 0, 2]), 3)
+        tensor([0, 2, 2, 3])
+    """
     offsets = torch.zeros(num_bags + 1, dtype=bags.dtype, device=bags.device)
     offsets[1:] = torch.bincount(bags, minlength=num_bags).cumsum(0)
     return offsets

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from slayerloss import ArgumentError, DtypeError, ShapeError
+from slayerloss import ArgumentError, DtypeError, ShapeError, use_backend
 from slayerloss.functional import conv, dense, quantize_weight
 from slayerloss.functional.sparse import event_count, joined
 
@@ -81,9 +81,10 @@ def test_dense_is_that_of_the_dense_tensor(shape, number, outputs, seed, graded,
     seed=SEEDS,
     graded=st.booleans(),
     time_first=st.booleans(),
+    backend=st.sampled_from(["auto", "reference"]),
 )
 def test_conv_is_that_of_the_dense_tensor(
-    image, num_steps, groups, kernel, stride, padding, dilation, number, seed, graded, time_first
+    image, num_steps, groups, kernel, stride, padding, dilation, number, seed, graded, time_first, backend
 ):
     padding = tuple(
         max(p, (d * (k - 1) + 2 - s) // 2) for p, d, k, s in zip(padding, dilation, kernel, image, strict=True)
@@ -91,7 +92,23 @@ def test_conv_is_that_of_the_dense_tensor(
     x = events((2, 2 * groups, *image, num_steps), number, seed, graded)
     w = quantised(3 * groups, 2, *kernel, seed=seed)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    assert_alike(conv(x, w, **options), conv(x.to_dense(), w, **options), w, time_first)
+    with use_backend(backend):
+        assert_alike(conv(x, w, **options), conv(x.to_dense(), w, **options), w, time_first)
+
+
+def test_threads_do_not_change_a_bit():
+    x, w = events((4, 2, 20, 20, 60), 5000).float() * 0.1, torch.randn(8, 2, 3, 3, requires_grad=True)
+    flat = torch.randn(8, 800, requires_grad=True)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            images, rows = conv(x, w, padding=(1, 1)), dense(x, flat)
+            results.append([images, gradient(images, w, True), rows, gradient(rows, flat, True)])
+    finally:
+        torch.set_num_threads(before)
+    for others in results[1:]:
+        assert all(torch.equal(own, other) for own, other in zip(results[0], others, strict=True))
 
 
 def test_a_long_sum_keeps_its_digits():
