@@ -9,6 +9,7 @@ from torch import Tensor
 
 from slayerloss._check import (
     check_choice,
+    check_events,
     check_integer,
     check_lengths,
     check_range,
@@ -16,9 +17,16 @@ from slayerloss._check import (
     check_same_shape,
 )
 from slayerloss.functional._reduce import REDUCTIONS, reduce_loss
-from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps
-from slayerloss.functional.filters import HIGHEST_ORDER, LONGEST_TIME_CONSTANT, exponential_filter
+from slayerloss.functional.events import LARGEST_SPIKE, accumulation_dtype, check_spikes, mask_steps
+from slayerloss.functional.filters import (
+    HIGHEST_ORDER,
+    LONGEST_TIME_CONSTANT,
+    SHORTEST_TIME_CONSTANT,
+    exponential_filter,
+)
+from slayerloss.kernels.cpu.tiles import is_fused
 from slayerloss.kernels.filters import LONGEST_FILTER
+from slayerloss.kernels.spike_time import SpikeTime
 
 
 def spike_time(
@@ -70,20 +78,38 @@ def spike_time(
         ``lava.lib.dl.slayer.loss.SpikeTime``.
     """
     check_options(time_constant, length, filter_order, reduction, normalize)
-    check_spikes("spike_time", spikes)
-    check_spikes("spike_time", targets, "targets")
-    check_same_shape("spike_time", "spikes", spikes, "targets", targets)
-    check_same_device("spike_time", "targets", targets, "spikes", spikes)
-    dtype = accumulation_dtype(spikes)
-    difference = exponential_filter(
-        spikes.to(dtype) - targets.to(dtype), time_constant, filter_order, normalize=normalize, length=length
-    )  # the filter is linear: of the difference it is the difference of the filtered
+    name = "spike_time"
+    check_events(name, spikes, values=False)
+    check_events(name, targets, "targets", values=False)
+    check_same_shape(name, "spikes", spikes, "targets", targets)
+    check_same_device(name, "targets", targets, "spikes", spikes)
     if lengths is not None:
-        check_lengths("spike_time", lengths, spikes)
-        difference = mask_steps(difference, lengths)
-    loss = difference.square().flatten(1).sum(1)
+        check_lengths(name, lengths, spikes)
+        lengths = lengths.long()
+    dtype = accumulation_dtype(spikes)
+    spikes, targets = spikes.to(dtype), targets.to(dtype)
+    if filter_order == 1 and is_fused(spikes, targets):
+        options = max(time_constant, SHORTEST_TIME_CONSTANT), length, LARGEST_SPIKE, name
+        loss: Tensor = SpikeTime.apply(spikes, targets, lengths, *options)
+        loss = loss * _gain(time_constant, length, normalize) ** 2
+    else:
+        check_spikes(name, spikes)
+        check_spikes(name, targets, "targets")
+        difference = exponential_filter(
+            spikes - targets, time_constant, filter_order, normalize=normalize, length=length
+        )  # the filter is linear: of the difference it is the difference of the filtered
+        loss = mask_steps(difference, lengths).square().flatten(1).sum(1)
     steps = torch.full_like(loss, spikes.shape[-1]) if lengths is None else lengths.to(loss)
     return reduce_loss(loss, steps * math.prod(spikes.shape[1:-1]), reduction)
+
+
+def _gain(time_constant: float, length: int | None, normalize: str | None) -> float:
+    """What a filter of order 1 is multiplied with; its peak is 1."""
+    if normalize != "area":
+        return 1.0
+    time_constant = max(time_constant, SHORTEST_TIME_CONSTANT)
+    whole = -1.0 if length is None else math.expm1(-length / time_constant)
+    return math.expm1(-1 / time_constant) / whole
 
 
 def check_options(

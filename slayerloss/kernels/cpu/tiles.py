@@ -19,15 +19,15 @@ NOT_FINITE, TOO_LARGE, NO_MEMORY = 1, 2, 4
 """What a kernel may find."""
 
 
-def is_fused(x: Tensor) -> bool:
-    """Whether an operator with a C++ kernel computes x, and not a composition of torch operations.
+def is_fused(x: Tensor, *others: Tensor) -> bool:
+    """Whether an operator with a C++ kernel computes floats of this dtype, and not a composition of torch operations.
 
     While compiling it always does on the CPU, where it chooses once it runs. Under torch.func (vmap, grad) it never
     does: a tensor may stand for many there.
     """
     if torch.compiler.is_compiling():
-        return x.device.type == "cpu" and library.serves(x.dtype)
-    return torch._C._functorch.peek_interpreter_stack() is None and runs_on_cpu_kernels(x)
+        return x.device.type == "cpu"
+    return torch._C._functorch.peek_interpreter_stack() is None and runs_on_cpu_kernels(x, *others)
 
 
 class Rows(NamedTuple):
@@ -60,6 +60,6 @@ def check_memory(status: int) -> int:
     return status
 
 
-def dense_pair(x: Tensor, like: Tensor) -> Tensor:
+def dense_as(like: Tensor, x: Tensor) -> Tensor:
     """x in the memory order of `like`, which is dense."""
-    return x if x.stride() == like.stride() else layout.in_order_of(like, x)
+    return x if x.stride() == like.stride() else torch.empty_like(like).copy_(x)
