@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from report import FLOATS, LAVA_DL, OURS, by_operation, sides
+from report import FLOATS, LAVA_DL, OURS, by_operation, measured, sides
 from tables import fastest, limit, per_element, ratio, shape_text, spread
 
 Row = Mapping[str, Any]
@@ -70,8 +70,8 @@ def memory(rows: Sequence[Row]) -> Iterator[Goal]:
 
 def loss(rows: Sequence[Row]) -> Iterator[Goal]:
     """Against lava-dl and torch."""
-    for row in rows:
-        if not row["loss"].startswith("SpikeTime") and "window" not in row["loss"]:
+    for row in measured(rows):
+        if not any(word in row["loss"] for word in GOAL_LOSSES):
             continue
         small = tuple(row["shape"]) == SMALL_LOSS
         for start, bound in ((LAVA_DL, LAVA_DL_LOSS), ("torch", TORCH_LOSS)):

@@ -51,6 +51,11 @@ def sides(row: Row, *starts: str) -> list[str]:
     return [side for side in row["times"] if side.startswith(starts)]
 
 
+def measured(rows: Sequence[Row]) -> list[Row]:
+    """Those in which ours was."""
+    return [row for row in rows if sides(row, OURS)]
+
+
 def _against(row: Row, side: str, starts: Sequence[str]) -> tuple[str, str]:
     """The fastest of some others, and how many times as long as `side` it takes."""
     other = fastest(row, sides(row, *starts))
@@ -79,8 +84,7 @@ def detail(row: Row) -> str:
     for side, parts in row["times"].items():
         milliseconds = [number(1000 * seconds) for part in ("forward", "both") for seconds in parts[part]]
         cells.append([side, *milliseconds, number(per_element(row, side)), times(ratio(row, best, side))])
-    failed = [f"\n{side}: not measured ({why})." for side, why in row.get("failed", {}).items()]
-    return "\n".join([table(header, cells), *failed])
+    return table(header, cells)
 
 
 def neuron(rows: Sequence[Row]) -> str:
@@ -112,15 +116,14 @@ def memory(rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row["bytes"]))
     header = ["bytes per neuron and step", *(f"decays {row['decays']}" for row in rows)]
     cells = [[name, *(f"{row['bytes'][name]:.1f}" if name in row["bytes"] else "" for row in rows)] for name in names]
-    failed = [f"\n{name}: not measured ({why})." for row in rows for name, why in row.get("failed", {}).items()]
-    return "\n".join([f"{MEMORY} ({shape_text(rows[0]['shape'])}).", "", table(header, cells), *failed])
+    return f"{MEMORY} ({shape_text(rows[0]['shape'])}).\n\n{table(header, cells)}"
 
 
 def loss(rows: Sequence[Row]) -> str:
     """Losses against lava-dl and against torch."""
     header = ["loss", "N x C x T", "forward, ms", "both, ms", "lava-dl", "best of torch", ""]
     cells = []
-    for row in rows:
+    for row in measured(rows):
         own = [number(1000 * smallest(row, OURS, part)) for part in ("forward", "both")]
         way, factor = _against(row, OURS, ["torch"])
         lava_dl = _against(row, OURS, [LAVA_DL])[1]
@@ -137,8 +140,7 @@ def training(rows: Sequence[Row]) -> str:
         peak = row["peaks"].get(side)
         gigabytes = f"{peak / 1e9:.2f}" if peak is not None else ""
         cells.append([side, *(f"{s:.3f}" for s in parts["both"]), _against(row, side, [LAVA_DL])[1], gigabytes])
-    failed = [f"\n{side}: not measured ({why})." for side, why in row.get("failed", {}).items()]
-    return "\n".join([TRAINING, "", table(header, cells), *failed])
+    return f"{TRAINING}\n\n{table(header, cells)}"
 
 
 def by_operation(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
@@ -180,16 +182,27 @@ def wins(groups: Mapping[str, Sequence[Row]]) -> list[str]:
         for row in groups.get(name, ()):
             case = [row.get("loss", name), f"({shape_text(row['shape'])})"]
             case += [f"decays {row['decays']}"] if "decays" in row else []
+            others = [side for side in row["times"] if not side.startswith(OURS)]
             for own in sides(row, OURS):
-                for other in (side for side in row["times"] if not side.startswith(OURS)):
-                    if (factor := ratio(row, other, own)) > 1:
-                        found.append(f"{', '.join(case)}: {own} takes {times(factor)} the time of {other}.")
+                factors = {other: ratio(row, other, own) for other in others}
+                better = [f"{times(factor)} the time of {other}" for other, factor in factors.items() if factor > 1]
+                if better:
+                    found.append(f"{', '.join(case)}: {own} takes {', '.join(better)}.")
     for row in groups.get("memory", ()):
         for own in (side for side in row["bytes"] if side.startswith(OURS)):
             for other, size in row["bytes"].items():
                 if not other.startswith(OURS) and size < row["bytes"][own]:
                     found.append(f"memory, decays {row['decays']}: {own} takes more than {other}.")
     return found
+
+
+def failures(rows: Sequence[Row]) -> list[str]:
+    """A line for each side that could not be measured."""
+    return [
+        f"{side} at ({shape_text(row['shape'])}) was not measured: {why}."
+        for row in rows
+        for side, why in row.get("failed", {}).items()
+    ]
 
 
 TITLES: dict[str, tuple[str, Callable[[Sequence[Row]], str]]] = {
@@ -237,7 +250,7 @@ def body(results: Results, level: str = "##") -> list[str]:
     parts.append("\n".join(f"- {line}" for line in better) if better else "In no case of these.")
     for name, (title, render) in TITLES.items():
         if groups.get(name):
-            parts += [f"{level} {title}", render(groups[name])]
+            parts += [f"{level} {title}", render(groups[name]), *failures(groups[name])]
     return parts
 
 

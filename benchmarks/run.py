@@ -1,6 +1,7 @@
 """slayerloss and its peers, timed in turns on this machine.
 
     python benchmarks/run.py [--only PART ...] [--rounds N] [--threads N] [--save]
+    python benchmarks/run.py --page
 
 Prints the tables, the cases in which a peer wins, and the numbers that were to be reached and are not. With `--save`,
 what was measured takes its place in benchmarks/results.json, and docs/benchmarks.md is written from that.
@@ -47,6 +48,11 @@ def save(results: dict[str, Any]) -> None:
         if before["machine"] == results["machine"]:
             results = {**results, "groups": {**before["groups"], **results["groups"]}}
     RESULTS.write_text(json.dumps(rounded(results), indent=1) + "\n", encoding="utf-8")
+    write_page()
+
+
+def write_page() -> None:
+    """From the results as they are in the file."""
     PAGE.write_text(report.page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
@@ -67,7 +73,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.05, help="that a turn lasts, or one call (default: 0.05)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of torch (default: all cores)")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results.json and docs/benchmarks.md")
+    parser.add_argument("--page", action="store_true", help="measure nothing, write the page from the results")
     options = parser.parse_args()
+    if options.page:
+        write_page()
+        return
     bench = Bench(options.threads, options.rounds, options.seconds)
     try:
         results = measure(bench, options.only)
