@@ -90,7 +90,7 @@ class Cuba(torch.autograd.Function):
     """The whole neuron: spikes, and current and voltage after the run.
 
     (x, keep_current, keep_voltage, current, voltage, (threshold, tau, scale, graded), lsb, caller); without
-    `keep_current` x is the current. Nothing of the size of the spikes is kept for the backward pass but x.
+    `keep_current` x is the current. For the backward pass three bytes of each voltage are kept, and x.
     """
 
     @staticmethod
@@ -107,15 +107,17 @@ class Cuba(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         threshold, _, _, graded = constants
         given = x, keep_current, keep_voltage, current, voltage
-        spikes, last_current, last_voltage, checkpoints = operators.cuba(*given, threshold, lsb, graded, caller)
+        needed = ctx.needs_input_grad
+        keeps = operators.FOR_DECAYS if any(needed[1:3]) else operators.FOR_INPUT if any(needed) else operators.NOTHING
+        spikes, last_current, last_voltage, voltages = operators.cuba(*given, threshold, lsb, graded, keeps, caller)
         ctx.set_materialize_grads(False)
         ctx.constants, ctx.lsb = constants, lsb
-        ctx.save_for_backward(*given, checkpoints)
+        ctx.save_for_backward(*given, voltages)
         return spikes, last_current, last_voltage
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, grad_current: Tensor | None, grad_voltage: Tensor | None) -> Gradients:
-        *given, checkpoints = ctx.saved_tensors
+        *given, voltages = ctx.saved_tensors
         x, keep_current = given[:2]
         grad = torch.zeros_like(x) if grad is None else grad
         threshold, tau, scale, graded = ctx.constants
@@ -126,7 +128,7 @@ class Cuba(torch.autograd.Function):
             return *differentiable_gradients(_smooth_cuba, inputs, needed, grads), None
         learns = any(ctx.needs_input_grad[1:3])
         grad_x, grad_u, grad_v, grad_keep_u, grad_keep_v = operators.cuba_gradients(
-            *(x, grad, grad_current, grad_voltage, *given[1:], checkpoints),
+            *(x, grad, grad_current, grad_voltage, *given[1:], voltages),
             *(threshold, ctx.lsb, tau, scale, graded, learns),
         )
         keeps = (grad_keep_u if keep_current is not None else None, grad_keep_v) if learns else (None, None)

@@ -21,13 +21,17 @@ from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import operator
 
 LARGEST_INTEGER = 2**31 - 1
-OF_REFERENCE = -(2**31)
-"""Where a checkpoint would be: the reference computed, and backward has to go the same way."""
+OUT_OF_RANGE, CLIPPED = 1, 2
+"""What the C++ kernel reports: an input too large for its integers, a voltage that saturated."""
+NOTHING, FOR_INPUT, FOR_DECAYS = range(3)
+"""What is kept for the backward pass: nothing, the voltages, or voltages from which the currents follow."""
+OF_REFERENCE = 2**23
+"""The first voltage says that the reference computed, since none is -2^23: backward goes the same way."""
 
 CURRENT, VOLTAGE, SPIKES, GRADED_SPIKES = range(4)
 
-_integrate = Kernel("integrate", "ppllllplplpppppldii")
-_cuba_backward = Kernel("cuba_backward", "pppllllplplpppppldidddipp")
+_integrate = Kernel("integrate", "ppllllplplpppppdii")
+_cuba_backward = Kernel("cuba_backward", "pppllllplplppppppppdidddi")
 _leaky_adjoint = Kernel("leaky_adjoint", "ppllllplpppdp")
 
 
@@ -56,36 +60,40 @@ def _whole_threshold(threshold: float, x: Tensor, lsb: float) -> int:
     return LARGEST_INTEGER if rounded >= LARGEST_INTEGER else max(math.floor(rounded), -LARGEST_INTEGER)
 
 
-def _checkpoints(x: Tensor) -> Tensor:
-    """(chunks, 2, rows) int32: current and voltage before each chunk of steps."""
+def _voltages(x: Tensor, keeps: int) -> Tensor:
+    """Room for the voltages before the reset: of four neurons 24 bits each, in three words."""
     signal = layout.signal(x)
-    chunks = -(-signal.steps // signal.chunk(x))
-    return torch.empty(chunks, 2, signal.rows, dtype=torch.int32, device=x.device)
+    rows = -(-signal.rows // layout.NARROW) * layout.NARROW if keeps and x.device.type in ("cpu", "meta") else 0
+    return torch.empty(rows // 4 * 3 * signal.steps, dtype=torch.int32, device=x.device)
 
 
 def _run(
     x: Tensor,
-    keeps: tuple[Tensor | None, Tensor | None],
+    decays: tuple[Tensor | None, Tensor | None],
     states: tuple[Tensor | None, Tensor | None],
     threshold: float,
     lsb: float,
     output: int,
+    keeps: int = NOTHING,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
-    """Output, current and voltage after the run, checkpoints; None where the C++ kernel does not take these values."""
+    """Output, current and voltage after the run, voltages; None where the C++ kernel does not take these values."""
     if not runs_on_cpu_kernels(x, *states) or math.frexp(lsb)[0] != 0.5:  # by which the reference rounds
         return None
     x = layout.dense(x)
-    signal, y, checkpoints = layout.signal(x), layout.empty_like(x), _checkpoints(x)
+    signal, y, words = layout.signal(x), layout.empty_like(x), _voltages(x, keeps)
     current, voltage = _like_state(x), _like_state(x)
     status = _integrate(
         x.dtype,
-        *(x, y, *signal, *_whole(keeps[0]), *_whole(keeps[1])),
+        *(x, y, *signal, *_whole(decays[0]), *_whole(decays[1])),
         *(state if state is None else state.contiguous() for state in states),
-        *(current, voltage, checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb), output),
+        *(current, voltage, words if keeps else None),
+        *(lsb, _whole_threshold(threshold, x, lsb), output),
         blocks=signal.blocks,
         elements=x.numel(),
     )
-    return None if status else (y, current, voltage, checkpoints)
+    if status & OUT_OF_RANGE or (status & CLIPPED and keeps == FOR_DECAYS):
+        return None
+    return y, current, voltage, words
 
 
 def _or_zero(state: Tensor | None, x: Tensor) -> Tensor:
@@ -118,18 +126,20 @@ def _cuba(
     threshold: float,
     lsb: float,
     graded: bool,
+    keeps: int,
     caller: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Spikes, current and voltage after the run, and checkpoints; without `keep_current` x is the current itself."""
+    """Spikes, current and voltage after the run, and voltages; without `keep_current` x is the current itself."""
     output = GRADED_SPIKES if graded else SPIKES
-    run = _run(x, (keep_current, keep_voltage), (current, voltage), threshold, lsb, output)
+    run = _run(x, (keep_current, keep_voltage), (current, voltage), threshold, lsb, output, keeps)
     if run is not None:
         return run
     check_finite(caller, "x", x)
     u, v = _reference_states(x, keep_current, keep_voltage, current, voltage, threshold, lsb)
-    checkpoints = _checkpoints(layout.dense(x)).fill_(OF_REFERENCE)
+    words = _voltages(x, keeps)
+    words[:1] = OF_REFERENCE
     spikes = _in_order(x, reference.fired(v, threshold, graded))
-    return spikes, u[-1].clone(), v[-1].masked_fill(v[-1] > threshold, 0), checkpoints
+    return spikes, u[-1].clone(), v[-1].masked_fill(v[-1] > threshold, 0), words
 
 
 def _reference_states(
@@ -157,7 +167,7 @@ def _cuba_gradients(
     keep_voltage: Tensor,
     current: Tensor | None,
     voltage: Tensor | None,
-    checkpoints: Tensor,
+    words: Tensor,
     threshold: float,
     lsb: float,
     tau: float,
@@ -166,7 +176,7 @@ def _cuba_gradients(
     learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients with respect to x, the states before the run, and the two keeps, (C,) or (1,) each."""
-    if x.device.type != "cpu" or not x.numel() or int(checkpoints[0, 0, 0]) == OF_REFERENCE:
+    if not words.numel() or int(words[0]) & 0xFFFFFF == OF_REFERENCE:
         return _reference_gradients(
             *(x, grad, grad_current, grad_voltage, keep_current, keep_voltage, current, voltage),
             *(threshold, lsb, tau, height, graded, learns),
@@ -177,11 +187,11 @@ def _cuba_gradients(
     rows = torch.empty(2, signal.rows if learns else 0, dtype=torch.float64)
     _cuba_backward(
         x.dtype,
-        *(x, grad, grad_x, *signal, *_whole(keep_current), *_whole(keep_voltage)),
-        *(g if g is None else g.contiguous() for g in (grad_current, grad_voltage)),
-        *(first_current, first_voltage, checkpoints, signal.chunk(x), lsb, _whole_threshold(threshold, x, lsb)),
-        *(threshold, tau, height if graded else height / (2 * tau), graded),
-        *((rows[0], rows[1]) if learns else (None, None)),
+        *(words, grad, grad_x, *signal, *_whole(keep_current), *_whole(keep_voltage)),
+        *(g if g is None else g.contiguous() for g in (current, voltage, grad_current, grad_voltage)),
+        *(first_current, first_voltage, *((rows[0], rows[1]) if learns else (None, None))),
+        *(lsb, _whole_threshold(threshold, x, lsb), threshold),
+        *(tau, height if graded else height / (2 * tau), graded),
         blocks=signal.blocks,
         elements=2 * x.numel(),
     )
@@ -309,13 +319,13 @@ leaky_adjoint = operator(
 )
 cuba = operator(
     "cuba(Tensor x, Tensor? keep_current, Tensor keep_voltage, Tensor? current, Tensor? voltage, float threshold, "
-    "float lsb, bool graded, str caller) -> (Tensor, Tensor, Tensor, Tensor)",
+    "float lsb, bool graded, int keeps, str caller) -> (Tensor, Tensor, Tensor, Tensor)",
     _cuba,
-    lambda x, *_: (layout.empty_like(x), _like_state(x), _like_state(x), _checkpoints(x)),
+    lambda x, *rest: (layout.empty_like(x), _like_state(x), _like_state(x), _voltages(x, rest[-2])),
 )
 cuba_gradients = operator(
     "cuba_gradients(Tensor x, Tensor grad, Tensor? grad_current, Tensor? grad_voltage, Tensor? keep_current, "
-    "Tensor keep_voltage, Tensor? current, Tensor? voltage, Tensor checkpoints, float threshold, float lsb, float tau, "
+    "Tensor keep_voltage, Tensor? current, Tensor? voltage, Tensor words, float threshold, float lsb, float tau, "
     "float height, bool graded, bool learns) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _cuba_gradients,
     lambda x, grad, grad_u, grad_v, keep_u, keep_v, *rest: (

@@ -186,18 +186,18 @@ def test_operators_are_what_torch_expects_of_operators(order):
     x, state = in_order(torch.rand(2, 3, 5), order), torch.rand(2, 3)
     keep = torch.tensor([0.5, 0.25, 1.0], dtype=torch.float64)
     given = (x, keep, keep[:1], state * 0, state * 0)
-    checkpoints = operators.cuba(*given, 0.5, 4096.0, False, "cuba")[-1]
+    voltages = operators.cuba(*given, 0.5, 4096.0, False, 2, "cuba")[-1]
     calls = [
         (operators.leaky_integrator, (x, keep, state, 4096.0, "f")),
         (operators.integrate_and_fire, (x, keep, 0.5, state, 4096.0, "f")),
         (operators.leaky_adjoint, (x, keep, x, state, 0.5)),
         (operators.leaky_adjoint, (x, keep, None, state, 0.5)),
-        (operators.cuba, (*given, 0.5, 4096.0, False, "f")),
-        (operators.cuba, (x, None, *given[2:], 0.5, 4096.0, True, "f")),
+        (operators.cuba, (*given, 0.5, 4096.0, False, 1, "f")),
+        (operators.cuba, (x, None, *given[2:], 0.5, 4096.0, True, 0, "f")),
         *(
             (
                 operators.cuba_gradients,
-                (x, x, None, state, first, *given[2:], checkpoints, 0.5, 4096.0, 1.0, 1.0, False, learns),
+                (x, x, None, state, first, *given[2:], voltages, 0.5, 4096.0, 1.0, 1.0, False, learns),
             )
             for first in (keep, None)
             for learns in (False, True)

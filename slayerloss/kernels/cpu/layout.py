@@ -8,9 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-TILE_BYTES = 2**16
-"""What a kernel holds of a signal at once; as in src/population.h."""
-NARROW, WIDE = 32, 256
+NARROW, WIDE = 64, 256
 """Rows of a block where time is last in memory, and where it is first; as in src/population.h."""
 
 
@@ -32,11 +30,6 @@ class Signal(NamedTuple):
     def blocks(self) -> int:
         """Of rows."""
         return -(-self.rows // self.width)
-
-    def chunk(self, x: Tensor) -> int:
-        """Steps of a tile, equal ones: of 300 steps, 300 or 5 times 60."""
-        longest = TILE_BYTES // x.element_size() // self.width
-        return -(-self.steps // -(-self.steps // longest))
 
 
 def is_time_first(x: Tensor) -> bool:

@@ -32,9 +32,30 @@ struct VectorOf {
 template <class T>
 using Vector = typename VectorOf<T>::type;
 
+template <class T>
+struct InMemory {
+    typedef T type __attribute__((vector_size(LANES * sizeof(T)), aligned(alignof(T)), may_alias));
+};
+
+template <class T>
+INLINE Vector<T> load(const T* from) {
+    return *reinterpret_cast<const typename InMemory<T>::type*>(from);
+}
+
+template <class T>
+INLINE void store(T* to, const Vector<T>& x) {
+    *reinterpret_cast<typename InMemory<T>::type*>(to) = x;
+}
+
 template <class To, class From>
 INLINE Vector<To> convert(const Vector<From>& x) {
     return __builtin_convertvector(x, Vector<To>);
+}
+
+// The same bits, of another type of the same size.
+template <class To, class From>
+INLINE Vector<To> bits_as(const Vector<From>& x) {
+    return (Vector<To>)x;
 }
 
 #else
@@ -95,9 +116,12 @@ INLINE Vector<To> convert(const Vector<From>& x) {
     return y;
 }
 
-#endif
-
-using Ints = Vector<int32_t>;
+template <class To, class From>
+INLINE Vector<To> bits_as(const Vector<From>& x) {
+    Vector<To> y;
+    std::memcpy(&y, &x, sizeof y);
+    return y;
+}
 
 template <class T>
 INLINE Vector<T> load(const T* from) {
@@ -111,11 +135,19 @@ INLINE void store(T* to, const Vector<T>& x) {
     std::memcpy(to, &x, sizeof x);
 }
 
+#endif
+
+using Ints = Vector<int32_t>;
+
 template <class T>
 INLINE Vector<T> all(T value) {
+#if defined(__GNUC__)
+    return value - Vector<T>{};  // one instruction, which a loop over the lanes is not
+#else
     Vector<T> x;
-    for (int i = 0; i < LANES; ++i) x[i] = value;
+    EACH_LANE x[i] = value;
     return x;
+#endif
 }
 
 // Of two numbers, lane by lane.

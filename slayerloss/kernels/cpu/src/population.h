@@ -13,7 +13,7 @@ struct Signal {
     int64_t step_stride() const { return time_first ? rows : 1; }
 };
 
-constexpr int64_t NARROW = 32, WIDE = 256;  // rows of a block: where time is last, and where it is first
+constexpr int64_t NARROW = 64, WIDE = 256;  // rows of a block: where time is last, and where it is first
 constexpr int64_t TILE_BYTES = 1 << 16;     // of a chunk of steps of a block
 
 constexpr int32_t DECAY_BITS = 12;
@@ -40,9 +40,7 @@ INLINE Ints saturated(const Ints& state) {
 template <class Real>
 INLINE Ints whole(const Vector<Real>& x, Real scale, Ints& worst) {
     const Vector<Real> scaled = x * all(scale);
-    const Vector<float> magnitude = convert<float, Real>(scaled);
-    Ints bits;
-    std::memcpy(&bits, &magnitude, sizeof bits);
+    const Ints bits = bits_as<int32_t, float>(convert<float, Real>(scaled));
     worst = larger<int32_t>(worst, bits & all(0x7fffffff));
     return convert<int32_t, Real>(scaled);
 }
