@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import layout, library
 
 FEW, MANY = 16, 64
 """Rows of a block; as in src/tiles.h."""
