@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from slayerloss._check import (
     check_events,
@@ -20,7 +19,7 @@ from slayerloss._check import (
     check_values,
 )
 from slayerloss.functional.events import promote
-from slayerloss.kernels.filters import with_past
+from slayerloss.kernels.delay import delayed, last_steps
 
 MAX_DELAY = 62
 """The longest axonal delay of the chip, in steps."""
@@ -28,13 +27,10 @@ LONGEST_DELAY = 2**16
 """Steps; longer delays are refused, since every step of the longest one is kept in the state."""
 
 
-def _with_history(function: str, x: Tensor, steps: int, state: Tensor | None) -> Tensor:
-    """x with the `steps` steps before it in front, time first in memory."""
+def _checked_state(function: str, state: Tensor | None, x: Tensor) -> None:
     if state is not None:
         check_tensor(function, "state", state, min_ndim=1, layout="(N, C, ..., S)")
         check_state(function, "state", state, (*x.shape[:-1], state.shape[-1]), x)
-        state = state.movedim(-1, 0)
-    return with_past(x.movedim(-1, 0), steps, state, dim=0).movedim(0, -1)
 
 
 def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_state: bool = False) -> Any:
@@ -61,39 +57,15 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
     """
     check_events("shift", x, "x")
     check_flag("shift", "return_state", return_state)
-    padded = _with_history("shift", promote(x), check_integer("shift", "steps", steps, 0, LONGEST_DELAY), state)
-    y = padded.narrow(-1, 0, x.shape[-1])
-    return (y, padded.narrow(-1, x.shape[-1], steps)) if return_state else y
+    steps = check_integer("shift", "steps", steps, 0, LONGEST_DELAY)
+    _checked_state("shift", state, x)
+    return shifted(promote(x), steps, state, return_state)
 
 
-def _rows(start: Tensor, num_rows: int, shape: torch.Size) -> Tensor:
-    """The indices that gather, for channel c, `num_rows` rows of (T, N, C, ...) from row start[c] on."""
-    rows = torch.arange(num_rows, device=start.device)[:, None] + start
-    return rows.reshape(num_rows, 1, -1, *[1] * (len(shape) - 3)).expand(num_rows, *shape[1:])
-
-
-class _DelayChannels(torch.autograd.Function):
-    """(rows, delay) -> y on (T, N, C, ...); `past` of the rows lie before the run, more than any delay has steps."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, delay: Tensor, past: int) -> Tensor:
-        whole = delay.detach().clamp(0, past - 1).floor().long()
-        y = rows.gather(0, _rows(past - 1 - whole, rows.shape[0] - past + 1, rows.shape))
-        ctx.past = past
-        ctx.save_for_backward(whole, *([y] if ctx.needs_input_grad[1] else []))
-        return y[1:]  # row 0 is the step before the run, for the slope in time
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        whole, *saved = ctx.saved_tensors
-        silence = grad.new_zeros(ctx.past, *grad.shape[1:])
-        padded = torch.cat([silence, grad, silence])
-        back = padded.gather(0, _rows(whole, ctx.past + grad.shape[0], padded.shape))
-        grad_delay = None
-        if saved:
-            grad_delay = -(grad * saved[0].diff(dim=0)).sum(dim=[0, 1, *range(3, grad.ndim)])
-        return back, grad_delay, None
+def shifted(x: Tensor, steps: int, state: Tensor | None, return_state: bool) -> Any:
+    """`shift` of arguments that are checked; x is floating."""
+    y = x if steps == 0 else delayed(x, torch.full((1,), steps, device=x.device), state, steps)
+    return (y, last_steps(x, steps, state)) if return_state else y
 
 
 def delay(
@@ -140,9 +112,12 @@ def delay(
     check_values("delay", "delays", delays.detach().floor(), 0, bound)
     if longest is None:
         longest = min(max(0, int(delays.detach().max())), bound) if delays.numel() else 0
-    past = longest + 1
-    if not return_state:  # after that many steps there is only silence
-        past = min(past, x.shape[-1] + (0 if state is None else state.shape[-1]) + 1)
-    padded = _with_history("delay", promote(x), past, state)
-    y: Tensor = _DelayChannels.apply(padded.movedim(-1, 0), delays, past).movedim(0, -1)
-    return (y, padded.narrow(-1, x.shape[-1], past)) if return_state else y
+    _checked_state("delay", state, x)
+    return delayed_channels(promote(x), delays, longest, state, return_state)
+
+
+def delayed_channels(x: Tensor, delays: Tensor, longest: int, state: Tensor | None, return_state: bool) -> Any:
+    """`delay` of arguments that are checked; x is floating."""
+    known = 0 if state is None else state.shape[-1]
+    y = delayed(x, delays, state, min(longest, x.shape[-1] + known))  # after that many steps there is only silence
+    return (y, last_steps(x, longest + 1, state)) if return_state else y
