@@ -46,7 +46,22 @@ def leaky(dtype: torch.dtype, time_first: bool) -> None:
     back(F.leaky_integrator(x, decay)[0], F.integrate_and_fire(x, decay, 0.7)[0])
 
 
-SCENARIOS: tuple[Scenario, ...] = (cuba, leaky)
+def delays(dtype: torch.dtype, time_first: bool) -> None:
+    for shape, longest in (((3, 5, 2, 70), 30.0), ((2, 41, 33), 63.0), ((2, 41, 90), 200.0), ((2, 7, 5, 1), 0.0)):
+        times = torch.linspace(0, longest, shape[1]).requires_grad_()
+        state = signal(dtype, time_first, *shape[:-1], 9)
+        back(F.delay(signal(dtype, time_first, *shape), times, state=state))
+        back(F.shift(signal(dtype, time_first, *shape), 2))
+
+
+def sparse_images(dtype: torch.dtype, time_first: bool) -> None:
+    spikes = signal(dtype, time_first, 2, 4, 9, 7, 6, spikes=True).detach().to_sparse()
+    for geometry in ({"padding": (1, 2)}, {"stride": (2, 3), "dilation": (1, 2)}, {"groups": 2}):
+        weight = signal(dtype, False, 22, 4 // geometry.get("groups", 1), 3, 2)
+        back(F.conv(spikes, weight, **geometry))
+
+
+SCENARIOS: tuple[Scenario, ...] = (cuba, leaky, delays, sparse_images)
 
 
 def run_all() -> Iterator[str]:
