@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slayerloss._check import ShapeError, check_flag, check_same_device, check_signal, check_state, message
 from slayerloss.functional.events import accumulation_dtype, promote
-from slayerloss.kernels.filters import fir, with_past
+from slayerloss.kernels.filters import fir, from_rows, to_rows, with_past
 
 
 def causal_conv(x: Tensor, kernel: Tensor, *, state: Tensor | None = None, return_state: bool = False) -> Any:
@@ -81,18 +81,6 @@ def causal_corr(x: Tensor, kernel: Tensor) -> Tensor:
     values = promote(x).to(accumulation_dtype(x))
     padded = torch.nn.functional.pad(values, (0, kernel.shape[-1] - 1))
     return _convolve(padded, promote(kernel).flip(-1), x)
-
-
-def to_rows(x: Tensor, per_channel: bool) -> Tensor:
-    """(N, C, ..., T) -> (C, rows, T) where each channel has its own coefficients, (1, rows, T) where all share them."""
-    return x.movedim(1, 0).flatten(1, -2) if per_channel else x.reshape(1, -1, x.shape[-1])
-
-
-def from_rows(rows: Tensor, like: Tensor, per_channel: bool) -> Tensor:
-    """The inverse of `to_rows`: the dimensions of `like`, with any number of steps."""
-    if not per_channel:
-        return rows.reshape(*like.shape[:-1], rows.shape[-1])
-    return rows.unflatten(1, (like.shape[0], *like.shape[2:-1])).movedim(0, 1)
 
 
 def _convolve(padded: Tensor, kernel: Tensor, like: Tensor) -> Tensor:

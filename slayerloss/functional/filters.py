@@ -24,9 +24,10 @@ from slayerloss._check import (
     message,
     values_are_checked,
 )
-from slayerloss.functional.convolution import causal_conv, from_rows, to_rows
+from slayerloss.functional.convolution import causal_conv
 from slayerloss.functional.events import accumulation_dtype, promote
-from slayerloss.kernels.filters import LONGEST_FILTER, low_pass
+from slayerloss.kernels.filters import LONGEST_FILTER
+from slayerloss.kernels.low_pass import low_pass
 
 SHORTEST_TIME_CONSTANT = 1e-3
 """Steps; shorter ones are the same: exp(-1000) is zero, and so is its gradient."""
@@ -81,7 +82,7 @@ def exponential_filter(
     Note:
         lava-dl's `loss.SpikeTime` is length=100 and normalize=None, where a time constant of 100 is cut at 37 %.
     """
-    check_signal("exponential_filter", x)
+    check_signal("exponential_filter", x, values=length is not None)
     check_flag("exponential_filter", "return_state", return_state)
     tau = as_time_constant("exponential_filter", time_constant, x)
     per_channel = tau.ndim > 0
@@ -95,16 +96,19 @@ def exponential_filter(
     if state is not None:
         check_state("exponential_filter", "state", state, (*x.shape[:-1], order), x)
     taus = tau.reshape(-1)
-    gain = None if normalize is None else _gain(taus, order, normalize)[:, None, None]
-    y = to_rows(promote(x).to(tau.dtype), per_channel)
-    before = y.new_zeros(*y.shape[:-1], order) if state is None else to_rows(state.to(tau.dtype), per_channel)
-    after = []
+    gain = None if normalize is None or (normalize == "peak" and order == 1) else _gain(taus, order, normalize)
+    if gain is not None and per_channel:
+        gain = gain.reshape(-1, *[1] * (x.ndim - 2))
+    y = promote(x).to(tau.dtype)
+    before = y.new_zeros(*x.shape[:-1], order) if state is None else state.to(tau.dtype)
+    after, caller = [], "exponential_filter"
     for initial in before.unbind(-1):
-        y = low_pass(y, taus, initial)
+        y = low_pass(y, taus, initial, caller)
+        caller = ""  # the first pass has looked at the values
         after.append(y.narrow(-1, x.shape[-1] - 1, 1))
         y = y if gain is None else y * gain  # at each pass, so that nothing grows on the way
-    y = from_rows(y, x, per_channel).to(promote(x).dtype)
-    return (y, from_rows(torch.cat(after, dim=-1), x, per_channel)) if return_state else y
+    y = y.to(promote(x).dtype)
+    return (y, torch.cat(after, dim=-1)) if return_state else y
 
 
 def exponential_kernel(

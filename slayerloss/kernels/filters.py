@@ -46,6 +46,18 @@ def with_past(x: Tensor, steps: int, past: Tensor | None = None, dim: int = -1) 
     return torch.cat([*parts, x], dim)
 
 
+def to_rows(x: Tensor, per_channel: bool) -> Tensor:
+    """(N, C, ..., T) -> (C, rows, T) where each channel has its own coefficients, (1, rows, T) where all share them."""
+    return x.movedim(1, 0).flatten(1, -2) if per_channel else x.reshape(1, -1, x.shape[-1])
+
+
+def from_rows(rows: Tensor, like: Tensor, per_channel: bool) -> Tensor:
+    """The inverse of `to_rows`: the dimensions of `like`, with any number of steps."""
+    if not per_channel:
+        return rows.reshape(*like.shape[:-1], rows.shape[-1])
+    return rows.unflatten(1, (like.shape[0], *like.shape[2:-1])).movedim(0, 1)
+
+
 def low_pass(x: Tensor, time_constant: Tensor, initial: Tensor) -> Tensor:
     """The recursion y[t] = exp(-1/time_constant) y[t-1] + x[t] with y[-1] = initial.
 
