@@ -76,7 +76,8 @@ def run(backend: str, loss: Loss, spikes: Tensor, *args: Any, **options: Any) ->
 def assert_equals_definition(loss: Loss, spikes: Tensor, *args: Any, **options: Any) -> None:
     value, gradient = run("cpu", loss, spikes, *args, **options)
     expected, expected_gradient = run("reference", loss, spikes, *args, **options)
-    assert value.dtype == expected.dtype and gradient.dtype == expected_gradient.dtype
+    assert value.dtype == expected.dtype
+    assert gradient.dtype == expected_gradient.dtype
     exact = value.dtype == torch.float64
     size = expected.abs().max().item() if expected.numel() else 0.0
     torch.testing.assert_close(value, expected, rtol=1e-12 if exact else 2e-6, atol=(1e-13 if exact else 4e-7) * size)
@@ -305,11 +306,13 @@ def test_learnt_weights_have_a_gradient(name: str) -> None:
             LOSSES[name](binary(2, 4, 12), torch.tensor([1, 2]), 5, class_weights=weights).backward()
         gradients.append(weights.grad)
     torch.testing.assert_close(*gradients)
-    assert gradients[0] is not None and gradients[0].count_nonzero() > 0
+    assert gradients[0] is not None
+    assert gradients[0].count_nonzero() > 0
 
 
 def test_a_learnt_temperature_has_a_gradient() -> None:
     temperature = torch.tensor(0.5, requires_grad=True)
     with use_backend("cpu"):
         spike_max(binary(2, 4, 12), torch.tensor([1, 2]), 5, "softmax", temperature=temperature).backward()
-    assert temperature.grad is not None and temperature.grad != 0
+    assert temperature.grad is not None
+    assert temperature.grad != 0
