@@ -166,7 +166,9 @@ class Bench:
     def versions(self) -> dict[str, dict[str, str]]:
         """Of the libraries that are there."""
         present = [name for name in LIBRARIES if name not in self.missing]
-        return {name: self.worker(name)("versions", names=LIBRARIES[name].distributions) for name in present}
+        found = {name: self.worker(name)("versions", names=LIBRARIES[name].distributions) for name in present}
+        found["slayerloss"]["kernels"] = self.worker("slayerloss")("kernels")
+        return found
 
     def compare(self, sides: Sequence[Side], shape: Sequence[int]) -> Comparison:
         """Time the sides in turns, on the same numbers."""

@@ -233,6 +233,7 @@ def environment(results: Results) -> str:
     """What it was measured on."""
     machine, versions = results["machine"], results["versions"]
     peers = [f"{name} {found.get(name) or '(no number)'}" for name, found in versions.items()]
+    peers[0] += f" ({versions[OURS]['kernels']})"
     torch = {found["torch"] for found in versions.values()}
     lines = [
         f"{results['date']}; {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads; "
