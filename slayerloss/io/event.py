@@ -283,7 +283,8 @@ def as_array(function: str, argument: str, tensor: Any) -> NDArray[Any]:
         if not hasattr(tensor, "detach"):
             raise DtypeError(message(function, f"{argument} is no tensor", "numpy or torch", type(tensor).__name__))
         if str(tensor.layout) != "torch.strided":
-            raise DtypeError(message(function, f"{argument} is not dense", "a dense tensor", tensor.layout))
+            got, way_out = tensor.layout, "Use to_dense()"
+            raise DtypeError(message(function, f"{argument} is not dense", "a dense tensor", got, way_out))
         host = tensor.detach().cpu()
         try:
             array = np.asarray(host.float() if str(host.dtype) == "torch.bfloat16" else host)

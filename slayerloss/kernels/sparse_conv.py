@@ -94,7 +94,7 @@ def sparse_conv(
     """
     images, order = images.sort(stable=True)
     begins = offsets_of(images, num_images)
-    sorted_places = torch.stack(places)[:, order]
+    sorted_places = torch.stack([place[order] for place in places])
     geometry = [number for axis in axes for number in axis]
     y: Tensor = _SparseConv.apply(values[order], weight, sorted_places, images, begins, geometry, groups)
     return y

@@ -162,8 +162,13 @@ class EventData(pl.LightningDataModule):
             collate_fn=_as_it_is,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not _is_sparse(dataset),
         )
+
+
+def _is_sparse(dataset: Samples) -> bool:
+    """Whether items are sparse, which old versions of torch cannot pin; there is little to send of them anyway."""
+    return bool(getattr(getattr(dataset, "dataset", dataset), "sparse", False))
 
 
 class _Loader(DataLoader[Any]):
