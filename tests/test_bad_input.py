@@ -92,6 +92,11 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "exponential_kernel": (f.exponential_kernel, {"time_constant": 2.0, "length": 3, **FILTER}),
     "filter_bank": (f.filter_bank, {"x": X, "time_constants": [1.0, 2.0], **FILTER, "length": 3, "stack": True}),
     "from_time_last": (f.from_time_last, {"x": X, "order": "T N C"}),
+    "fire": (
+        f.fire,
+        {"current": X, "voltage_decay": 0.5, "threshold": 1.0, "tau": 1.0, "grad_scale": 1.0, "graded": False}
+        | {"state": REST.voltage, "scale": 64},
+    ),
     "integrate_and_fire": (
         f.integrate_and_fire,
         {"x": X, "decay": 0.5, "threshold": 1.0, "state": REST.voltage, "scale": 64},

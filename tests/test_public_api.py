@@ -15,7 +15,8 @@ import slayerloss
 PUBLIC = {
     "": """ArgumentError BackendError DivergedError DtypeError FileError FormatError MissingFileError
         MissingPackageError ShapeError SlayerError __version__ auto axon block classifier data debug_checks filter
-        functional io kernels loss netx neuron plot spike synapse train utils""",
+        functional io kernels loss netx neuron plot spike synapse train use_backend
+        utils""",
     "auto": "SequentialNetwork",
     "axon": "Delay delay",
     "block": "BlockState SpikingBlock cuba reset_state",
@@ -25,12 +26,12 @@ PUBLIC = {
     "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
     "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
     "functional": """CubaState WindowState causal_conv causal_corr confidence conv count cuba delay dense event_rate
-        exponential_filter exponential_kernel filter_bank from_time_last integrate_and_fire latency_to_decision
+        exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire latency_to_decision
         leaky_integrator moving_window predict quantize quantize_weight rate rate_band recurrent_cuba shift sparsity
         spike spike_max spike_moid spike_rate spike_time to_time_last van_rossum_distance""",
     "io": """Event SUFFIXES bins crop encode_1d_spikes encode_2d_spikes encode_np_spikes from_frames from_structured
         read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
-    "kernels": "reference",
+    "kernels": "reference use_backend",
     "loss": "SparsityEnforcer SpikeMax SpikeMoid SpikeRate SpikeTime",
     "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations
         Network Operations Quirks Recording State check compare describe energy export inspect operations quirks read
