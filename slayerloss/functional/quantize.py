@@ -7,7 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_choice, check_finite, check_flag, check_integer, check_range, check_tensor
+from slayerloss._check import (
+    check_choice,
+    check_finite,
+    check_flag,
+    check_integer,
+    check_range,
+    check_tensor,
+    values_are_checked,
+)
 from slayerloss.functional.events import promote
 
 MOST_BITS = 31
@@ -25,16 +33,22 @@ class _Round(torch.autograd.Function):
         return grad, None, None
 
 
-class _ClampWeight(torch.autograd.Function):
+class _QuantizeWeight(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward((x < low).to(torch.int8) - (x > high).to(torch.int8))
-        return x.clamp(low, high)
+    def forward(ctx: Any, x: Tensor, step: float, low: float, high: float) -> Tensor:
+        q = (x / step).round_().mul_(step)
+        if q.numel() and values_are_checked(q):
+            smallest, largest = q.aminmax()
+            if low <= smallest and largest <= high:  # nothing to clamp, and nothing to keep for the gradient
+                return q
+        ctx.save_for_backward((q < low).to(torch.int8) - (q > high).to(torch.int8))
+        return q.clamp_(low, high)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (side,) = ctx.saved_tensors
-        return torch.where(side * grad > 0, torch.zeros_like(grad), grad), None, None
+        for side in ctx.saved_tensors:
+            grad = grad.masked_fill(side * grad > 0, 0)
+        return grad, None, None, None
 
 
 def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:
@@ -99,6 +113,7 @@ def quantize_weight(weight: Tensor, scale: int = 64, descale: bool = False, num_
     check_flag("quantize_weight", "descale", descale)
     check_integer("quantize_weight", "num_bits", num_bits, 1, MOST_BITS)
     check_tensor("quantize_weight", "weight", weight)
+    check_finite("quantize_weight", "weight", weight)
     low, high = -(2**num_bits) / scale, (2**num_bits - 2) / scale
-    q: Tensor = _ClampWeight.apply(quantize(weight, 2 / scale), low, high)
+    q: Tensor = _QuantizeWeight.apply(promote(weight), 2 / scale, low, high)
     return q * scale if descale else q
