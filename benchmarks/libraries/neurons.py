@@ -34,7 +34,9 @@ def functional_cuba(shape: Sequence[int], learnable: str = "no", first: str = "N
     if learnable != "no":
         decays = [torch.full(size, decay, requires_grad=True) for decay in decays]
     parameters = decays if learnable != "no" else []
-    return _operation(random_input(shape, first=first), lambda x: cuba(x, *decays, THRESHOLD)[0], parameters)
+    return _operation(
+        random_input(shape, first=first), lambda x: cuba(x, decays[0], decays[1], THRESHOLD)[0], parameters
+    )
 
 
 def slayer_neuron(slayer: Any, shape: Sequence[int], learnable: str, first: str = "N") -> Operation:
