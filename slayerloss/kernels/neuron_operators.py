@@ -30,9 +30,9 @@ OF_REFERENCE = 2**23
 
 CURRENT, VOLTAGE, SPIKES, GRADED_SPIKES = range(4)
 
-_integrate = Kernel("integrate", "ppllllplplpppppdii")
-_cuba_backward = Kernel("cuba_backward", "pppllllplplppppppppdidddi")
-_leaky_adjoint = Kernel("leaky_adjoint", "ppllllplpppdp")
+_integrate = Kernel("integrate", "pollllplplppppodii")
+_cuba_backward = Kernel("cuba_backward", "ppollllplplppppppppdidddi")
+_leaky_adjoint = Kernel("leaky_adjoint", "pollllplpppdp")
 
 
 def _time_first(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from slayerloss.kernels.cpu.pages import prefer_large_pages
 from slayerloss.kernels.cpu.threads import run
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
@@ -20,7 +21,7 @@ PATH_VARIABLE = "SLAYERLOSS_KERNELS"
 ISA_VARIABLE = "SLAYERLOSS_ISA"
 """Names the instruction set, of those that the processor has: baseline, avx2 or avx512."""
 
-_TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int32, "d": ctypes.c_double}
+_TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "o": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int32, "d": ctypes.c_double}
 _DTYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -64,7 +65,7 @@ class Kernel:
     Args:
         name: without dtype and instruction set.
         types: a letter for each argument but the last, which the threads share: p pointer (a tensor, or None),
-            l int64, i int32, d double.
+            o pointer to a new tensor of the size of the signal, l int64, i int32, d double.
     """
 
     def __init__(self, name: str, types: str) -> None:
@@ -80,5 +81,8 @@ class Kernel:
 
     def __call__(self, dtype: torch.dtype, *arguments: Any, blocks: int, elements: int) -> int:
         """Let threads share `blocks` blocks of a call over `elements` elements; 0, or what the kernel found wrong."""
+        for value, letter in zip(arguments, self.types, strict=True):
+            if letter == "o" and value is not None:
+                prefer_large_pages(value)
         plain = [value.data_ptr() if isinstance(value, Tensor) else value for value in arguments]
         return run(self._function(dtype), plain, blocks, elements)
