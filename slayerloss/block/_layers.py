@@ -15,6 +15,7 @@ from torch import Tensor
 from slayerloss import synapse
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_flag, check_integer, check_range, message
 from slayerloss.block._block import Hook, Layer, NeuronParams, SpikingBlock, build_neuron, in_scale_of
+from slayerloss.functional._space import flat
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.sparse import check_input, is_sparse, joined
@@ -320,7 +321,7 @@ class Flatten(Layer):
     def forward(self, x: Tensor) -> Any:
         """(N, C, H, W, T) -> (N, C H W, T); with `count_log` also None."""
         check_input("Flatten", x)
-        y = joined(x) if is_sparse(x) else x.flatten(1, -2) if x.ndim > 3 else x
+        y = joined(x) if is_sparse(x) else flat(x)
         self.input_shape, self.shape = x.shape[1:-1], torch.Size([y.shape[1], 1, 1])
         return (y, None) if self.count_log else y
 
@@ -350,11 +351,11 @@ class Average(Layer):
     def forward(self, x: Tensor) -> Any:
         """(N, C, ..., T) -> (N, num_outputs, T); with `count_log` also None."""
         check_events("Average", x, "x")
-        flat = promote(x).flatten(1, -2)
-        if flat.shape[1] == 0 or flat.shape[1] % self.num_outputs:
+        neurons = flat(promote(x))
+        if neurons.shape[1] == 0 or neurons.shape[1] % self.num_outputs:
             rule = f"a multiple of {self.num_outputs} neurons"
             raise ShapeError(message("Average", "the groups would not be equal", rule, tuple(x.shape)))
-        y = flat.unflatten(1, (self.num_outputs, -1)).mean(2)
+        y = neurons.unflatten(1, (self.num_outputs, -1)).mean(2)
         return (y, None) if self.count_log else y
 
     def layer_fields(self) -> dict[str, Any]:

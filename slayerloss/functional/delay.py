@@ -18,6 +18,7 @@ from slayerloss._check import (
     check_tensor,
     check_values,
 )
+from slayerloss.functional._space import by_channel
 from slayerloss.functional.events import promote
 from slayerloss.kernels.delay import delayed, last_steps
 
@@ -31,6 +32,11 @@ def _checked_state(function: str, state: Tensor | None, x: Tensor) -> None:
     if state is not None:
         check_tensor(function, "state", state, min_ndim=1, layout="(N, C, ..., S)")
         check_state(function, "state", state, (*x.shape[:-1], state.shape[-1]), x)
+
+
+def _delayed(x: Tensor, delays: Tensor, state: Tensor | None, longest: int) -> Tensor:
+    y: Tensor = by_channel(lambda x, state: delayed(x, delays, state, longest), x, state)
+    return y
 
 
 def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_state: bool = False) -> Any:
@@ -64,7 +70,7 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
 
 def shifted(x: Tensor, steps: int, state: Tensor | None, return_state: bool) -> Any:
     """`shift` of arguments that are checked; x is floating."""
-    y = x if steps == 0 else delayed(x, torch.full((1,), steps, device=x.device), state, steps)
+    y = x if steps == 0 else _delayed(x, torch.full((1,), steps, device=x.device), state, steps)
     return (y, last_steps(x, steps, state)) if return_state else y
 
 
@@ -119,5 +125,5 @@ def delay(
 def delayed_channels(x: Tensor, delays: Tensor, longest: int, state: Tensor | None, return_state: bool) -> Any:
     """`delay` of arguments that are checked; x is floating."""
     known = 0 if state is None else state.shape[-1]
-    y = delayed(x, delays, state, min(longest, x.shape[-1] + known))  # after that many steps there is only silence
+    y = _delayed(x, delays, state, min(longest, x.shape[-1] + known))  # after that many steps there is only silence
     return (y, last_steps(x, longest + 1, state)) if return_state else y

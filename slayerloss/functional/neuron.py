@@ -32,6 +32,7 @@ from slayerloss._check import (
     check_values,
     message,
 )
+from slayerloss.functional._space import by_channel
 from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.functional.quantize import quantize
 from slayerloss.kernels import neuron as kernels
@@ -111,8 +112,8 @@ def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None =
     x = x.to(accumulation_dtype(x))
     keep = _keep("leaky_integrator", "decay", decay, x)
     state = _initial("leaky_integrator", state, x)
-    lsb = _lsb("leaky_integrator", scale)
-    u: Tensor = kernels.LeakyIntegrator.apply(x, keep, state, lsb, "leaky_integrator")
+    constants = _lsb("leaky_integrator", scale), "leaky_integrator"
+    u: Tensor = by_channel(lambda *xs: kernels.LeakyIntegrator.apply(xs[0], keep, xs[1], *constants), x, state)
     return u
 
 
@@ -152,7 +153,8 @@ def integrate_and_fire(
     lsb = _lsb("integrate_and_fire", scale)
     keep = _keep("integrate_and_fire", "decay", decay, x)
     state = _initial("integrate_and_fire", state, x)
-    v: Tensor = kernels.IntegrateAndFire.apply(x, keep, state, float(threshold), lsb, "integrate_and_fire")
+    constants = float(threshold), lsb, "integrate_and_fire"
+    v: Tensor = by_channel(lambda *xs: kernels.IntegrateAndFire.apply(xs[0], keep, xs[1], *constants), x, state)
     return v
 
 
@@ -265,10 +267,7 @@ def recurrent_cuba(
     check_shape(name, "feedback", feedback, (x.shape[1], x.shape[1]))
     check_same_device(name, "feedback", feedback, "x", x)
     check_finite(name, "feedback", feedback)
-    keeps = [
-        _keep(name, "current_decay", current_decay, x),
-        _keep(name, "voltage_decay", voltage_decay, x),
-    ]
+    keeps = [_keep(name, "current_decay", current_decay, x), _keep(name, "voltage_decay", voltage_decay, x)]
     parts: list[Tensor | None] = [None, None, None]
     if state is not None:
         neuron, heard = check_sequence(name, "state", state, 2, "(CubaState, spikes)")
@@ -393,6 +392,6 @@ def _run(
         None if decay is None else _keep(function, name, decay, x) for name, decay in zip(names, decays, strict=True)
     ]
     states = [_initial(function, part, wide) for part in state]
-    constants = (float(threshold), float(tau), float(grad_scale), bool(graded))
-    s, current, voltage = kernels.Cuba.apply(wide, *keeps, *states, constants, _lsb(function, scale), function)
+    constants = (float(threshold), float(tau), float(grad_scale), bool(graded)), _lsb(function, scale), function
+    s, current, voltage = by_channel(lambda *xs: kernels.Cuba.apply(xs[0], *keeps, *xs[1:], *constants), wide, *states)
     return s.to(x.dtype if x.is_floating_point() else torch.get_default_dtype()), current, voltage

@@ -23,6 +23,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional import sparse
+from slayerloss.functional._space import flat, images, kernel
 from slayerloss.kernels.precision import full_precision
 
 
@@ -75,9 +76,8 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
     dtype = _dtype(x, weight)
     if sparse.is_sparse(x):
         return sparse.dense(x, weight, dtype)
-    flat = x.flatten(1, -2) if x.ndim > 3 else x
     with full_precision(x):
-        y = F.linear(flat.to(dtype).permute(2, 0, 1), weight.to(dtype))
+        y = F.linear(flat(x.to(dtype)).permute(2, 0, 1), weight.to(dtype))
     return y.permute(1, 2, 0)
 
 
@@ -130,6 +130,5 @@ def conv(
     if sparse.is_sparse(x):
         return sparse.conv(x, weight, stride, padding, dilation, groups, dtype)
     with full_precision(x):
-        images = x.to(dtype).permute(4, 0, 1, 2, 3)
-        y = F.conv2d(images.flatten(0, 1), weight.to(dtype), None, stride, padding, dilation, groups)
-    return y.unflatten(0, images.shape[:2]).permute(1, 2, 3, 4, 0)
+        y = F.conv2d(images(x.to(dtype)), kernel(weight.to(dtype)), None, stride, padding, dilation, groups)
+    return y.unflatten(0, (x.shape[-1], x.shape[0])).permute(1, 2, 3, 4, 0)

@@ -34,4 +34,4 @@ class Dropout(torch.nn.Dropout):
         x = promote(input)
         if not self.training:
             return x
-        return x * torch.nn.functional.dropout(x.new_ones(*x.shape[:-1], 1), self.p)
+        return x * torch.nn.functional.dropout(torch.ones_like(x.narrow(-1, 0, 1)), self.p)
