@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -143,19 +144,18 @@ def build(
         BuildError: if there is no compiler, or it fails; with its words.
     """
     compiler = compiler or find_compiler()
-    sources = sorted(sources or SOURCES.glob("*.cpp"))
-    if not sources:
+    longest_first = sorted(sources or SOURCES.glob("*.cpp"), key=lambda path: (-path.stat().st_size, path))
+    if not longest_first:
         raise BuildError(f"no sources in {SOURCES}")
     flags = [*shlex.split(os.environ.get("CXXFLAGS", "")), *flags]
-    headers = b"".join(path.read_bytes() for path in sorted(SOURCES.glob("*.h")))
     jobs = []
-    for source in sources:
+    for source in longest_first:
         for isa in [None] if source.name in ONCE else isas or compiler.isas():
             jobs.append((source, isa))
     objects.mkdir(parents=True, exist_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = list(pool.map(lambda job: _compile(compiler, job[0], job[1], flags, objects, headers), jobs))
+        compiled = list(pool.map(lambda job: _compile(compiler, job[0], job[1], flags, objects), jobs))
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".kernels") as folder:
         linked = Path(folder) / output.name
         _run(compiler.link(compiled, linked, flags))
@@ -183,12 +183,20 @@ def build_or_warn(output: Path) -> bool:
     return False
 
 
-def _compile(
-    compiler: Compiler, source: Path, isa: str | None, flags: Sequence[str], objects: Path, headers: bytes
-) -> Path:
+def _content(source: Path, seen: set[Path]) -> bytes:
+    """The bytes of a source and of the headers that it includes, each once."""
+    if source in seen or not source.exists():
+        return b""
+    seen.add(source)
+    text = source.read_bytes()
+    headers = re.findall(rb'^#include "(.+)"', text, flags=re.MULTILINE)
+    return text + b"".join(_content(source.parent / name.decode(), seen) for name in headers)
+
+
+def _compile(compiler: Compiler, source: Path, isa: str | None, flags: Sequence[str], objects: Path) -> Path:
     """The object of a source for an instruction set, compiled unless there is one of the same content."""
     command = compiler.compile(source, Path(), isa, flags)
-    made_of = repr((compiler.version, command)).encode() + source.read_bytes() + headers
+    made_of = repr((compiler.version, command)).encode() + _content(source, set())
     output = objects / f"{source.stem}-{isa}-{hashlib.sha256(made_of).hexdigest()[:20]}.o"
     if not output.exists():
         with tempfile.TemporaryDirectory(dir=objects, prefix=".") as folder:

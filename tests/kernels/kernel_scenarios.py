@@ -61,7 +61,48 @@ def sparse_images(dtype: torch.dtype, time_first: bool) -> None:
         back(F.conv(spikes, weight, **geometry))
 
 
-SCENARIOS: tuple[Scenario, ...] = (cuba, leaky, delays, sparse_images)
+def windows(dtype: torch.dtype, time_first: bool) -> None:
+    lengths = torch.tensor([1, 40, 33])
+    for window in (1, 20, 300):
+        x = signal(dtype, time_first, 3, 7, 40)
+        back(F.moving_window(x, window, lengths=lengths), F.moving_window(x, window, "sum", start="seen"))
+        back(F.moving_window(x, window, start="seen"))
+        F.moving_window(x.detach(), window, "max")
+        F.moving_window(x.detach(), window, "max", start="seen", lengths=lengths)
+    back(F.moving_window(signal(dtype, time_first, 1, 2, 900), 290))
+    back(F.moving_window(signal(dtype, time_first, 1, 1030, 5), 3))
+
+
+def low_passes(dtype: torch.dtype, time_first: bool) -> None:
+    times = torch.linspace(1, 30, 5, requires_grad=True)
+    for shape in ((3, 5, 2, 70), (3, 5, 1), (1, 5, 600), (2, 5, 103, 3)):
+        state = signal(dtype, False, *shape[:-1], 2)
+        back(F.exponential_filter(signal(dtype, time_first, *shape), times, 2, state=state))
+        back(F.exponential_filter(signal(dtype, time_first, *shape), 5.0))
+
+
+def spike_times(dtype: torch.dtype, time_first: bool) -> None:
+    for shape, length in (((3, 5, 2, 70), 20), ((3, 5, 1), 100), ((1, 5, 1100), None), ((2, 515, 3), 2)):
+        spikes, targets = (signal(dtype, first, *shape, spikes=True) for first in (time_first, False))
+        lengths = torch.arange(shape[0]) + 1 if length == 2 else None
+        back(F.spike_time(spikes, targets.detach().flip(0), 5.0, length, lengths=lengths))
+
+
+def class_losses(dtype: torch.dtype, time_first: bool) -> None:
+    lengths, weights = torch.tensor([1, 40, 33]), torch.linspace(0.5, 1.5, 7)
+    for window, start in ((1, "zero"), (20, "seen"), (64, "zero")):
+        given = {"moving_window": window, "start": start, "lengths": lengths, "class_weights": weights}
+        labels = torch.tensor([2, 6, -1])
+        for mode in ("probability", "softmax"):
+            x = signal(dtype, time_first, 3, 7, 40, spikes=True)
+            back(F.spike_max(x, labels, mode=mode, ignore_index=-1, label_smoothing=0.1, reduction="none", **given))
+        back(F.spike_rate(signal(dtype, time_first, 3, 7, 40), labels, 0.2, 0.03, ignore_index=-1, **given))
+    each_step = torch.arange(2 * 1100).reshape(2, 1100) % 5
+    back(F.spike_moid(signal(dtype, time_first, 2, 5, 1100), each_step, 30, alpha=2.0, theta=0.1))
+    back(F.spike_max(signal(dtype, time_first, 2, 1030, 5, spikes=True), torch.tensor([3, 1029]), 3))
+
+
+SCENARIOS: tuple[Scenario, ...] = (cuba, leaky, delays, sparse_images, windows, low_passes, spike_times, class_losses)
 
 
 def run_all() -> Iterator[str]:
