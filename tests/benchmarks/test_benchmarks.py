@@ -145,6 +145,6 @@ def test_sides_take_turns_in_processes(capfd: pytest.CaptureFixture[str]) -> Non
 
 def test_page_is_that_of_the_results() -> None:
     results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
-    assert set(results["groups"]) == set(report.TITLES) == set(cases.GROUPS) == set(goals.GOALS)
+    assert set(results["groups"]) <= set(report.TITLES) == set(cases.GROUPS) == set(goals.GOALS)
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert page == report.page(results)
