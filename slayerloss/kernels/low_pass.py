@@ -74,7 +74,7 @@ def _filtered(x: Tensor, time_constants: Tensor, initial: Tensor, caller: str) -
     if not runs_on_cpu_kernels(x):
         return layout.in_order_of(x, _composed(x, time_constants, initial))
     x = layout.dense(x)
-    y = torch.empty_like(x)
+    y = tiles.result_like(x)
     rows = tiles.rows_of(x)
     work = {"blocks": rows.blocks, "elements": x.numel()}
     status = _kernel(x.dtype, x, y, *rows, *_decays(x, time_constants), initial.contiguous(), **work)
@@ -90,7 +90,7 @@ def _gradients(
     if not runs_on_cpu_kernels(grad):
         return _composed_gradients(grad, time_constants, initial, y)
     grad = layout.dense(grad)
-    grad_x = torch.empty_like(grad)
+    grad_x = tiles.result_like(grad)
     rows = tiles.rows_of(grad)
     initial = initial.contiguous()
     grad_initial = torch.empty_like(initial)

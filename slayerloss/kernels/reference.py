@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from slayerloss.kernels.filters import from_rows, low_pass, to_rows
 from slayerloss.kernels.precision import full_precision
 
 DECAY_SCALE = 4096
@@ -92,16 +93,16 @@ def leaky_adjoint(grad: Tensor, keep: Tensor) -> Tensor:
 
     Args:
         grad: (T, N, C, ...), the gradient with respect to y.
-        keep: of the dtype of `grad`, broadcasts over (N, C, ...).
+        keep: of the dtype of `grad`, one number or one for each channel, in a shape that broadcasts over (N, C, ...).
 
     Returns:
         The gradient with respect to x, of the shape of grad.
     """
-    g = torch.empty_like(grad, memory_format=torch.contiguous_format)
-    later = torch.zeros_like(grad[0])
-    for grad_t, g_t in zip(reversed(grad.unbind()), reversed(g.unbind()), strict=True):
-        later = torch.addcmul(grad_t, later, keep, out=g_t)
-    return g
+    per_channel = keep.numel() > 1
+    rows = to_rows(grad.flip(0).movedim(0, -1), per_channel)
+    time_constant = -1 / keep.reshape(-1).clamp(min=torch.finfo(keep.dtype).tiny).log()  # infinite where keep is 1
+    g = low_pass(rows, time_constant, rows.new_zeros(keep.numel(), rows.shape[1]))
+    return from_rows(g, grad.movedim(0, -1), per_channel).movedim(-1, 0).flip(0).contiguous()
 
 
 def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:

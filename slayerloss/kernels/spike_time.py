@@ -153,7 +153,7 @@ def _gradient(
         composed = _composed_gradient(spikes, targets, lengths, grad, time_constant, length)
         return layout.in_order_of(spikes, composed)
     arguments, work = _arguments(spikes, targets, lengths, checkpoints, time_constant, length)
-    grad_spikes = torch.empty_like(arguments[0])
+    grad_spikes = tiles.result_like(arguments[0])
     tiles.check_memory(_backward_kernel(spikes.dtype, *arguments, grad.contiguous(), grad_spikes, **work))
     return grad_spikes
 

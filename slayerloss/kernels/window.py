@@ -93,7 +93,7 @@ def _masked(y: Tensor, lengths: Tensor | None) -> Tensor:
 
 def _run(x: Tensor, window: int, reduction: int, lengths: Tensor | None, reverse: bool) -> tuple[Tensor, int]:
     x = layout.dense(x)
-    y = layout.empty_like(x)
+    y = tiles.result_like(x)
     rows = tiles.rows_of(x)
     sample = 1 if lengths is None else max(1, rows.rows // max(1, len(lengths)))
     lengths = None if lengths is None else lengths.contiguous()

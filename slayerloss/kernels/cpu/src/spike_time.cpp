@@ -35,6 +35,12 @@ struct SpikeTime {
         return {error, error + (chunk + length) * WIDTH, error + 2 * (chunk + length) * WIDTH};
     }
 
+    // y before chunk `number`, which is not the first.
+    template <int64_t WIDTH>
+    double* checkpoint(const Block<WIDTH>& block, int64_t number) const {
+        return checkpoints + (number - 1) * signal.rows + block.first;
+    }
+
     // Of `length` steps before `begin` and `steps` after it.
     template <int64_t WIDTH>
     void differences(const Block<WIDTH>& block, const Tiles& tiles, int64_t begin, int64_t steps,
@@ -92,7 +98,6 @@ struct Forward : SpikeTime<Real> {
         const auto tiles = this->template tiles<WIDTH>(memory);
         double state[WIDTH] = {}, sum[WIDTH] = {};
         int32_t worst[WIDTH] = {};
-        double* checkpoint = this->checkpoints;
         for (int64_t begin = 0; begin < this->signal.steps; begin += this->chunk) {
             const int64_t steps = least(this->chunk, this->signal.steps - begin);
             this->differences(block, tiles, begin, steps, worst);
@@ -104,8 +109,7 @@ struct Forward : SpikeTime<Real> {
                     sum[i] += y * y;
                 }
             if (begin + steps < this->signal.steps)
-                std::memcpy(checkpoint + block.first, state, block.rows * sizeof(double));
-            checkpoint += this->signal.rows;
+                std::memcpy(this->checkpoint(block, begin / this->chunk + 1), state, block.rows * sizeof(double));
         }
         std::memcpy(losses + block.first, sum, block.rows * sizeof(double));
         return above<WIDTH>(worst, largest) ? TOO_LARGE : 0;
@@ -130,8 +134,7 @@ struct Backward : SpikeTime<Real> {
         for (int64_t number = (this->signal.steps - 1) / chunk; number >= 0; --number) {
             const int64_t begin = number * chunk, steps = least(chunk, this->signal.steps - begin);
             double state[WIDTH] = {};
-            const double* checkpoint = this->checkpoints + (number - 1) * this->signal.rows;
-            if (number) std::memcpy(state, checkpoint + block.first, block.rows * sizeof(double));
+            if (number) std::memcpy(state, this->checkpoint(block, number), block.rows * sizeof(double));
             // The first steps of y in the chunk after this one are the last ones that are seen from here.
             std::memmove(y + steps * WIDTH, y, length * WIDTH * sizeof(Real));
             this->differences(block, tiles, begin, steps, worst);
