@@ -27,7 +27,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.axon import Delay
-from slayerloss.functional.delay import MAX_DELAY, delay, shift
+from slayerloss.functional.delay import MAX_DELAY, delay_finite, shift_finite
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.sparse import event_count
@@ -173,8 +173,9 @@ class SpikingBlock(Layer):
 
         `lengths` (N,) are the steps of each sample of a padded batch that count, for batch norm and event counts.
         """
-        y, state = self.run(x, self.state, lengths)
-        if self.neuron is not None and self.neuron.persistent_state:
+        persistent = self.neuron is not None and self.neuron.persistent_state
+        y, state = self._run(x, self.state, lengths, persistent)
+        if persistent:
             self.state = detached(state)
         return (y, self.log(y, lengths)) if self.count_log else y
 
@@ -192,6 +193,12 @@ class SpikingBlock(Layer):
         run(x1) and then run(x2) with the state of the first equals run of both in one.
         `lengths` count for batch norm and events only: the state is the one after all T steps, the padding included.
         """
+        return self._run(x, state, lengths, True)
+
+    def _run(
+        self, x: Tensor, state: BlockState | None, lengths: Tensor | None, keep: bool
+    ) -> tuple[Tensor, BlockState]:
+        """`run`, with the delay's history after it only if it is to `keep`."""
         name = type(self).__name__
         before = BlockState(None, None)
         if state is not None:
@@ -201,9 +208,9 @@ class SpikingBlock(Layer):
             check_lengths(name, lengths, x)
         if self.delays_output:
             y, after = self.respond(self.drive(x), before.neuron, lengths)
-            y, history = self._delayed(y, before.history)
+            y, history = self._delayed(y, before.history, keep)
         else:
-            z, history = self._delayed(self.drive(x), before.history)
+            z, history = self._delayed(self.drive(x), before.history, keep)
             y, after = self.respond(z, before.neuron, lengths)
         self.input_shape, self.shape = x.shape[1:-1], y.shape[1:-1]
         return y, BlockState(history, after)
@@ -226,24 +233,24 @@ class SpikingBlock(Layer):
         They are those of the exported file, each (N, C, ..., T) int64.
         """
         z = self.drive(x)
-        return self.states_of(z if self.delays_output else self._delayed(z, None)[0])
+        return self.states_of(z if self.delays_output else self._delayed(z, None, False)[0])
 
     def states_of(self, z: Tensor) -> dict[str, Tensor]:
         """The same from the delayed dendritic input."""
         states: dict[str, Tensor] = self.neuron.chip_states(z)
         return states
 
-    def _delayed(self, z: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _delayed(self, z: Tensor, state: Tensor | None, keep: bool) -> tuple[Tensor, Tensor | None]:
+        """What arrives at the neurons, which look whether it is finite, and what is under way."""
         steps = 0 if self.delay_shift is False else 1
-        run: tuple[Tensor, Tensor]
         if self.delay is not None:
             times = self.delay.steps(z) + steps
-            run = delay(z, times, longest=self.delay.longest(steps), state=state, return_state=True)
-            return run
-        if steps:
-            run = shift(z, steps, state=state, return_state=True)
-            return run
-        return z, None
+            run = delay_finite(z, times, self.delay.longest(steps), state, keep)
+        elif steps:
+            run = shift_finite(z, steps, state, keep)
+        else:
+            return z, None
+        return run if keep else (run, None)
 
     def reset_state(self) -> None:
         """Forget what `persistent_state` kept."""

@@ -62,14 +62,15 @@ def shift(x: Tensor, steps: int = 1, *, state: Tensor | None = None, return_stat
         tensor([[[0., 1., 2.]]])
     """
     check_events("shift", x, "x")
+    return shift_finite(x, steps, state, return_state)
+
+
+def shift_finite(x: Tensor, steps: int, state: Tensor | None = None, return_state: bool = False) -> Any:
+    """`shift` of a signal that is known to be finite, or whose receiver looks."""
     check_flag("shift", "return_state", return_state)
     steps = check_integer("shift", "steps", steps, 0, LONGEST_DELAY)
     _checked_state("shift", state, x)
-    return shifted(promote(x), steps, state, return_state)
-
-
-def shifted(x: Tensor, steps: int, state: Tensor | None, return_state: bool) -> Any:
-    """`shift` of arguments that are checked; x is floating."""
+    x = promote(x)
     y = x if steps == 0 else _delayed(x, torch.full((1,), steps, device=x.device), state, steps)
     return (y, last_steps(x, steps, state)) if return_state else y
 
@@ -107,6 +108,13 @@ def delay(
                  [0., 0., 4.]]])
     """
     check_events("delay", x, "x")
+    return delay_finite(x, delays, longest, state, return_state)
+
+
+def delay_finite(
+    x: Tensor, delays: Tensor, longest: int | None, state: Tensor | None = None, return_state: bool = False
+) -> Any:
+    """`delay` of a signal that is known to be finite, or whose receiver looks."""
     check_flag("delay", "return_state", return_state)
     check_tensor("delay", "delays", delays)
     check_shape("delay", "delays", delays, (x.shape[1],), "One delay per channel")
@@ -119,11 +127,7 @@ def delay(
     if longest is None:
         longest = min(max(0, int(delays.detach().max())), bound) if delays.numel() else 0
     _checked_state("delay", state, x)
-    return delayed_channels(promote(x), delays, longest, state, return_state)
-
-
-def delayed_channels(x: Tensor, delays: Tensor, longest: int, state: Tensor | None, return_state: bool) -> Any:
-    """`delay` of arguments that are checked; x is floating."""
+    x = promote(x)
     known = 0 if state is None else state.shape[-1]
     y = _delayed(x, delays, state, min(longest, x.shape[-1] + known))  # after that many steps there is only silence
     return (y, last_steps(x, longest + 1, state)) if return_state else y

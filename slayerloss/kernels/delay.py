@@ -133,7 +133,7 @@ class _Delay(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, delays: Tensor, state: Tensor | None, longest: int) -> Tensor:
-        steps = delays.detach().clamp(0, longest).floor().long()
+        steps = delays.detach().clamp(0, longest).floor().long().clamp(0, longest)  # NaN is no step either
         y: Tensor = _operator(x, steps, state, longest)
         ctx.longest, ctx.known = longest, 0 if state is None else state.shape[-1]
         learns = ctx.needs_input_grad[1]
