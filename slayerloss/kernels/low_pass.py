@@ -114,7 +114,7 @@ def _composed_gradients(
     grad_x = _composed(grad.flip(-1), time_constants, torch.zeros_like(initial)).flip(-1)
     decay = torch.exp(-1 / time_constants)
     per_row = decay.reshape(-1, *[1] * (initial.ndim - 2)) if decay.numel() > 1 else decay.reshape(())
-    grad_initial = grad_x.narrow(-1, 0, 1).squeeze(-1) * per_row
+    grad_initial = grad_x.narrow(-1, 0, 1).squeeze(-1).contiguous() * per_row
     grad_x = layout.in_order_of(grad, grad_x)
     if y is None:
         return grad_x, grad_initial, _nothing(grad)
