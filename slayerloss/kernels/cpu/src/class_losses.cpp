@@ -12,7 +12,9 @@ template <class Real>
 struct Forward {
     const Problem<Real>& problem;
     Real* terms;   // (N, T), or null
-    double* sums;  // (blocks, 2), of the losses and of what they count as; or null
+    double* sums;  // (blocks, 2), of the losses and of what they count as
+    int64_t* done;  // blocks; 0
+    Real *loss, *count;  // of all blocks
     Real* saved;   // (2, N, T) for the gradient, or null
 
     // What a loss of the kind needs of all classes, added up in `sum`, `peak` and `picked` while they pass.
@@ -153,14 +155,22 @@ struct Forward {
         if (KIND == RATES)
             steps.each(steps.count, [&](int64_t t) { store(work.sum + t, load(work.sum + t) * load(work.weight + t)); });
         if (terms) std::memcpy(terms + steps.sample * problem.steps + steps.first, work.sum, steps.count * sizeof(Real));
-        if (!sums) return;
         const Real* counted = KIND == SIGMOID ? work.other : work.weight;
-        double loss[8] = {}, count[8] = {};
-        for (int64_t t = 0; t < steps.count; ++t) loss[t % 8] += work.sum[t], count[t % 8] += counted[t];
+        double losses[8] = {}, counts[8] = {};
+        for (int64_t t = 0; t < steps.count; ++t) losses[t % 8] += work.sum[t], counts[t % 8] += counted[t];
         double* out = sums + 2 * number;
         out[0] = out[1] = 0;
-        for (int i = 0; i < 8; ++i) out[0] += loss[i], out[1] += count[i];
+        for (int i = 0; i < 8; ++i) out[0] += losses[i], out[1] += counts[i];
         if (KIND == RATES) out[1] *= double(problem.classes);
+        if (last_of(problem.blocks(), done)) add_up();
+    }
+
+    // In the order of the blocks, whichever thread does it.
+    void add_up() const {
+        double losses = 0, counts = 0;
+        for (int64_t i = 0; i < problem.blocks(); ++i) losses += sums[2 * i], counts += sums[2 * i + 1];
+        *loss = Real(losses);
+        *count = Real(counts);
     }
 };
 
@@ -176,6 +186,7 @@ struct Backward {
     // The derivative by the counts of each class, in `work.slope`; its sums over the window that follows are written.
     template <int KIND>
     int32_t block(int64_t number, Workspace<Real>& work) const {
+        if (KIND <= SOFTMAX && saved[0] != saved[0]) return REFUSED;  // NaN: the losses were not computed here
         const int64_t window = problem.reach();
         Steps<Real> steps(problem, work, number);
         const int64_t here = steps.count;
@@ -206,35 +217,39 @@ struct Backward {
     template <int KIND>
     void incoming(const Steps<Real>& steps, Workspace<Real>& work) const {
         const Real* from = grad + steps.sample * grad_sample + steps.first * grad_step;
-        for (int64_t t = 0; t < steps.count; ++t) work.sum[t] = from[t * grad_step];
-        const int64_t place = steps.sample * problem.steps + steps.first;
-        const Real* first = saved + place;
-        const Real* second = first + problem.samples * problem.steps;
-        if (KIND == PROBABILITY) {
-            for (int64_t t = 0; t < steps.count; ++t) {
-                work.other[t] = second[t] * work.sum[t];
-                work.sum[t] = first[t] * work.sum[t];
-            }
-            for (int64_t t = steps.count; t < steps.count + problem.reach() - 1; ++t) work.sum[t] = work.other[t] = 0;
+        if (grad_step)
+            for (int64_t t = 0; t < steps.count; ++t) work.sum[t] = from[t * grad_step];
+        else
+            steps.each(steps.count, [&](int64_t t) { store(work.sum + t, all(*from)); });
+        if (KIND <= SOFTMAX) {
+            const int64_t place = steps.sample * problem.steps + steps.first;
+            std::memcpy(work.peak, saved + place, steps.count * sizeof(Real));
+            std::memcpy(work.other, saved + place + problem.samples * problem.steps, steps.count * sizeof(Real));
         }
-        if (KIND == SOFTMAX) {
-            const Real slope = Real(1 / problem.temperature), smoothing = Real(problem.smoothing);
-            const Real share = smoothing / Real(problem.classes);
-            Real weights = 0;
-            for (int64_t c = 0; smoothing > 0 && c < problem.classes; ++c) weights += problem.class_weight(c);
-            for (int64_t t = 0; t < steps.count; ++t) {
-                const Real unit = work.sum[t] * work.scale[t] * slope, own = unit * work.weight[t] * (1 - smoothing);
-                const Real every = unit * work.counted[t] * share;
-                work.peak[t] = first[t];
-                work.sum[t] = (own + every * weights) * second[t];
-                work.other[t] = every;
-                work.picked[t] = own;
+        const Real slope = Real(1 / problem.temperature), smoothing = Real(problem.smoothing);
+        const Real share = smoothing / Real(problem.classes);
+        Real weights = 0;
+        for (int64_t c = 0; smoothing > 0 && c < problem.classes; ++c) weights += problem.class_weight(c);
+        steps.each(steps.count, [&](int64_t t) {
+            const Vector<Real> g = load(work.sum + t);
+            if (KIND == PROBABILITY) {
+                store(work.sum + t, load(work.peak + t) * g);
+                store(work.other + t, load(work.other + t) * g);
+            } else if (KIND == SOFTMAX) {
+                const Vector<Real> unit = g * load(work.scale + t) * all(slope);
+                const Vector<Real> own = unit * load(work.weight + t) * all(1 - smoothing);
+                const Vector<Real> every = unit * load(work.counted + t) * all(share);
+                store(work.sum + t, (own + every * all(weights)) * load(work.other + t));
+                store(work.other + t, every);
+                store(work.picked + t, own);
+            } else if (KIND == RATES) {
+                store(work.sum + t, g * load(work.weight + t) * load(work.scale + t) * all(Real(2)));
+            } else {
+                store(work.sum + t, g * load(work.scale + t) * all(slope));
             }
-        }
-        if (KIND == RATES)
-            for (int64_t t = 0; t < steps.count; ++t) work.sum[t] *= 2 * work.weight[t] * work.scale[t];
-        if (KIND == SIGMOID)
-            for (int64_t t = 0; t < steps.count; ++t) work.sum[t] *= work.scale[t] * Real(1 / problem.temperature);
+        });
+        for (int64_t t = steps.count; KIND == PROBABILITY && t < steps.count + problem.reach() - 1; ++t)
+            work.sum[t] = work.other[t] = 0;
     }
 
     // The other classes share their gradient.
@@ -329,9 +344,10 @@ int32_t all_blocks(const Problem<Real>& problem, const Pass& pass, int64_t* next
      target_sample, target_class, target_step, temperature, low, high, smoothing}
 
 #define CLASS_LOSS(NAME, REAL)                                                             \
-    KERNEL(NAME)(PROBLEM(REAL), REAL* terms, double* sums, REAL* saved, int64_t* next) {   \
+    KERNEL(NAME)                                                                                                     \
+    (PROBLEM(REAL), REAL* terms, double* sums, int64_t* done, REAL* loss, REAL* count, REAL* saved, int64_t* next) { \
         const Problem<REAL> problem = GIVEN;                                               \
-        return all_blocks(problem, Forward<REAL>{problem, terms, sums, saved}, next);      \
+        return all_blocks(problem, Forward<REAL>{problem, terms, sums, done, loss, count, saved}, next);      \
     }
 CLASS_LOSS(class_loss_float, float)
 CLASS_LOSS(class_loss_double, double)

@@ -16,12 +16,21 @@ constexpr int32_t REFUSED = 1;  // a status: there is a value that the checks in
 // `yes` where the value is above 0.
 template <class Real>
 INLINE Vector<Real> where_above(const Vector<Real>& value, const Vector<Real>& yes, const Vector<Real>& no) {
-#if defined(__GNUC__)
+#ifdef VECTOR_TYPES
     return value > all(Real(0)) ? yes : no;
 #else
     Vector<Real> y;
     for (int i = 0; i < LANES; ++i) y[i] = value[i] > 0 ? yes[i] : no[i];
     return y;
+#endif
+}
+
+// Whether this block is the last one to be done, where `done` counts them; what the others wrote is then to be seen.
+inline bool last_of(int64_t blocks, int64_t* done) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    return _InterlockedExchangeAdd64(reinterpret_cast<long long*>(done), 1) + 1 == blocks;
+#else
+    return __atomic_add_fetch(done, 1, __ATOMIC_ACQ_REL) == blocks;
 #endif
 }
 
@@ -93,7 +102,8 @@ struct Steps {
           count(least(of.steps - first, of.chunk)) {}
 
     ~Steps() {
-        for (int64_t t = 0; t < count; ++t)
+        const int64_t different = problem.label_step ? count : least(count, 1);
+        for (int64_t t = 0; t < different; ++t)
             if (work.label[t] >= 0) work.often[work.label[t]] = 0;
     }
 
@@ -101,36 +111,63 @@ struct Steps {
     int32_t prepare(int64_t more) {
         count = least(problem.steps - first, count + more);
         const int64_t length = problem.lengths ? problem.lengths[sample] : problem.steps;
+        const int64_t valid = length < first ? 0 : least(length - first, count);
         int32_t status = length < 1 || length > problem.steps ? REFUSED : 0;
-        for (int64_t t = count - 1; t >= 0; --t) {
-            const int64_t step = first + t;
-            bool counted = step < length;
-            int64_t label = -1;
-            if (problem.labels && counted) {
-                label = problem.labels[sample * problem.label_sample + step * problem.label_step];
-                if (problem.ignores && label == problem.ignored)
-                    counted = false;
-                else if (label < 0 || label >= problem.classes)
-                    status |= REFUSED, counted = false;
-                if (!counted) label = -1;
-            }
-            work.label[t] = int32_t(label);
-            if (label >= 0) {
-                work.next[t] = work.often[label] ? work.head[label] : -1;
-                work.head[label] = int32_t(t);
-                ++work.often[label];
-            }
-            const int64_t behind = problem.seen ? least(step + 1, problem.window) : problem.window;
-            work.duration[t] = Real(behind);
-            work.scale[t] = 1 / work.duration[t];
-            work.counted[t] = work.mask[t] = Real(counted);
-            work.weight[t] = label >= 0 ? problem.class_weight(label) : Real(0);
-        }
-        for (int64_t t = count; t < count + SLACK; ++t) {
-            work.duration[t] = work.scale[t] = 1;
-            work.counted[t] = work.mask[t] = work.weight[t] = 0;
-        }
+        const Real duration = Real(problem.window), scale = 1 / duration;
+        for (int64_t t = 0; t < count + SLACK; ++t) work.duration[t] = duration, work.scale[t] = scale;
+        for (int64_t t = 0; problem.seen && t < count && first + t + 1 < problem.window; ++t)
+            work.scale[t] = 1 / (work.duration[t] = Real(first + t + 1));
+        for (int64_t t = 0; t < count + SLACK; ++t) work.counted[t] = t < valid, work.weight[t] = 0;
+        if (!problem.labels)
+            for (int64_t t = 0; t < count; ++t) work.label[t] = -1;
+        else if (problem.label_step)
+            status |= read_labels(valid);
+        else
+            status |= read_label(valid);
+        std::memcpy(work.mask, work.counted, (count + SLACK) * sizeof(Real));
         return status;
+    }
+
+    // A label, or -1 for the ignored one, or -2 for one that there is not.
+    int64_t label_at(int64_t step) const {
+        const int64_t label = problem.labels[sample * problem.label_sample + step * problem.label_step];
+        if (problem.ignores && label == problem.ignored) return -1;
+        return label < 0 || label >= problem.classes ? -2 : label;
+    }
+
+    // One for each step, of which the first `valid` are counted.
+    int32_t read_labels(int64_t valid) {
+        bool refused = false;
+        for (int64_t t = valid; t < count; ++t) work.label[t] = -1;
+        for (int64_t t = valid - 1; t >= 0; --t) {
+            const int64_t label = label_at(first + t);
+            work.label[t] = int32_t(label);
+            if (label < 0) {
+                refused |= label == -2;
+                work.counted[t] = 0;
+                continue;
+            }
+            work.next[t] = work.often[label]++ ? work.head[label] : -1;
+            work.head[label] = int32_t(t);
+            work.weight[t] = problem.class_weight(label);
+        }
+        return refused ? REFUSED : 0;
+    }
+
+    // One for all.
+    int32_t read_label(int64_t valid) {
+        const int64_t label = valid ? label_at(0) : -1;
+        for (int64_t t = 0; t < count; ++t) work.label[t] = int32_t(label), work.next[t] = int32_t(t + 1);
+        if (label < 0) {
+            for (int64_t t = 0; t < valid; ++t) work.counted[t] = 0;
+            return label == -2 ? REFUSED : 0;
+        }
+        const Real weight = problem.class_weight(label);
+        for (int64_t t = 0; t < valid; ++t) work.weight[t] = weight;
+        work.often[label] = int32_t(valid);
+        work.head[label] = 0;
+        work.next[valid - 1] = -1;
+        return 0;
     }
 
     int64_t often(int64_t c) const { return work.often[c]; }
