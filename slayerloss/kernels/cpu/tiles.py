@@ -12,7 +12,7 @@ from slayerloss.kernels.cpu.pages import prefer_large_pages
 
 FEW, MANY = 16, 64
 """Rows of a block; as in src/tiles.h."""
-SMALLEST_TILE_ROWS = 1024
+SMALLEST_TILE_ROWS = 192
 """Rows from which blocks of many leave enough of them for every thread."""
 
 NOT_FINITE, TOO_LARGE, NO_MEMORY = 1, 2, 4
