@@ -93,6 +93,7 @@ BINARY(*)
 BINARY(/)
 BINARY(&)
 BINARY(|)
+BINARY(^)
 BINARY(>>)
 BINARY(<<)
 #define COMPARISON(op)                                                                \
@@ -141,7 +142,7 @@ using Ints = Vector<int32_t>;
 
 template <class T>
 INLINE Vector<T> all(T value) {
-#if defined(__GNUC__)
+#ifdef VECTOR_TYPES
     return value - Vector<T>{};  // one instruction, which a loop over the lanes is not
 #else
     Vector<T> x;
