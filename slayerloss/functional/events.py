@@ -5,7 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, ShapeError, check_events, check_tensor, check_type, check_values, message
+from slayerloss._check import (
+    ArgumentError,
+    ShapeError,
+    check_events,
+    check_finite,
+    check_tensor,
+    check_type,
+    check_values,
+    message,
+)
 
 LARGEST_SPIKE = 1e9
 """In magnitude, far above any graded spike: sums of squares over a batch of these stay finite in float32."""
@@ -19,8 +28,12 @@ SMALLEST_TEMPERATURE = 1e-6
 
 def check_spikes(function: str, value: Tensor, argument: str = "spikes") -> None:
     """Check the spikes (N, C, ..., T) of a loss: events of at most `LARGEST_SPIKE` in magnitude."""
-    check_events(function, value, argument)
-    check_values(function, argument, value, -LARGEST_SPIKE, LARGEST_SPIKE)
+    check_events(function, value, argument, values=False)
+    try:
+        check_values(function, argument, value, -LARGEST_SPIKE, LARGEST_SPIKE)
+    except ArgumentError:
+        check_finite(function, argument, value)  # says more of NaN and infinity
+        raise
 
 
 def promote(x: Tensor) -> Tensor:

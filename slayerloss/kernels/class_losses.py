@@ -56,8 +56,8 @@ Definition = Callable[..., tuple[Tensor, Tensor]]
 _definitions: dict[int, Definition] = {}
 
 _PROBLEM = "lllllll" + "plll" + "pllll" + "pp" + "plll" + "dddd"
-_forward_kernel = Kernel("class_loss", _PROBLEM + "pppppp")
-_backward_kernel = Kernel("class_loss_backward", _PROBLEM + "ppllplll")
+_forward_kernel = Kernel("class_loss", _PROBLEM + "opppp" + "o")
+_backward_kernel = Kernel("class_loss_backward", _PROBLEM + "ppll" + "olll")
 
 
 def define(kind: Kind, definition: Definition) -> None:
