@@ -71,16 +71,16 @@ struct Forward {
                 store(work.other + t, load(work.other + t) + load(count + t) * all(weight));
             });
         }
-        steps.occurrences(c, [&](int64_t t) { work.picked[t] = count[t]; });
+        steps.set(c, work.picked, count);
     }
 
     void rates(int64_t c, const Real* count, const Steps<Real>& steps, Workspace<Real>& work) const {
-        steps.occurrences(c, [&](int64_t t) { work.wanted[t] = Real(problem.high); });
+        steps.set(c, work.wanted, Real(problem.high));
         steps.each(steps.count, [&](int64_t t) {
             const Vector<Real> distance = load(count + t) * load(work.scale + t) - load(work.wanted + t);
             store(work.sum + t, load(work.sum + t) + distance * distance);
         });
-        steps.occurrences(c, [&](int64_t t) { work.wanted[t] = Real(problem.low); });
+        steps.set(c, work.wanted, Real(problem.low));
     }
 
     int32_t sigmoid(int64_t c, const Real* count, const Steps<Real>& steps, Workspace<Real>& work) const {
@@ -259,10 +259,10 @@ struct Backward {
         std::memcpy(work.slope, work.sum, length * sizeof(Real));
         const Real* shared = window_sums(work.slope, work.peak, here, window);
         for (int64_t c = 0; c < problem.classes; ++c) {
-            const int64_t often = steps.often(c);
+            const int64_t often = problem.dense() ? 1 : steps.often(c);
             if (!often) {
                 sink.put(c, shared);
-            } else if (often * window < here) {
+            } else if (!problem.dense() && often * window < here) {
                 std::memcpy(work.result, shared, here * sizeof(Real));
                 steps.occurrences(c, [&](int64_t t) {
                     const Real more = work.other[t] - work.sum[t];
@@ -272,7 +272,7 @@ struct Backward {
                 sink.put(c, work.result);
             } else {
                 std::memcpy(work.wanted, work.sum, length * sizeof(Real));
-                steps.occurrences(c, [&](int64_t t) { work.wanted[t] = work.other[t]; });
+                steps.set(c, work.wanted, work.other);
                 sink.put(c, window_sums(work.wanted, work.result, here, window));
             }
         }
@@ -288,16 +288,16 @@ struct Backward {
             if (smooth) slope = slope - load(work.other + t) * weight;
             store(work.slope + t, slope);
         });
-        steps.occurrences(c, [&](int64_t t) { work.slope[t] -= work.picked[t]; });
+        steps.subtract(c, work.slope, work.picked);
     }
 
     void rates(int64_t c, const Real* count, const Steps<Real>& steps, Workspace<Real>& work) const {
-        steps.occurrences(c, [&](int64_t t) { work.wanted[t] = Real(problem.high); });
+        steps.set(c, work.wanted, Real(problem.high));
         steps.each(steps.count, [&](int64_t t) {
             const Vector<Real> distance = load(count + t) * load(work.scale + t) - load(work.wanted + t);
             store(work.slope + t, distance * load(work.sum + t));
         });
-        steps.occurrences(c, [&](int64_t t) { work.wanted[t] = Real(problem.low); });
+        steps.set(c, work.wanted, Real(problem.low));
     }
 
     void sigmoid(int64_t c, const Real* count, const Steps<Real>& steps, Workspace<Real>& work) const {

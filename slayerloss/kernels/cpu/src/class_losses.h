@@ -34,6 +34,19 @@ inline bool last_of(int64_t blocks, int64_t* done) {
 #endif
 }
 
+// `yes` where two whole numbers are the same.
+template <class Real>
+INLINE Vector<Real> where_same(const Vector<Real>& a, const Vector<Real>& b, const Vector<Real>& yes,
+                               const Vector<Real>& no) {
+#ifdef VECTOR_TYPES
+    return a == b ? yes : no;
+#else
+    Vector<Real> y;
+    for (int i = 0; i < LANES; ++i) y[i] = a[i] == b[i] ? yes[i] : no[i];
+    return y;
+#endif
+}
+
 template <class Real>
 struct Problem {
     int64_t kind, samples, classes, steps, window, seen, chunk;
@@ -50,16 +63,19 @@ struct Problem {
     int64_t reach() const { return least(window, steps); }  // what is before the first step is zero
     int64_t chunks() const { return (steps + chunk - 1) / chunk; }
     int64_t blocks() const { return samples * chunks(); }
+    // Whether each class is the label of so many steps that all are compared with it.
+    bool dense() const { return labels && label_step && classes <= 64; }
     Real class_weight(int64_t c) const { return weights ? weights[c] : Real(1); }
 };
 
 // Rows in the cache, for one thread: a number for each step of a block, and of the windows around it.
 template <class Real>
 struct Workspace {
-    static constexpr int64_t ROWS = 13;
+    static constexpr int64_t ROWS = 14;
     Scratch memory;
     int64_t room;
-    Real *row, *result, *slope, *sum, *other, *peak, *picked, *wanted, *scale, *duration, *weight, *counted, *mask;
+    Real *row, *result, *slope, *sum, *other, *peak, *picked, *wanted, *scale, *duration, *weight, *counted, *mask,
+        *tag;  // the label
     Real *tile, *sink;                     // LANES rows each
     int32_t *label, *next, *head, *often;  // of each step, and of each class: where it is the label
 
@@ -74,7 +90,7 @@ struct Workspace {
         Real* free = memory.template as<Real>();
         if (!free) return;
         Real** rows[ROWS] = {&row,    &result, &slope,    &sum,    &other,   &peak, &picked,
-                             &wanted, &scale,  &duration, &weight, &counted, &mask};
+                             &wanted, &scale,  &duration, &weight, &counted, &mask, &tag};
         std::memset(free, 0, ROWS * room * sizeof(Real));
         for (Real** each : rows) *each = free, free += room;
         tile = free;
@@ -87,7 +103,7 @@ struct Workspace {
     }
 };
 
-// The steps of a block; the steps of which a class is the label are in a list.
+// The steps of a block. The steps of which a class is the label are in a list; where labels are dense they are `tag`.
 template <class Real>
 struct Steps {
     const Problem<Real>& problem;
@@ -102,6 +118,7 @@ struct Steps {
           count(least(of.steps - first, of.chunk)) {}
 
     ~Steps() {
+        if (problem.dense()) return;
         const int64_t different = problem.label_step ? count : least(count, 1);
         for (int64_t t = 0; t < different; ++t)
             if (work.label[t] >= 0) work.often[work.label[t]] = 0;
@@ -120,6 +137,8 @@ struct Steps {
         for (int64_t t = 0; t < count + SLACK; ++t) work.counted[t] = t < valid, work.weight[t] = 0;
         if (!problem.labels)
             for (int64_t t = 0; t < count; ++t) work.label[t] = -1;
+        else if (problem.dense())
+            status |= read_tags(valid);
         else if (problem.label_step)
             status |= read_labels(valid);
         else
@@ -154,6 +173,24 @@ struct Steps {
         return refused ? REFUSED : 0;
     }
 
+    // The same where labels are dense.
+    int32_t read_tags(int64_t valid) {
+        const int64_t* from = problem.labels + sample * problem.label_sample + first * problem.label_step;
+        const int64_t ignored = problem.ignores ? problem.ignored : 0;
+        bool refused = false;
+        for (int64_t t = 0; t < valid; ++t) {
+            const int64_t label = from[t * problem.label_step];
+            const bool known = uint64_t(label) < uint64_t(problem.classes);
+            const bool counted = known && !(problem.ignores && label == ignored);
+            refused |= !known && !(problem.ignores && label == ignored);
+            work.tag[t] = counted ? Real(label) : Real(-1);
+            work.counted[t] = Real(counted);
+            work.weight[t] = !counted ? Real(0) : problem.weights ? problem.weights[label] : Real(1);
+        }
+        for (int64_t t = valid; t < count + SLACK; ++t) work.tag[t] = -1;
+        return refused ? REFUSED : 0;
+    }
+
     // One for all.
     int32_t read_label(int64_t valid) {
         const int64_t label = valid ? label_at(0) : -1;
@@ -172,6 +209,34 @@ struct Steps {
 
     int64_t often(int64_t c) const { return work.often[c]; }
 
+    // Give a row the values where class c is the label.
+    void set(int64_t c, Real* row, const Real* values) const {
+        if (problem.dense())
+            each(count, [&](int64_t t) { store(row + t, if_label(c, t, load(values + t), load(row + t))); });
+        else
+            occurrences(c, [&](int64_t t) { row[t] = values[t]; });
+    }
+
+    void set(int64_t c, Real* row, Real value) const {
+        if (problem.dense())
+            each(count, [&](int64_t t) { store(row + t, if_label(c, t, all(value), load(row + t))); });
+        else
+            occurrences(c, [&](int64_t t) { row[t] = value; });
+    }
+
+    void subtract(int64_t c, Real* row, const Real* values) const {
+        if (problem.dense())
+            each(count, [&](int64_t t) {
+                store(row + t, load(row + t) - if_label(c, t, load(values + t), all(Real(0))));
+            });
+        else
+            occurrences(c, [&](int64_t t) { row[t] -= values[t]; });
+    }
+
+    INLINE Vector<Real> if_label(int64_t c, int64_t t, const Vector<Real>& yes, const Vector<Real>& no) const {
+        return where_same<Real>(load(work.tag + t), all(Real(c)), yes, no);
+    }
+
     // Of every step of which class c is the label.
     template <class Function>
     INLINE void occurrences(int64_t c, const Function& function) const {
@@ -187,22 +252,21 @@ struct Steps {
 
     // The counts of the true class c, from its spikes.
     void pick(int64_t c, Real* row, int64_t window) const {
-        if (often(c) * window < count) {
+        if (!problem.dense() && often(c) * window < count) {
             occurrences(c, [&](int64_t t) {
                 double parts[4] = {};
                 for (int64_t i = 0; i < window; ++i) parts[i % 4] += row[t + i];
                 work.picked[t] = Real((parts[0] + parts[1]) + (parts[2] + parts[3]));
             });
         } else {
-            const Real* sums = window_sums(row, work.result, count, window);
-            occurrences(c, [&](int64_t t) { work.picked[t] = sums[t]; });
+            set(c, work.picked, window_sums(row, work.result, count, window));
         }
     }
 
     // SpikeMoid's targets of class c, in `wanted`, and where they are counted, in `mask`.
     int32_t targets(int64_t c) const {
         if (!problem.targets) {
-            occurrences(c, [&](int64_t t) { work.wanted[t] = 1; });
+            set(c, work.wanted, Real(1));
             return 0;
         }
         const Real* from = problem.targets + sample * problem.target_sample + c * problem.target_class;
@@ -218,7 +282,7 @@ struct Steps {
     }
 
     void forget_targets(int64_t c) const {
-        if (!problem.targets) occurrences(c, [&](int64_t t) { work.wanted[t] = 0; });
+        if (!problem.targets) set(c, work.wanted, Real(0));
     }
 
     // Save lanes of a row that ends with the steps.
