@@ -86,9 +86,10 @@ struct Block {
 // A state in units of the input -> LSBs; false if it is no whole number of them within the range.
 template <class Real>
 inline bool to_whole(Ints* lsb, const Real* state, Real scale, int64_t rows, int64_t width) {
+    for (int64_t i = 0; i < width / LANES; ++i) lsb[i] = all(0);
     bool exact = true;
-    for (int64_t i = 0; i < width; ++i) {
-        const Real scaled = state && i < rows ? state[i] * scale : 0;
+    for (int64_t i = 0; state && i < rows; ++i) {
+        const Real scaled = state[i] * scale;
         const bool inside = scaled >= Real(-STATE_LIMIT) && scaled <= Real(STATE_LIMIT);
         lsb[i / LANES][i % LANES] = inside ? int32_t(scaled) : 0;
         exact &= inside && Real(int32_t(inside ? scaled : 0)) == scaled;

@@ -8,6 +8,8 @@
 
 namespace {
 
+constexpr int64_t AHEAD = 8;  // steps, of what is fetched where time is first
+
 // The spike's derivative by the voltage: height exp(-|v - threshold| / tau). Of a graded one it does not fall again
 // above the threshold.
 template <class Real>
@@ -58,6 +60,7 @@ struct Backward {
                 if (LEARNS) states_before(population, voltages, begin + t, group, v_before, u_before);
                 for (int64_t k = 0; k < GROUP; ++k) {
                     const int64_t i = group * GROUP + k;
+                    if (WIDTH == WIDE) prefetch(in + (t - AHEAD) * stride + i * LANES);
                     const Vector<Real> slope = surrogate(convert<Real, int32_t>(v[k]) * all(unit));
                     const Vector<Real> g_v = slope * load(in + t * stride + i * LANES) + c.v[i];
                     const Vector<Real> g_u = INTEGRATES ? g_v + c.u[i] : g_v;

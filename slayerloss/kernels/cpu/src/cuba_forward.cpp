@@ -89,13 +89,16 @@ struct Forward {
                 empty_tile(tile, WIDTH, y + offset, row_stride, step_stride, rows, steps);
             }
         }
-        to_units(last_current, population.current, block.first, rows);
-        to_units(last_voltage, population.voltage, block.first, rows);
+        to_units<WIDTH>(last_current + block.first, population.current, rows);
+        to_units<WIDTH>(last_voltage + block.first, population.voltage, rows);
         return (out_of_range(worst) ? OUT_OF_RANGE : 0) | (any(clipped) ? CLIPPED : 0);
     }
 
-    void to_units(Real* to, const Ints* states, int64_t first, int64_t rows) const {
-        for (int64_t i = 0; i < rows; ++i) to[first + i] = Real(states[i / LANES][i % LANES]) * (1 / scale);
+    template <int64_t WIDTH>
+    void to_units(Real* to, const Ints* states, int64_t rows) const {
+        Real lanes[WIDTH];
+        for (int64_t i = 0; i < WIDTH / LANES; ++i) store(lanes + i * LANES, convert<Real, int32_t>(states[i]) * all(1 / scale));
+        std::memcpy(to, lanes, rows * sizeof(Real));
     }
 
     template <bool INTEGRATES, Output OUTPUT, bool KEEPS>

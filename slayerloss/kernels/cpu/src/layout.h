@@ -44,26 +44,36 @@ INLINE void transpose(Vector<Real> (&rows)[LANES]) {
     }
 }
 
-// x, rows of `from_stride` numbers -> tile, steps of `to_stride` numbers; `rows` and `steps` of them. Both directions:
-// a tile goes back into rows with the two swapped.
-template <class Real>
-inline void transposed(Real* to, int64_t to_stride, const Real* from, int64_t from_stride, int64_t rows, int64_t steps) {
-    for (int64_t row = 0; row < rows; row += LANES) {
-        for (int64_t step = 0; step < steps; step += LANES) {
-            const Real* source = from + row * from_stride + step;
-            Real* target = to + step * to_stride + row;
-            if (rows - row >= LANES && steps - step >= LANES) {
-                Vector<Real> square[LANES];
-                for (int i = 0; i < LANES; ++i) square[i] = load(source + i * from_stride);
-                transpose<Real>(square);
-                for (int i = 0; i < LANES; ++i) store(target + i * to_stride, square[i]);
-            } else {
-                for (int64_t i = 0; i < LANES && row + i < rows; ++i)
-                    for (int64_t j = 0; j < LANES && step + j < steps; ++j)
-                        target[j * to_stride + i] = source[i * from_stride + j];
-            }
+// from[i * from_stride + j] -> to[j * to_stride + i] for i < rows, j < columns, in squares. A last square that would not
+// be full begins earlier: what is done twice comes out the same. The outer loop is over the lines of the far side, the
+// rows of a signal, so that few of them are visited at once.
+template <bool OUTER_ROWS, class Real>
+inline void transposed(Real* to, int64_t to_stride, const Real* from, int64_t from_stride, int64_t rows,
+                       int64_t columns) {
+    if (rows < LANES || columns < LANES) {
+        for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < columns; ++j) to[j * to_stride + i] = from[i * from_stride + j];
+        return;
+    }
+    const int64_t outer = OUTER_ROWS ? rows : columns, inner = OUTER_ROWS ? columns : rows;
+    for (int64_t a = 0; a < outer; a += LANES) {
+        for (int64_t b = 0; b < inner; b += LANES) {
+            const int64_t first = a < outer - LANES ? a : outer - LANES, second = b < inner - LANES ? b : inner - LANES;
+            const int64_t row = OUTER_ROWS ? first : second, column = OUTER_ROWS ? second : first;
+            const Real* source = from + row * from_stride + column;
+            Real* target = to + column * to_stride + row;
+            Vector<Real> square[LANES];
+            for (int i = 0; i < LANES; ++i) square[i] = load(source + i * from_stride);
+            transpose<Real>(square);
+            for (int i = 0; i < LANES; ++i) store(target + i * to_stride, square[i]);
         }
     }
+}
+
+// A full step has a size that the compiler knows.
+template <class Real>
+INLINE void copy_step(Real* to, const Real* from, int64_t rows, int64_t width) {
+    std::memcpy(to, from, (rows == width ? width : rows) * sizeof(Real));
 }
 
 // Bring `steps` steps of `rows` rows into a tile of `width` rows, of which the missing ones are zero.
@@ -71,10 +81,10 @@ template <class Real>
 inline void fill_tile(Real* tile, int64_t width, const Real* x, int64_t row_stride, int64_t step_stride, int64_t rows,
                       int64_t steps) {
     if (step_stride == 1) {
-        transposed(tile, width, x, row_stride, rows, steps);
+        transposed<true>(tile, width, x, row_stride, rows, steps);
     } else {
         for (int64_t step = 0; step < steps; ++step)
-            std::memcpy(tile + step * width, x + step * step_stride, rows * sizeof(Real));
+            copy_step(tile + step * width, x + step * step_stride, rows, width);
     }
     for (int64_t step = 0; rows < width && step < steps; ++step)
         std::memset(tile + step * width + rows, 0, (width - rows) * sizeof(Real));
@@ -85,10 +95,10 @@ template <class Real>
 inline void empty_tile(const Real* tile, int64_t width, Real* y, int64_t row_stride, int64_t step_stride, int64_t rows,
                        int64_t steps) {
     if (step_stride == 1) {
-        transposed(y, row_stride, tile, width, steps, rows);
+        transposed<false>(y, row_stride, tile, width, steps, rows);
     } else {
         for (int64_t step = 0; step < steps; ++step)
-            std::memcpy(y + step * step_stride, tile + step * width, rows * sizeof(Real));
+            copy_step(y + step * step_stride, tile + step * width, rows, width);
     }
 }
 

@@ -13,7 +13,7 @@ struct Signal {
     int64_t step_stride() const { return time_first ? rows : 1; }
 };
 
-constexpr int64_t NARROW = 64, WIDE = 256;  // rows of a block: where time is last, and where it is first
+constexpr int64_t NARROW = 64, WIDE = 192;  // rows of a block: where time is last, and where it is first
 constexpr int64_t TILE_BYTES = 1 << 16;     // of a chunk of steps of a block
 
 constexpr int32_t DECAY_BITS = 12;
@@ -53,10 +53,18 @@ INLINE int32_t out_of_range(const Ints& worst) {
     return found;
 }
 
-// What a row is multiplied with: row -> channel -> value; `channels` is 1 where all share it.
+// What a row is multiplied with: row -> channel -> value; `channels` is 1 where all share it. Rows are counted, since a
+// division takes as long as a neuron's step.
 template <class T>
 inline void per_row(T* to, int64_t width, const T* values, int64_t channels, int64_t inner, int64_t first, int64_t rows) {
-    for (int64_t i = 0; i < width; ++i) to[i] = i < rows ? values[((first + i) / inner) % channels] : T(0);
+    int64_t channel = first / inner % channels, left = inner - first % inner;
+    for (int64_t i = 0; i < width; ++i) {
+        to[i] = i < rows ? values[channel] : T(0);
+        if (--left == 0) {
+            left = inner;
+            channel = channel + 1 < channels ? channel + 1 : 0;
+        }
+    }
 }
 
 }  // namespace

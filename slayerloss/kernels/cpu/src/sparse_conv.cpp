@@ -92,7 +92,7 @@ int32_t forward(const Geometry& geometry, const Events& events, const Real* valu
         each_pair(geometry, events, i, [&](int64_t event, int64_t place, int64_t column) {
             add(image.values + place, weight + column, values[event], geometry.outputs);
         });
-        transposed(y + i * size, places, image.values, channels, places, channels);
+        transposed<false>(y + i * size, places, image.values, channels, places, channels);
     }
     return 0;
 }
@@ -108,7 +108,7 @@ int32_t backward(const Geometry& geometry, const Events& events, const Real* val
         std::memset(sum, 0, geometry.weights() * sizeof(Real));
         for (int64_t i = geometry.images * block / blocks; i < geometry.images * (block + 1) / blocks; ++i) {
             if (events.begins[i] == events.begins[i + 1]) continue;
-            transposed(image.values, channels, grad + i * size, places, channels, places);
+            transposed<true>(image.values, channels, grad + i * size, places, channels, places);
             each_pair(geometry, events, i, [&](int64_t event, int64_t place, int64_t column) {
                 add(sum + column, image.values + place, values[event], geometry.outputs);
             });

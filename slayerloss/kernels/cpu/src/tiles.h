@@ -41,35 +41,14 @@ struct Block {
 
     int64_t offset(int64_t begin) const { return first * signal.row_stride() + begin * signal.step_stride(); }
 
-    // A last square that is not full is taken from whole steps before it, which are the same twice.
     template <class Real>
     void fill(Real* tile, const Real* x, int64_t begin, int64_t steps) const {
-        const Real* from = x + offset(begin);
-        if (rows < WIDTH || steps < LANES)
-            return fill_tile(tile, WIDTH, from, signal.row_stride(), signal.step_stride(), rows, steps);
-        if (signal.time_first) {
-            for (int64_t t = 0; t < steps; ++t)
-                std::memcpy(tile + t * WIDTH, from + t * signal.rows, WIDTH * sizeof(Real));
-            return;
-        }
-        const int64_t whole = steps / LANES * LANES, late = steps - LANES;
-        transposed(tile, WIDTH, from, signal.steps, WIDTH, whole);
-        if (whole < steps) transposed(tile + late * WIDTH, WIDTH, from + late, signal.steps, WIDTH, int64_t(LANES));
+        fill_tile(tile, WIDTH, x + offset(begin), signal.row_stride(), signal.step_stride(), rows, steps);
     }
 
     template <class Real>
     void empty(const Real* tile, Real* y, int64_t begin, int64_t steps) const {
-        Real* to = y + offset(begin);
-        if (rows < WIDTH || steps < LANES)
-            return empty_tile(tile, WIDTH, to, signal.row_stride(), signal.step_stride(), rows, steps);
-        if (signal.time_first) {
-            for (int64_t t = 0; t < steps; ++t)
-                std::memcpy(to + t * signal.rows, tile + t * WIDTH, WIDTH * sizeof(Real));
-            return;
-        }
-        const int64_t whole = steps / LANES * LANES, late = steps - LANES;
-        transposed(to, signal.steps, tile, WIDTH, whole, WIDTH);
-        if (whole < steps) transposed(to + late, signal.steps, tile + late * WIDTH, WIDTH, int64_t(LANES), WIDTH);
+        empty_tile(tile, WIDTH, y + offset(begin), signal.row_stride(), signal.step_stride(), rows, steps);
     }
 
     // Set the steps after each sample's length to zero; `lengths` may be null, a sample has `sample` rows.
