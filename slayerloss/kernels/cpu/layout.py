@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-NARROW, WIDE = 64, 256
+NARROW, WIDE = 64, 192
 """Rows of a block where time is last in memory, and where it is first; as in src/population.h."""
 
 

@@ -83,6 +83,10 @@ struct Block {
     Voltages of(int32_t* words, int64_t steps) const { return {words + first * steps / 4 * 3, filled() / 4 * 3}; }
 };
 
+// Blocks that a thread takes at a time: neighbours, of which the next one can be fetched, but not so many that another
+// thread has to wait.
+inline int64_t blocks_at_once(int64_t blocks) { return blocks < 32 ? 1 : blocks < 128 ? blocks / 16 : 8; }
+
 // A state in units of the input -> LSBs; false if it is no whole number of them within the range.
 template <class Real>
 inline bool to_whole(Ints* lsb, const Real* state, Real scale, int64_t rows, int64_t width) {

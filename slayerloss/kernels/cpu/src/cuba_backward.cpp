@@ -50,10 +50,12 @@ struct Backward {
 
     template <bool INTEGRATES, bool LEARNS, int64_t WIDTH>
     void run(Carried<WIDTH>& carried, const Population<WIDTH>& population, const Real* in, Real* out, int64_t stride,
-             int64_t steps, int64_t groups, const Voltages& voltages, int64_t begin) const {
+             int64_t steps, int64_t groups, const Voltages& voltages, int64_t begin, const Fetched<Real>& next,
+             const Fetched<Real>& target) const {
         const Real unit = 1 / scale;
         Carried<WIDTH> c = carried;
         for (int64_t t = steps - 1; t >= 0; --t) {
+            if (WIDTH == NARROW) next.in_step(t), target.in_step(t);
             for (int64_t group = 0; group < groups; ++group) {
                 Ints v[GROUP], v_before[GROUP], u_before[GROUP];
                 voltages.get(begin + t, group, v);
@@ -104,8 +106,9 @@ struct Backward {
         const int64_t row_stride = signal.row_stride(), step_stride = signal.step_stride();
         const int64_t first = block.first, rows = block.rows;
         const bool in_place = signal.time_first && rows == WIDTH;
-        constexpr int64_t CHUNK = TILE_BYTES / int64_t(sizeof(Real)) / WIDTH;
-        alignas(64) Real tile[CHUNK * WIDTH];
+        constexpr int64_t LONGEST = TILE_BYTES / int64_t(sizeof(Real)) / WIDTH;
+        const int64_t chunk = even_chunk(signal.steps, LONGEST);
+        alignas(64) Real tile[LONGEST * WIDTH];
         Population<WIDTH> population;
         population.set_decays(signal, decays, first, rows);
         if (LEARNS) {
@@ -122,16 +125,21 @@ struct Backward {
         from_rows<WIDTH>(carried.v, grad_last_voltage, first, rows);
         const Voltages voltages = block.of(words, signal.steps);
         double totals[2][WIDTH] = {};
-        for (int64_t t = (signal.steps - 1) / CHUNK * CHUNK; t >= 0; t -= CHUNK) {
-            const int64_t steps = signal.steps - t < CHUNK ? signal.steps - t : CHUNK;
+        const int64_t last = (signal.steps - 1) / chunk * chunk;
+        for (int64_t t = last; t >= 0; t -= chunk) {
+            const int64_t steps = signal.steps - t < chunk ? signal.steps - t : chunk;
             const int64_t offset = first * row_stride + t * step_stride;
             for (int64_t i = 0; i < WIDTH / LANES; ++i) carried.sum_u[i] = carried.sum_v[i] = all(Real(0));
             if (in_place) {
                 run<INTEGRATES, LEARNS>(carried, population, grad + offset, grad_x + offset, signal.rows, steps,
-                                        WIDTH / LANES / GROUP, voltages, t);
+                                        WIDTH / LANES / GROUP, voltages, t, {}, {});
             } else {
                 fill_tile(tile, WIDTH, grad + offset, row_stride, step_stride, rows, steps);
-                run<INTEGRATES, LEARNS>(carried, population, tile, tile, WIDTH, steps, block.groups(), voltages, t);
+                const bool full = WIDTH == NARROW && rows == WIDTH;
+                const Real* next = grad + offset + (t > 0 ? -chunk : WIDTH * row_stride + last);
+                run<INTEGRATES, LEARNS>(carried, population, tile, tile, WIDTH, steps, block.groups(), voltages, t,
+                                        {full ? next : nullptr, row_stride},
+                                        {full ? grad_x + offset : nullptr, row_stride});
                 empty_tile(tile, WIDTH, grad_x + offset, row_stride, step_stride, rows, steps);
             }
             for (int64_t i = 0; LEARNS && i < rows; ++i) {
@@ -162,11 +170,14 @@ struct Backward {
     template <bool INTEGRATES, bool LEARNS>
     void blocks(int64_t* next) const {
         const int64_t width = signal.time_first ? WIDE : NARROW;
-        for (int64_t number; (number = take(next)) * width < signal.rows;) {
-            if (signal.time_first)
-                block<INTEGRATES, LEARNS>(Block<WIDE>(number, signal.rows));
-            else
-                block<INTEGRATES, LEARNS>(Block<NARROW>(number, signal.rows));
+        const int64_t all = (signal.rows + width - 1) / width, share = blocks_at_once(all);
+        for (int64_t begin; (begin = take(next) * share) < all;) {
+            for (int64_t number = begin; number < begin + share && number < all; ++number) {
+                if (signal.time_first)
+                    block<INTEGRATES, LEARNS>(Block<WIDE>(number, signal.rows));
+                else
+                    block<INTEGRATES, LEARNS>(Block<NARROW>(number, signal.rows));
+            }
         }
     }
 

@@ -40,12 +40,14 @@ struct Forward {
     // Steps of a tile, or of memory that has time first; the output may stand where the input stood.
     template <bool INTEGRATES, Output OUTPUT, bool KEEPS, int64_t WIDTH>
     void run(Population<WIDTH>& given, const Real* in, Real* out, int64_t in_stride, int64_t out_stride, int64_t steps,
-             int64_t groups, const Voltages& voltages, int64_t begin, Ints& worst, Ints& clipped) const {
+             int64_t groups, const Voltages& voltages, int64_t begin, Ints& worst, Ints& clipped,
+             const Fetched<Real>& next, const Fetched<Real>& target) const {
         const Real unit = 1 / scale;
         const Ints limit = all(threshold);
         Population<WIDTH> population = given;
         Ints largest = worst, bits = clipped;
         for (int64_t t = 0; t < steps; ++t) {
+            if (WIDTH == NARROW) next.in_step(t), target.in_step(t);
             for (int64_t group = 0; group < groups; ++group) {
                 Ints now[GROUP];
                 for (int64_t k = 0; k < GROUP; ++k) {
@@ -67,8 +69,9 @@ struct Forward {
     int32_t block(const Block<WIDTH> block) const {
         const int64_t row_stride = signal.row_stride(), step_stride = signal.step_stride(), rows = block.rows;
         const bool in_place = signal.time_first && rows == WIDTH;  // memory is a tile already
-        constexpr int64_t CHUNK = TILE_BYTES / int64_t(sizeof(Real)) / WIDTH;
-        alignas(64) Real tile[CHUNK * WIDTH];
+        constexpr int64_t LONGEST = TILE_BYTES / int64_t(sizeof(Real)) / WIDTH;
+        const int64_t chunk = even_chunk(signal.steps, LONGEST);
+        alignas(64) Real tile[LONGEST * WIDTH];
         Population<WIDTH> population;
         population.set_decays(signal, decays, block.first, rows);
         if (!to_whole(population.current, current ? current + block.first : current, scale, rows, WIDTH) ||
@@ -76,16 +79,19 @@ struct Forward {
             return OUT_OF_RANGE;
         const Voltages voltages = KEEPS ? block.of(words, signal.steps) : Voltages();
         Ints worst = all(0), clipped = all(0);
-        for (int64_t t = 0; t < signal.steps; t += CHUNK) {
-            const int64_t steps = signal.steps - t < CHUNK ? signal.steps - t : CHUNK;
+        for (int64_t t = 0; t < signal.steps; t += chunk) {
+            const int64_t steps = signal.steps - t < chunk ? signal.steps - t : chunk;
             const int64_t offset = block.first * row_stride + t * step_stride;
             if (in_place) {
                 run<INTEGRATES, OUTPUT, KEEPS>(population, x + offset, y + offset, signal.rows, signal.rows, steps,
-                                               WIDTH / LANES / GROUP, voltages, t, worst, clipped);
+                                               WIDTH / LANES / GROUP, voltages, t, worst, clipped, {}, {});
             } else {
                 fill_tile(tile, WIDTH, x + offset, row_stride, step_stride, rows, steps);
+                const bool full = WIDTH == NARROW && rows == WIDTH;
+                const Real* next = x + offset + (t + chunk < signal.steps ? chunk : WIDTH * row_stride - t);
                 run<INTEGRATES, OUTPUT, KEEPS>(population, tile, tile, WIDTH, WIDTH, steps, block.groups(), voltages,
-                                               t, worst, clipped);
+                                               t, worst, clipped, {full ? next : nullptr, row_stride},
+                                               {full ? y + offset : nullptr, row_stride});
                 empty_tile(tile, WIDTH, y + offset, row_stride, step_stride, rows, steps);
             }
         }
@@ -105,9 +111,11 @@ struct Forward {
     int32_t blocks(int64_t* next) const {
         const int64_t width = signal.time_first ? WIDE : NARROW;
         int32_t status = 0;
-        for (int64_t number; (number = take(next)) * width < signal.rows;)
-            status |= signal.time_first ? block<INTEGRATES, OUTPUT, KEEPS>(Block<WIDE>(number, signal.rows))
-                                        : block<INTEGRATES, OUTPUT, KEEPS>(Block<NARROW>(number, signal.rows));
+        const int64_t all = (signal.rows + width - 1) / width, share = blocks_at_once(all);
+        for (int64_t begin; (begin = take(next) * share) < all;)
+            for (int64_t number = begin; number < begin + share && number < all; ++number)
+                status |= signal.time_first ? block<INTEGRATES, OUTPUT, KEEPS>(Block<WIDE>(number, signal.rows))
+                                            : block<INTEGRATES, OUTPUT, KEEPS>(Block<NARROW>(number, signal.rows));
         return status;
     }
 

@@ -52,7 +52,7 @@ struct Track {
 template <class Real>
 struct Block {
     static constexpr int64_t RING = 64;  // steps, which is more than the chip's longest delay
-    static constexpr int64_t WIDTH = TILE_BYTES / (2 * RING) / int64_t(sizeof(Real));
+    static constexpr int64_t WIDTH = TILE_BYTES / (4 * RING) / int64_t(sizeof(Real));
     static constexpr int64_t AHEAD = 8;                  // steps
     static constexpr int64_t LINE = 64 / sizeof(Real);   // of the cache
 

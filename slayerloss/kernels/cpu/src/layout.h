@@ -70,6 +70,20 @@ inline void transposed(Real* to, int64_t to_stride, const Real* from, int64_t fr
     }
 }
 
+// While a tile is computed, the lines of memory that come before and after it are fetched: in each of its steps four of
+// the 64 rows' lines of 64 bytes, so that all have come when the next tile is filled.
+template <class Real>
+struct Fetched {
+    const Real* at;  // null: nothing
+    int64_t row_stride;
+
+    INLINE void in_step(int64_t t) const {
+        if (!at) return;
+        const Real* line = at + t % 16 * 4 * row_stride + t / 16 * 16;
+        for (int64_t i = 0; i < 4; ++i) prefetch(line + i * row_stride);
+    }
+};
+
 // A full step has a size that the compiler knows.
 template <class Real>
 INLINE void copy_step(Real* to, const Real* from, int64_t rows, int64_t width) {

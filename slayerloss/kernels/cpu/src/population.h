@@ -14,7 +14,13 @@ struct Signal {
 };
 
 constexpr int64_t NARROW = 64, WIDE = 192;  // rows of a block: where time is last, and where it is first
-constexpr int64_t TILE_BYTES = 1 << 16;     // of a chunk of steps of a block
+constexpr int64_t TILE_BYTES = 1 << 17;       // of a chunk of steps of a block
+
+// Steps of a chunk, of which none is much shorter than the others.
+inline int64_t even_chunk(int64_t steps, int64_t longest) {
+    const int64_t chunks = (steps + longest - 1) / longest;
+    return (steps + chunks - 1) / chunks;
+}
 
 constexpr int32_t DECAY_BITS = 12;
 constexpr int32_t STATE_LIMIT = 1 << 23;  // the current lives in (-2^23, 2^23] and wraps, the voltage saturates
