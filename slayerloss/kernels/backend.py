@@ -80,6 +80,11 @@ def runs_on_cpu_kernels(*tensors: Tensor | None) -> bool:
         rule, got = "float32 or float64 on the CPU", f"{present[0].dtype} on {', '.join(sorted(devices))}"
         raise BackendError(message("use_backend", "the C++ kernels do not take these tensors", rule, got))
     if served and library.problem():
+        if library.named():
+            rule, got = "kernels that this machine can run", library.problem()
+            raise BackendError(
+                message("use_backend", "the C++ kernels that the environment names cannot run", rule, got)
+            )
         _say_once(library.problem())
         return False
     return served

@@ -19,9 +19,16 @@ SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 PATH_VARIABLE = "SLAYERLOSS_KERNELS"
 """Names another library file than the installed one."""
 ISA_VARIABLE = "SLAYERLOSS_ISA"
-"""Names the instruction set, of those that the processor has: baseline, avx2 or avx512."""
+"""Names the instruction set, of those that the processor has."""
+ISAS = ("baseline", "avx2", "avx512")
 
-_TYPES: dict[str, Any] = {"p": ctypes.c_void_p, "o": ctypes.c_void_p, "l": ctypes.c_int64, "i": ctypes.c_int32, "d": ctypes.c_double}
+_TYPES: dict[str, Any] = {
+    "p": ctypes.c_void_p,
+    "o": ctypes.c_void_p,
+    "l": ctypes.c_int64,
+    "i": ctypes.c_int32,
+    "d": ctypes.c_double,
+}
 _DTYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -33,12 +40,24 @@ def path() -> Path:
 @functools.cache
 def problem() -> str:
     """Why the kernels cannot be used; empty if they can."""
+    if not path().exists():
+        reason = "" if named() else ": the package was installed without a C++ compiler"
+        return f"{path()} does not exist{reason}"
+    sources = [] if os.environ.get(PATH_VARIABLE) else list(Path(__file__).with_name("src").glob("*"))
+    if any(source.stat().st_mtime > path().stat().st_mtime for source in sources):
+        return "the kernels are older than their sources: run make kernels"
     try:
-        _library()
-    except OSError as error:
-        missing = f"{path()} does not exist: the package was installed without a C++ compiler"
-        return str(error) if path().exists() else missing
-    return ""
+        best = _best_isa()
+    except (OSError, AttributeError) as error:
+        return str(error)
+    known = ISAS[: ISAS.index(best) + 1]
+    asked = os.environ.get(ISA_VARIABLE) or best
+    return "" if asked in known else f"{ISA_VARIABLE} is {asked!r}; this processor has {', '.join(known)}"
+
+
+def named() -> bool:
+    """Whether the environment asks for a library or an instruction set, instead of which no other will do."""
+    return bool(os.environ.get(PATH_VARIABLE) or os.environ.get(ISA_VARIABLE))
 
 
 @functools.cache
@@ -46,12 +65,17 @@ def _library() -> ctypes.CDLL:
     return ctypes.CDLL(str(path()))
 
 
+def _best_isa() -> str:
+    best = _library().slayerloss_isa
+    best.restype = ctypes.c_char_p
+    name: str = best().decode()
+    return name
+
+
 @functools.cache
 def isa() -> str:
     """The instruction set whose kernels are used."""
-    best = _library().slayerloss_isa
-    best.restype = ctypes.c_char_p
-    return os.environ.get(ISA_VARIABLE) or best().decode()
+    return os.environ.get(ISA_VARIABLE) or _best_isa()
 
 
 def serves(dtype: torch.dtype) -> bool:

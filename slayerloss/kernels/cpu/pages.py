@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-SMALLEST = 2**22
-"""Bytes from which on it pays."""
+SMALLEST = 2**25
+"""Bytes; what is smaller is mostly memory that was used before, since the C library keeps it."""
 
 
 @functools.cache
