@@ -18,6 +18,7 @@ built = pytest.mark.skipif(bool(library.problem()), reason=f"no C++ kernels: {li
 
 NEURON = """
 import torch
+from slayerloss.functional import cuba
 print(cuba(torch.ones(1, 1, 4), 1.0, 0.0, 1.5)[0].flatten().tolist())
 """
 
