@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu.library import Kernel
-from slayerloss.kernels.operator import differentiable_gradients, operator
+from slayerloss.kernels.operator import differentiable_gradients, is_transformed, operator
 
 LONGEST_CHUNK = 1024
 """Steps of a block; more where the window is long."""
@@ -79,9 +80,7 @@ def can_run(x: Tensor, *others: Tensor | None) -> bool:
         return False
     if torch.compiler.is_compiling():  # the operator chooses when it runs
         return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
-        return False
-    return runs_on_cpu_kernels(x)
+    return not is_transformed() and runs_on_cpu_kernels(x)
 
 
 def class_loss(
@@ -296,9 +295,11 @@ _backward_operator = operator(
 )
 
 
-def _is_plain(x: Tensor) -> bool:
+def _is_plain(x: Tensor, grad: Tensor | None = None) -> bool:
     """Whether nobody looks at operators, so that the kernel is called without them."""
-    return type(x) is Tensor and not torch.compiler.is_compiling()
+    looked_at = torch.compiler.is_compiling() or is_transformed() or _get_current_dispatch_mode() is not None
+    many = grad is not None and torch._C._functorch.is_legacy_batchedtensor(grad)  # by is_grads_batched
+    return type(x) is Tensor and not looked_at and not many
 
 
 class _ClassLoss(torch.autograd.Function):
@@ -329,6 +330,6 @@ class _ClassLoss(torch.autograd.Function):
         if torch.is_grad_enabled():
             grad_x = _gradient(grad, x, wanted, lengths, weights, *ctx.constants)
         else:
-            call = _backward_on_cpu if _is_plain(x) else _backward_operator
+            call = _backward_on_cpu if _is_plain(x, grad) else _backward_operator
             grad_x = call(grad, x, wanted, lengths, weights, kept, *ctx.constants)
         return grad_x, None, None, None, None, None, None

@@ -5,6 +5,7 @@ The results lie in memory as the input does, where that is dense with time last 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -95,7 +96,7 @@ def _delay_gradients(
         elements=grad.numel() * (1 if y is None else 2),
     )
     if y is not None:
-        sums = sums.reshape(*grad.shape[:2], -1).sum((0, 2))
+        sums = sums.reshape(*grad.shape[:2], math.prod(grad.shape[2:-1])).sum((0, 2))
     return grad_x, grad_state, sums.to(grad.dtype)
 
 
@@ -169,8 +170,9 @@ def delayed(x: Tensor, delays: Tensor, state: Tensor | None, longest: int) -> Te
         >>> delayed(torch.tensor([[[1.0, 2.0, 3.0]]]), torch.tensor([1]), None, 1)
         tensor([[[0., 1., 2.]]])
     """
-    y: Tensor = _Delay.apply(x, delays, state, longest)
-    return y
+    half = x.dtype in (torch.float16, torch.bfloat16)  # of which there are no kernels
+    y: Tensor = _Delay.apply(x.float() if half else x, delays, state, longest)
+    return y.to(x.dtype)
 
 
 def last_steps(x: Tensor, steps: int, state: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from slayerloss.kernels import neuron_operators as operators
 from slayerloss.kernels import reference
+from slayerloss.kernels.cpu.layout import is_time_first
 from slayerloss.kernels.operator import differentiable_gradients
 
 Gradients = tuple[Tensor | None, ...]
@@ -111,7 +112,7 @@ class Cuba(torch.autograd.Function):
         keeps = operators.FOR_DECAYS if any(needed[1:3]) else operators.FOR_INPUT if any(needed) else operators.NOTHING
         spikes, last_current, last_voltage, voltages = operators.cuba(*given, threshold, lsb, graded, keeps, caller)
         ctx.set_materialize_grads(False)
-        ctx.constants, ctx.lsb = constants, lsb
+        ctx.constants, ctx.lsb, ctx.time_first = constants, lsb, is_time_first(x)
         ctx.save_for_backward(*given, voltages)
         return spikes, last_current, last_voltage
 
@@ -129,7 +130,7 @@ class Cuba(torch.autograd.Function):
         learns = any(ctx.needs_input_grad[1:3])
         grad_x, grad_u, grad_v, grad_keep_u, grad_keep_v = operators.cuba_gradients(
             *(x, grad, grad_current, grad_voltage, *given[1:], voltages),
-            *(threshold, ctx.lsb, tau, scale, graded, learns),
+            *(threshold, ctx.lsb, tau, scale, graded, learns, ctx.time_first),
         )
         keeps = (grad_keep_u if keep_current is not None else None, grad_keep_v) if learns else (None, None)
         states = (g if need else None for g, need in zip((grad_u, grad_v), ctx.needs_input_grad[3:5], strict=True))

@@ -174,14 +174,27 @@ def _cuba_gradients(
     height: float,
     graded: bool,
     learns: bool,
+    time_first: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients with respect to x, the states before the run, and the two keeps, (C,) or (1,) each."""
+    """The gradients with respect to x, the states before the run, and the two keeps, (C,) or (1,) each.
+
+    `time_first` is the memory order of x in the forward pass, in which the voltages lie: what saved x may change it.
+    """
     if not words.numel() or int(words[0]) & 0xFFFFFF == OF_REFERENCE:
         return _reference_gradients(
-            *(x, grad, grad_current, grad_voltage, keep_current, keep_voltage, current, voltage),
+            *(
+                layout.in_order(x, time_first),
+                grad,
+                grad_current,
+                grad_voltage,
+                keep_current,
+                keep_voltage,
+                current,
+                voltage,
+            ),
             *(threshold, lsb, tau, height, graded, learns),
         )
-    x = layout.dense(x)
+    x = layout.in_order(x, time_first)
     signal, grad, grad_x = layout.signal(x), layout.in_order_of(x, grad), layout.empty_like(x)
     first_current, first_voltage = _like_state(x), _like_state(x)
     rows = torch.empty(2, signal.rows if learns else 0, dtype=torch.float64)
@@ -203,7 +216,9 @@ def _summed(rows: Tensor, keep: Tensor | None, x: Tensor, learns: bool) -> Tenso
     """What belongs to one keep, of rows of samples x channels x space."""
     if keep is None or not learns:
         return torch.empty(0, dtype=torch.float64, device=x.device)
-    return rows.sum().reshape(1) if keep.numel() == 1 else rows.reshape(x.shape[0], x.shape[1], -1).sum((0, 2))
+    return (
+        rows.sum().reshape(1) if keep.numel() == 1 else rows.reshape(*x.shape[:2], math.prod(x.shape[2:-1])).sum((0, 2))
+    )
 
 
 def _reference_gradients(
@@ -326,13 +341,13 @@ cuba = operator(
 cuba_gradients = operator(
     "cuba_gradients(Tensor x, Tensor grad, Tensor? grad_current, Tensor? grad_voltage, Tensor? keep_current, "
     "Tensor keep_voltage, Tensor? current, Tensor? voltage, Tensor words, float threshold, float lsb, float tau, "
-    "float height, bool graded, bool learns) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    "float height, bool graded, bool learns, bool time_first) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _cuba_gradients,
     lambda x, grad, grad_u, grad_v, keep_u, keep_v, *rest: (
-        layout.empty_like(x),
+        layout.empty_like(layout.in_order(x, rest[-1])),
         _like_state(x),
         _like_state(x),
-        _like_keep(keep_u, rest[-1]).to(x.device),
-        _like_keep(keep_v, rest[-1]),
+        _like_keep(keep_u, rest[-2]).to(x.device),
+        _like_keep(keep_v, rest[-2]),
     ),
 )

@@ -37,6 +37,14 @@ def operator(schema: str, kernel: Callable[..., Any], fake: Callable[..., Any]) 
     return registered
 
 
+def is_transformed() -> bool:
+    """Whether torch.func or forward-mode differentiation looks at what runs.
+
+    A tensor may then stand for many, or carry a tangent that a kernel would lose.
+    """
+    return torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0
+
+
 def differentiable_gradients(
     function: Callable[..., Any], inputs: Sequence[Any], needed: Sequence[bool], grads: Tensor | Sequence[Tensor]
 ) -> list[Tensor | None]:

@@ -143,6 +143,29 @@ def test_a_state_between_two_integers_goes_to_the_reference():
     assert torch.equal(found[1].voltage, expected[1].voltage)
 
 
+def test_what_saves_tensors_may_change_their_memory_order():
+    x, weight = torch.rand(300, 4, 70).permute(1, 2, 0), torch.rand(4, 70, 300)
+    hooks = torch.autograd.graph.saved_tensors_hooks(
+        lambda t: t.clone(memory_format=torch.contiguous_format), lambda t: t
+    )
+
+    def gradient():
+        leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
+        return torch.autograd.grad((cuba(leaf, 0.2, 0.1, 1.0)[0] * weight).sum(), leaf)[0]
+
+    expected = gradient()
+    with hooks:
+        assert torch.equal(gradient(), expected)
+
+
+def test_an_empty_batch_has_empty_gradients():
+    x, decays = torch.empty(0, 3, 5, requires_grad=True), torch.full((2, 3), 0.5, requires_grad=True)
+    spikes, state = cuba(x, *decays, 1.0)
+    found = torch.autograd.grad(spikes.sum() + state.voltage.sum(), [x, decays])
+    assert found[0].shape == x.shape
+    assert torch.equal(found[1], torch.zeros(2, 3))
+
+
 @pytest.mark.parametrize("graded", [False, True])
 def test_second_derivatives_are_those_of_the_reference(graded):
     torch.manual_seed(0)
@@ -197,7 +220,22 @@ def test_operators_are_what_torch_expects_of_operators(order):
         *(
             (
                 operators.cuba_gradients,
-                (x, x, None, state, first, *given[2:], voltages, 0.5, 4096.0, 1.0, 1.0, False, learns),
+                (
+                    x,
+                    x,
+                    None,
+                    state,
+                    first,
+                    *given[2:],
+                    voltages,
+                    0.5,
+                    4096.0,
+                    1.0,
+                    1.0,
+                    False,
+                    learns,
+                    order == "time first",
+                ),
             )
             for first in (keep, None)
             for learns in (False, True)

@@ -42,6 +42,13 @@ def dense(x: Tensor) -> Tensor:
     return x if is_time_first(x) else x.contiguous()
 
 
+def in_order(x: Tensor, time_first: bool) -> Tensor:
+    """x itself if its memory is in this order, else a copy that is."""
+    if time_first == is_time_first(x):
+        return dense(x)
+    return x.movedim(-1, 0).contiguous().movedim(0, -1) if time_first else x.contiguous()
+
+
 def empty_like(x: Tensor) -> Tensor:
     """An empty tensor in the memory order of `dense(x)`."""
     return torch.empty_like(x) if is_time_first(x) else torch.empty(x.shape, dtype=x.dtype, device=x.device)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -50,9 +51,13 @@ def run(function: Callable[..., int], arguments: Sequence[Any], blocks: int, ele
         return function(*arguments, call)
     if _pool is None or _pool._max_workers < threads - 1:
         _pool = ThreadPoolExecutor(threads - 1, "slayerloss")
-    others = [_pool.submit(function, *arguments, call) for _ in range(threads - 1)]
-    status = function(*arguments, call)
-    for other in others:
-        if not other.cancel():  # one that has not begun would find nothing to do
-            status |= other.result()
+    others: list[Future[int]] = []
+    try:
+        with suppress(RuntimeError):  # where the interpreter ends, it takes no more work
+            others += [_pool.submit(function, *arguments, call) for _ in range(threads - 1)]
+        status = function(*arguments, call)
+    finally:  # also where a signal ends this thread's part: the others still write into the caller's tensors
+        parts = [other.result() for other in others if not other.cancel()]  # one that has not begun finds no block
+    for part in parts:
+        status |= part
     return status

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu.pages import prefer_large_pages
+from slayerloss.kernels.operator import is_transformed
 
 FEW, MANY = 16, 64
 """Rows of a block; as in src/tiles.h."""
@@ -22,12 +23,11 @@ NOT_FINITE, TOO_LARGE, NO_MEMORY = 1, 2, 4
 def is_fused(x: Tensor, *others: Tensor) -> bool:
     """Whether an operator with a C++ kernel computes floats of this dtype, and not a composition of torch operations.
 
-    While compiling it always does on the CPU, where it chooses once it runs. Under torch.func (vmap, grad) it never
-    does: a tensor may stand for many there.
+    While compiling it always does on the CPU, where it chooses once it runs. Where `is_transformed` it never does.
     """
     if torch.compiler.is_compiling():
         return x.device.type == "cpu"
-    return torch._C._functorch.peek_interpreter_stack() is None and runs_on_cpu_kernels(x, *others)
+    return not is_transformed() and runs_on_cpu_kernels(x, *others)
 
 
 class Rows(NamedTuple):

@@ -50,8 +50,8 @@ struct Backward {
 
     template <bool INTEGRATES, bool LEARNS, int64_t WIDTH>
     void run(Carried<WIDTH>& carried, const Population<WIDTH>& population, const Real* in, Real* out, int64_t stride,
-             int64_t steps, int64_t groups, const Voltages& voltages, int64_t begin, const Fetched<Real>& next,
-             const Fetched<Real>& target) const {
+             int64_t steps, int64_t groups, const Voltages& voltages, int64_t begin, const Fetched<Real, WIDTH>& next,
+             const Fetched<Real, WIDTH>& target) const {
         const Real unit = 1 / scale;
         Carried<WIDTH> c = carried;
         for (int64_t t = steps - 1; t >= 0; --t) {
@@ -136,9 +136,13 @@ struct Backward {
             } else {
                 fill_tile(tile, WIDTH, grad + offset, row_stride, step_stride, rows, steps);
                 const bool full = WIDTH == NARROW && rows == WIDTH;
-                const Real* next = grad + offset + (t > 0 ? -chunk : WIDTH * row_stride + last);
+                const Real* next = nullptr;
+                if (full && t > 0)
+                    next = grad + offset - chunk;
+                else if (full && first + 2 * WIDTH <= signal.rows)
+                    next = grad + (first + WIDTH) * row_stride + last;
                 run<INTEGRATES, LEARNS>(carried, population, tile, tile, WIDTH, steps, block.groups(), voltages, t,
-                                        {full ? next : nullptr, row_stride},
+                                        {next, row_stride},
                                         {full ? grad_x + offset : nullptr, row_stride});
                 empty_tile(tile, WIDTH, grad_x + offset, row_stride, step_stride, rows, steps);
             }
@@ -170,9 +174,9 @@ struct Backward {
     template <bool INTEGRATES, bool LEARNS>
     void blocks(int64_t* next) const {
         const int64_t width = signal.time_first ? WIDE : NARROW;
-        const int64_t all = (signal.rows + width - 1) / width, share = blocks_at_once(all);
-        for (int64_t begin; (begin = take(next) * share) < all;) {
-            for (int64_t number = begin; number < begin + share && number < all; ++number) {
+        const int64_t count = (signal.rows + width - 1) / width, share = blocks_at_once(count);
+        for (int64_t begin; (begin = take(next) * share) < count;) {
+            for (int64_t number = begin; number < begin + share && number < count; ++number) {
                 if (signal.time_first)
                     block<INTEGRATES, LEARNS>(Block<WIDE>(number, signal.rows));
                 else

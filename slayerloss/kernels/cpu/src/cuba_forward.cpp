@@ -41,7 +41,7 @@ struct Forward {
     template <bool INTEGRATES, Output OUTPUT, bool KEEPS, int64_t WIDTH>
     void run(Population<WIDTH>& given, const Real* in, Real* out, int64_t in_stride, int64_t out_stride, int64_t steps,
              int64_t groups, const Voltages& voltages, int64_t begin, Ints& worst, Ints& clipped,
-             const Fetched<Real>& next, const Fetched<Real>& target) const {
+             const Fetched<Real, WIDTH>& next, const Fetched<Real, WIDTH>& target) const {
         const Real unit = 1 / scale;
         const Ints limit = all(threshold);
         Population<WIDTH> population = given;
@@ -88,9 +88,13 @@ struct Forward {
             } else {
                 fill_tile(tile, WIDTH, x + offset, row_stride, step_stride, rows, steps);
                 const bool full = WIDTH == NARROW && rows == WIDTH;
-                const Real* next = x + offset + (t + chunk < signal.steps ? chunk : WIDTH * row_stride - t);
+                const Real* next = nullptr;
+                if (full && t + chunk < signal.steps)
+                    next = x + offset + chunk;
+                else if (full && block.first + 2 * WIDTH <= signal.rows)
+                    next = x + (block.first + WIDTH) * row_stride;
                 run<INTEGRATES, OUTPUT, KEEPS>(population, tile, tile, WIDTH, WIDTH, steps, block.groups(), voltages,
-                                               t, worst, clipped, {full ? next : nullptr, row_stride},
+                                               t, worst, clipped, {next, row_stride},
                                                {full ? y + offset : nullptr, row_stride});
                 empty_tile(tile, WIDTH, y + offset, row_stride, step_stride, rows, steps);
             }
@@ -111,9 +115,9 @@ struct Forward {
     int32_t blocks(int64_t* next) const {
         const int64_t width = signal.time_first ? WIDE : NARROW;
         int32_t status = 0;
-        const int64_t all = (signal.rows + width - 1) / width, share = blocks_at_once(all);
-        for (int64_t begin; (begin = take(next) * share) < all;)
-            for (int64_t number = begin; number < begin + share && number < all; ++number)
+        const int64_t count = (signal.rows + width - 1) / width, share = blocks_at_once(count);
+        for (int64_t begin; (begin = take(next) * share) < count;)
+            for (int64_t number = begin; number < begin + share && number < count; ++number)
                 status |= signal.time_first ? block<INTEGRATES, OUTPUT, KEEPS>(Block<WIDE>(number, signal.rows))
                                             : block<INTEGRATES, OUTPUT, KEEPS>(Block<NARROW>(number, signal.rows));
         return status;

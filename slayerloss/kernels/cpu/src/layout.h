@@ -70,17 +70,18 @@ inline void transposed(Real* to, int64_t to_stride, const Real* from, int64_t fr
     }
 }
 
-// While a tile is computed, the lines of memory that come before and after it are fetched: in each of its steps four of
-// the 64 rows' lines of 64 bytes, so that all have come when the next tile is filled.
-template <class Real>
+// While a tile of `ROWS` rows is computed, the lines of memory are fetched that the next one comes from and that this one
+// goes to: in each step as many as it takes for all to have come at the end.
+template <class Real, int64_t ROWS>
 struct Fetched {
+    static constexpr int64_t LINE = 64 / int64_t(sizeof(Real)), EACH_STEP = (ROWS + LINE - 1) / LINE;
     const Real* at;  // null: nothing
     int64_t row_stride;
 
     INLINE void in_step(int64_t t) const {
         if (!at) return;
-        const Real* line = at + t % 16 * 4 * row_stride + t / 16 * 16;
-        for (int64_t i = 0; i < 4; ++i) prefetch(line + i * row_stride);
+        const Real* line = at + t % LINE * EACH_STEP * row_stride + t / LINE * LINE;
+        for (int64_t i = 0; i < EACH_STEP; ++i) prefetch(line + i * row_stride);
     }
 };
 

@@ -22,7 +22,7 @@ struct LeakyAdjoint {
     void block(int64_t number) const {
         const int64_t first = number * WIDTH, rows = signal.rows - first < WIDTH ? signal.rows - first : WIDTH;
         const int64_t row_stride = signal.row_stride(), step_stride = signal.step_stride();
-        constexpr int64_t CHUNK = TILE_BYTES / int64_t(sizeof(Real)) / WIDTH;
+        constexpr int64_t CHUNK = TILE_BYTES / 2 / int64_t(sizeof(Real)) / WIDTH;  // of two tiles
         alignas(64) Real g[CHUNK * WIDTH], y[CHUNK * WIDTH], kept[WIDTH], later[WIDTH], before[WIDTH];
         double sum[WIDTH] = {};
         per_row(kept, WIDTH, keep, channels, signal.inner, first, rows);

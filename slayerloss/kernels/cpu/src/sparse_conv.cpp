@@ -39,6 +39,7 @@ struct Geometry {
 // Calls visit(output, element of the kernel) for what a place of one axis reaches.
 template <class Visit>
 INLINE void each_reached(const Axis& axis, int64_t place, const Visit& visit) {
+    if (place < -axis.padding) return;
     const int64_t padded = place + axis.padding, reach = axis.dilation * (axis.kernel - 1) + 1;
     for (int64_t out = padded / axis.stride; out >= 0; --out) {
         const int64_t offset = padded - out * axis.stride;

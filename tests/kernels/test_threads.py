@@ -1,0 +1,73 @@
+"""The threads that share a kernel's blocks, beside what else a process does."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import sys
+import threading
+
+import pytest
+import torch
+
+from slayerloss.functional import cuba
+from slayerloss.kernels.cpu import threads
+
+X = torch.linspace(-1, 2, 64 * 64 * 64).reshape(64, 64, 64)
+
+
+def spikes() -> float:
+    return float(cuba(X, 0.1, 0.1, 1.0)[0].sum(dtype=torch.float64))
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def forked(results) -> None:
+    torch.set_num_threads(2)
+    results.put(cuba(X, 0.1, 0.1, 1.0)[0].numpy().sum(dtype="float64"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not fork")
+def test_a_forked_process_has_threads_of_its_own():
+    here = spikes()
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=forked, args=(results,))
+    child.start()
+    assert results.get(timeout=60) == here
+    child.join(60)
+    assert child.exitcode == 0
+
+
+def test_several_threads_of_a_program():
+    expected, found = spikes(), []
+    callers = [threading.Thread(target=lambda: found.append(spikes())) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert found == [expected] * 3
+
+
+def test_nobody_leaves_while_others_write():
+    begun, may_end, ended = threading.Event(), threading.Event(), []
+
+    def function(counter: ctypes.c_void_p) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            may_end.wait(30)
+            ended.append(True)
+            return 0
+        begun.wait(30)
+        threading.Timer(0.2, may_end.set).start()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(function, [], blocks=2, elements=10 * threads.SMALLEST_SHARE)
+    assert ended == [True]
