@@ -1,6 +1,7 @@
 # On a fresh machine with Python 3.10 to 3.13, each of these does all it needs:
 #   make demo    train on the embedded digits, plot, export, check the export
 #   make test    linters, types, tests, doctests, tutorials
+#   make bench   time it beside other libraries, and write the page that says so
 #   make kernels compile the C++ kernels again, which the others do on their own
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 KERNELS = build_kernels.py $(wildcard slayerloss/kernels/cpu/src/*)
 
-.PHONY: demo test lint slow docs wheel kernels bench clean
+.PHONY: demo test lint slow docs wheel kernels bench bench-quick clean
 
 demo: $(VENV)/.demo
 	$(BIN)/slayerloss demo

@@ -75,6 +75,8 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="write benchmarks/results.json and docs/benchmarks.md")
     parser.add_argument("--page", action="store_true", help="measure nothing, write the page from the results")
     options = parser.parse_args()
+    if options.rounds < 1 or options.threads < 1:
+        parser.error("--rounds and --threads are at least 1")
     if options.page:
         write_page()
         return

@@ -243,7 +243,8 @@ class Neuron(torch.nn.Module):
             check_lengths("Neuron", lengths, x)
         current_decay, voltage_decay = self._ready_decays(x.shape[1])
         before = None if state is None else CubaState(*check_sequence("Neuron", "state", state, 2, "a CubaState"))
-        surrogate: dict[str, Any] = {"tau": self.tau, "grad_scale": self.grad_scale, "graded": self.graded_spike, "scale": self.scale}
+        surrogate: dict[str, Any] = {"tau": self.tau, "grad_scale": self.grad_scale, "graded": self.graded_spike}
+        surrogate["scale"] = self.scale
         if self.norm is None:
             spikes, after = cuba(x, current_decay, voltage_decay, self.threshold, state=before, **surrogate)
         else:

@@ -65,7 +65,7 @@ def test_a_named_backend_does_not_pass_to_another():
     ("environment", "said"),
     [
         ({"SLAYERLOSS_BACKEND": "fast"}, "use_backend: name is unknown"),
-        ({"SLAYERLOSS_KERNELS": "nowhere.so"}, "got nowhere.so does not exist"),
+        ({"SLAYERLOSS_KERNELS": "nowhere.so"}, "nowhere.so does not exist"),
         ({"SLAYERLOSS_KERNELS": "", "SLAYERLOSS_ISA": "sse9"}, "SLAYERLOSS_ISA is 'sse9'; this processor has baseline"),
     ],
 )

@@ -34,7 +34,7 @@ _DTYPES = {torch.float32: "float", torch.float64: "double"}
 
 def path() -> Path:
     """Where the library is, or would be."""
-    return Path(os.environ.get(PATH_VARIABLE) or Path(__file__).with_name("_kernels" + SUFFIX))
+    return Path(os.environ.get(PATH_VARIABLE) or Path(__file__).with_name("_kernels" + SUFFIX)).absolute()
 
 
 @functools.cache
