@@ -69,16 +69,18 @@ def neuron(bench: Bench) -> Rows:
 
 def limit(bench: Bench) -> Rows:
     """Our neuron on arrays of more than 32 MB, and in turns with it, how fast the machine copies and adds."""
-    kinds = (("fixed", "no"), ("learnt", "shared"), ("learnt, of a channel", "channels"))
+    kinds = (("fixed", "no"), ("learnt", "channels"))
     rows = []
     for shape in LARGE_SHAPES:
         for first in ("N", "T"):
             sides = [
                 Side(
-                    f"{side.operation}: {name}", "slayerloss", side.operation, {"learnable": learnable, "first": first}
+                    f"{OURS[0].operation}: {name}",
+                    "slayerloss",
+                    OURS[0].operation,
+                    {"learnable": learns, "first": first},
                 )
-                for side in OURS
-                for name, learnable in kinds
+                for name, learns in kinds
             ]
             before, comparison, after = _streams(bench), bench.compare(sides, shape), _streams(bench)
             row = _row(comparison, memory="time last" if first == "N" else "time first")

@@ -240,6 +240,9 @@ def environment(results: Results) -> str:
         f"{machine['system']}; torch {', '.join(sorted(torch))}; {', '.join(peers)}."
     ]
     lines += [f"{name} could not be measured: {why}." for name, why in results["missing"].items()]
+    parts = [f"`{name}`" for name in TITLES if not results["groups"].get(name)]
+    if parts:
+        lines.append(f"Parts that were not measured, of which nothing stands here: {', '.join(parts)}.")
     return "\n\n".join(lines)
 
 
