@@ -297,9 +297,11 @@ _backward_operator = operator(
 
 def _is_plain(x: Tensor, grad: Tensor | None = None) -> bool:
     """Whether nobody looks at operators, so that the kernel is called without them."""
-    looked_at = torch.compiler.is_compiling() or is_transformed() or _get_current_dispatch_mode() is not None
-    many = grad is not None and torch._C._functorch.is_legacy_batchedtensor(grad)  # by is_grads_batched
-    return type(x) is Tensor and not looked_at and not many
+    if torch.compiler.is_compiling() or type(x) is not Tensor:
+        return False
+    if is_transformed() or _get_current_dispatch_mode() is not None:
+        return False
+    return grad is None or not torch._C._functorch.is_legacy_batchedtensor(grad)  # as is_grads_batched makes them
 
 
 class _ClassLoss(torch.autograd.Function):

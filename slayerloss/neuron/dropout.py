@@ -34,4 +34,5 @@ class Dropout(torch.nn.Dropout):
         x = promote(input)
         if not self.training:
             return x
-        return x * torch.nn.functional.dropout(torch.ones_like(x.narrow(-1, 0, 1)), self.p)
+        kept = x.new_ones(*x.shape[:-1], 1)  # contiguous, so that memory orders draw the same
+        return x * torch.nn.functional.dropout(kept, self.p)

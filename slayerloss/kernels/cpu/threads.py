@@ -54,7 +54,8 @@ def run(function: Callable[..., int], arguments: Sequence[Any], blocks: int, ele
     others: list[Future[int]] = []
     try:
         with suppress(RuntimeError):  # where the interpreter ends, it takes no more work
-            others += [_pool.submit(function, *arguments, call) for _ in range(threads - 1)]
+            for _ in range(threads - 1):
+                others.append(_pool.submit(function, *arguments, call))
         status = function(*arguments, call)
     finally:  # also where a signal ends this thread's part: the others still write into the caller's tensors
         parts = [other.result() for other in others if not other.cancel()]  # one that has not begun finds no block
