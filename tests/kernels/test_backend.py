@@ -82,4 +82,4 @@ def test_every_instruction_set_of_the_processor_can_be_asked_for(isa):
     if isa in ("baseline", library.isa()):
         assert run.stdout == "[0.0, 1.0, 0.0, 1.0]\n"
     else:
-        assert run.stdout or "this processor has" in run.stderr
+        assert run.stdout or "this processor has" in run.stderr or "has no kernels for" in run.stderr

@@ -52,7 +52,9 @@ def problem() -> str:
         return str(error)
     known = ISAS[: ISAS.index(best) + 1]
     asked = os.environ.get(ISA_VARIABLE) or best
-    return "" if asked in known else f"{ISA_VARIABLE} is {asked!r}; this processor has {', '.join(known)}"
+    if asked not in known:
+        return f"{ISA_VARIABLE} is {asked!r}; this processor has {', '.join(known)}"
+    return "" if hasattr(_library(), f"integrate_float_{asked}") else f"{path()} has no kernels for {asked}"
 
 
 def named() -> bool:
