@@ -15,6 +15,7 @@ from slayerloss._check import (
     check_values,
     message,
 )
+from slayerloss.kernels.filters import mask_steps as mask_steps
 
 LARGEST_SPIKE = 1e9
 """In magnitude, far above any graded spike: sums of squares over a batch of these stay finite in float32."""
@@ -78,28 +79,6 @@ def time_mask(lengths: Tensor, num_steps: int) -> Tensor:
                 [1, 1, 1]], dtype=torch.int32)
     """
     return torch.arange(num_steps, device=lengths.device) < lengths[:, None]
-
-
-def mask_steps(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Set the steps after each sample's length to zero.
-
-    Args:
-        x: (N, ..., T).
-        lengths: (N,) integer, or None for all steps.
-
-    Returns:
-        (N, ..., T); `x` itself without lengths.
-
-    Example:
-        >>> mask_steps(torch.ones(2, 1, 3), torch.tensor([1, 3])).squeeze(1)
-        tensor([[1., 0., 0.],
-                [1., 1., 1.]])
-    """
-    if lengths is None:
-        return x
-    mask = time_mask(lengths, x.shape[-1])
-    mask = mask.reshape(mask.shape[0], *[1] * (x.ndim - 2), mask.shape[1])
-    return torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))
 
 
 def to_time_last(x: Tensor, order: str) -> Tensor:

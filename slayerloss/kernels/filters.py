@@ -58,6 +58,27 @@ def from_rows(rows: Tensor, like: Tensor, per_channel: bool) -> Tensor:
     return rows.unflatten(1, (like.shape[0], *like.shape[2:-1])).movedim(0, 1)
 
 
+def mask_steps(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Set the steps after each sample's length to zero.
+
+    Args:
+        x: (N, ..., T).
+        lengths: (N,) integer, or None for all steps.
+
+    Returns:
+        (N, ..., T); `x` itself without lengths.
+
+    Example:
+        >>> mask_steps(torch.ones(2, 1, 3), torch.tensor([1, 3])).squeeze(1)
+        tensor([[1., 0., 0.],
+                [1., 1., 1.]])
+    """
+    if lengths is None:
+        return x
+    known = torch.arange(x.shape[-1], device=x.device) < lengths.reshape(-1, *[1] * (x.ndim - 1))
+    return torch.where(known, x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
 def low_pass(x: Tensor, time_constant: Tensor, initial: Tensor) -> Tensor:
     """The recursion y[t] = exp(-1/time_constant) y[t-1] + x[t] with y[-1] = initial.
 

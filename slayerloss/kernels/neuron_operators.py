@@ -265,13 +265,8 @@ def _reference_filter(
     g = reference.leaky_adjoint(g, kept)
     if not learns:
         return g, g[0] * kept, _summed(x, None, x, learns)
-    rows = (g * _before(_or_zero(first, x), states)).sum(0, dtype=torch.float64)
+    rows = (g * reference.one_step_before(_or_zero(first, x), states)).sum(0, dtype=torch.float64)
     return g, g[0] * kept, _summed(rows.reshape(-1), keep, x, learns)
-
-
-def _before(first: Tensor, later: Tensor) -> Tensor:
-    """The sequence one step earlier: `first`, then all but the last of `later`, (T, N, C, ...)."""
-    return torch.cat([first[None], later[:-1]])
 
 
 def _adjoint(

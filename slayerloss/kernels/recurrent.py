@@ -31,11 +31,6 @@ _recurrent_cuba_adjoint = operator(
 )
 
 
-def _before(first: Tensor, later: Tensor) -> Tensor:
-    """The sequence one step earlier: `first`, then all but the last of `later`, (T, N, C)."""
-    return torch.cat([first[None], later[:-1]])
-
-
 class RecurrentCuba(torch.autograd.Function):
     """(x, feedback, ..., bias, (threshold, tau, scale, graded), state_scale) -> u, v, s, as in the reference."""
 
@@ -68,11 +63,11 @@ class RecurrentCuba(torch.autograd.Function):
         keeps = keep_u.to(v.dtype), keep_v.to(v.dtype)
         g_u, g_v = _recurrent_cuba_adjoint(*grads, slope, feedback, *keeps)
         with full_precision(g_u):
-            grad_feedback = g_u.flatten(0, 1).T @ _before(s0, s).flatten(0, 1)
+            grad_feedback = g_u.flatten(0, 1).T @ reference.one_step_before(s0, s).flatten(0, 1)
             grad_s0 = g_u[0] @ feedback
-        grad_keep_u = (g_u * _before(u0, u)).sum_to_size(keep_u.shape)
+        grad_keep_u = (g_u * reference.one_step_before(u0, u)).sum_to_size(keep_u.shape)
         after_reset = v.masked_fill(v > ctx.constants[0], 0)
-        grad_keep_v = (g_v * _before(v0, after_reset)).sum_to_size(keep_v.shape)
+        grad_keep_v = (g_v * reference.one_step_before(v0, after_reset)).sum_to_size(keep_v.shape)
         grad_states = g_u[0] * keep_u, g_v[0] * keep_v, grad_s0
         grad_bias = g_v.sum((0, 1)) if ctx.needs_input_grad[7] else None
         return g_u, grad_feedback, grad_keep_u, grad_keep_v, *grad_states, grad_bias, None, None

@@ -105,6 +105,11 @@ def leaky_adjoint(grad: Tensor, keep: Tensor) -> Tensor:
     return from_rows(g, grad.movedim(0, -1), per_channel).movedim(-1, 0).flip(0).contiguous()
 
 
+def one_step_before(first: Tensor, later: Tensor) -> Tensor:
+    """The sequence one step earlier: `first`, then all but the last of `later`, (T, N, C, ...)."""
+    return torch.cat([first[None], later[:-1]])
+
+
 def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
     """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
     return torch.threshold(v, threshold, 0) if graded else v.clone().gt_(threshold)

@@ -12,7 +12,7 @@ from slayerloss._check import check_finite, check_values
 from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu import layout, tiles
 from slayerloss.kernels.cpu.library import Kernel
-from slayerloss.kernels.filters import fir, low_pass, with_past
+from slayerloss.kernels.filters import fir, low_pass, mask_steps, with_past
 from slayerloss.kernels.operator import differentiable_gradients, operator
 
 CHUNK = 1024
@@ -63,14 +63,14 @@ class SpikeTime(torch.autograd.Function):
 def _composed(
     spikes: Tensor, targets: Tensor, lengths: Tensor | None, time_constant: float, length: int | None
 ) -> Tensor:
-    y = _masked(_filtered(spikes - targets, time_constant, length), lengths)
+    y = mask_steps(_filtered(spikes - targets, time_constant, length), lengths)
     return y.square().flatten(1).sum(1)
 
 
 def _composed_gradient(
     spikes: Tensor, targets: Tensor, lengths: Tensor | None, grad: Tensor, time_constant: float, length: int | None
 ) -> Tensor:
-    y = _masked(_filtered(spikes - targets, time_constant, length), lengths)
+    y = mask_steps(_filtered(spikes - targets, time_constant, length), lengths)
     y = 2 * y * grad.reshape(-1, *[1] * (y.ndim - 1))
     return _filtered(y.flip(-1), time_constant, length).flip(-1)
 
@@ -84,13 +84,6 @@ def _filtered(x: Tensor, time_constant: float, length: int | None) -> Tensor:
         kernel = torch.exp(-torch.arange(heard, dtype=x.dtype, device=x.device) / time_constant)
         y = fir(with_past(rows, heard - 1), kernel[None])
     return y.reshape(x.shape)
-
-
-def _masked(y: Tensor, lengths: Tensor | None) -> Tensor:
-    if lengths is None:
-        return y
-    known = torch.arange(y.shape[-1], device=y.device) < lengths.reshape(-1, *[1] * (y.ndim - 1))
-    return torch.where(known, y, torch.zeros((), dtype=y.dtype, device=y.device))
 
 
 class _Filter(NamedTuple):

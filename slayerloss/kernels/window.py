@@ -12,7 +12,7 @@ from slayerloss._check import check_finite
 from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu import layout, tiles
 from slayerloss.kernels.cpu.library import Kernel
-from slayerloss.kernels.filters import sliding, with_past
+from slayerloss.kernels.filters import mask_steps, sliding, with_past
 from slayerloss.kernels.operator import differentiable_gradients, operator
 
 SUM, MEAN, MEAN_OF_SEEN, LARGEST, LARGEST_OF_SEEN = range(5)
@@ -70,11 +70,11 @@ def _composed(x: Tensor, window: int, reduction: int, lengths: Tensor | None) ->
     if reduction == LARGEST_OF_SEEN:
         padded = padded.index_fill(-1, torch.arange(past, device=x.device), -math.inf)
     y = sliding(padded, past + 1, torch.maximum if reduction >= LARGEST else torch.add)
-    return _masked(_divided(y, window, reduction), lengths)
+    return mask_steps(_divided(y, window, reduction), lengths)
 
 
 def _composed_adjoint(grad: Tensor, window: int, reduction: int, lengths: Tensor | None) -> Tensor:
-    grad = _divided(_masked(grad, lengths), window, reduction)
+    grad = _divided(mask_steps(grad, lengths), window, reduction)
     return sliding(with_past(grad.flip(-1), window - 1), window, torch.add).flip(-1)
 
 
@@ -82,13 +82,6 @@ def _divided(y: Tensor, window: int, reduction: int) -> Tensor:
     if reduction == MEAN_OF_SEEN:
         return y / torch.arange(1, y.shape[-1] + 1, device=y.device).clamp(max=window)
     return y / window if reduction == MEAN else y
-
-
-def _masked(y: Tensor, lengths: Tensor | None) -> Tensor:
-    if lengths is None:
-        return y
-    known = torch.arange(y.shape[-1], device=y.device) < lengths.reshape(-1, *[1] * (y.ndim - 1))
-    return torch.where(known, y, torch.zeros((), dtype=y.dtype, device=y.device))
 
 
 def _run(x: Tensor, window: int, reduction: int, lengths: Tensor | None, reverse: bool) -> tuple[Tensor, int]:
