@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
+from slayerloss.kernels.cpu import memory
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import differentiable_gradients, is_transformed, operator
 
@@ -56,9 +57,9 @@ class Options(NamedTuple):
 Definition = Callable[..., tuple[Tensor, Tensor]]
 _definitions: dict[int, Definition] = {}
 
-_PROBLEM = "lllllll" + "plll" + "pllll" + "pp" + "plll" + "dddd"
-_forward_kernel = Kernel("class_loss", _PROBLEM + "opppp" + "o")
-_backward_kernel = Kernel("class_loss_backward", _PROBLEM + "ppll" + "olll")
+_PROBLEM = "iiiiiii" + "piii" + "piiii" + "pp" + "piii" + "dddd"
+_forward_kernel = Kernel("class_loss", _PROBLEM + "pppppp")
+_backward_kernel = Kernel("class_loss_backward", _PROBLEM + "ppiipiii")
 
 
 def define(kind: Kind, definition: Definition) -> None:
@@ -249,7 +250,7 @@ def _backward_on_cpu(
     whole: Sequence[int],
     numbers: Sequence[float],
 ) -> Tensor:
-    grad_x = torch.empty_like(x)
+    grad_x = memory.empty_like(x)
     chunk, blocks = _blocks(x, whole[1])
     problem = _problem(x, wanted, lengths, weights, whole, numbers, chunk)
     results = kept, grad, *(grad.stride() or (0, 0)), grad_x, *grad_x.stride()

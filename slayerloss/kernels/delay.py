@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import layout
+from slayerloss.kernels.cpu import layout, memory
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.filters import with_past
 from slayerloss.kernels.operator import operator
 
-_delay_kernel = Kernel("delay", "pppllllpll")
-_gradients_kernel = Kernel("delay_backward", "ppppppllllpll")
+_delay_kernel = Kernel("delay", "pppiiiipii")
+_gradients_kernel = Kernel("delay_backward", "ppppppiiiipii")
 
 
 def _in_time_order(x: Tensor, time_first: bool) -> Tensor:
@@ -68,7 +68,7 @@ def _delay(x: Tensor, steps: Tensor, state: Tensor | None, longest: int) -> Tens
     if not runs_on_cpu_kernels(x):
         return layout.in_order_of(x, _reference(x, steps, state, longest))
     x = layout.dense(x)
-    signal, y = layout.signal(x), layout.empty_like(x)
+    signal, y = layout.signal(x), memory.empty_like(x)
     past = None if state is None else _in_time_order(state.to(x.dtype), signal.time_first)
     known = 0 if state is None else state.shape[-1]
     channels = (steps.contiguous(), steps.numel(), known)
@@ -85,7 +85,7 @@ def _delay_gradients(
         past = _empty_past(grad, known).copy_(grad_state)
         return layout.in_order_of(grad, grad_x.clone()), past, grad_delays
     grad = layout.dense(grad)
-    signal, grad_x, grad_state = layout.signal(grad), layout.empty_like(grad), _empty_past(grad, known)
+    signal, grad_x, grad_state = layout.signal(grad), memory.empty_like(grad), _empty_past(grad, known)
     sums = torch.empty(0 if y is None else signal.rows, dtype=torch.float64)
     _gradients_kernel(
         grad.dtype,

@@ -11,12 +11,12 @@ from torch import Tensor
 from slayerloss._check import check_finite
 from slayerloss.kernels import filters
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import layout, tiles
+from slayerloss.kernels.cpu import layout, memory, tiles
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import differentiable_gradients, operator
 
-_kernel = Kernel("low_pass", "pplllllplp")
-_adjoint_kernel = Kernel("low_pass_adjoint", "pplllllplpppp")
+_kernel = Kernel("low_pass", "ppiiiiipip")
+_adjoint_kernel = Kernel("low_pass_adjoint", "ppiiiiipipppp")
 
 
 def low_pass(x: Tensor, time_constants: Tensor, initial: Tensor, caller: str) -> Tensor:
@@ -74,7 +74,7 @@ def _filtered(x: Tensor, time_constants: Tensor, initial: Tensor, caller: str) -
     if not runs_on_cpu_kernels(x):
         return layout.in_order_of(x, _composed(x, time_constants, initial))
     x = layout.dense(x)
-    y = tiles.result_like(x)
+    y = memory.empty_like(x)
     rows = tiles.rows_of(x)
     work = {"blocks": rows.blocks, "elements": x.numel()}
     status = _kernel(x.dtype, x, y, *rows, *_decays(x, time_constants), initial.contiguous(), **work)
@@ -90,7 +90,7 @@ def _gradients(
     if not runs_on_cpu_kernels(grad):
         return _composed_gradients(grad, time_constants, initial, y)
     grad = layout.dense(grad)
-    grad_x = tiles.result_like(grad)
+    grad_x = memory.empty_like(grad)
     rows = tiles.rows_of(grad)
     initial = initial.contiguous()
     grad_initial = torch.empty_like(initial)

@@ -16,7 +16,7 @@ from torch import Tensor
 from slayerloss._check import check_finite
 from slayerloss.kernels import reference
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import layout
+from slayerloss.kernels.cpu import layout, memory
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import operator
 
@@ -30,9 +30,9 @@ OF_REFERENCE = 2**23
 
 CURRENT, VOLTAGE, SPIKES, GRADED_SPIKES = range(4)
 
-_integrate = Kernel("integrate", "pollllplplppppodii")
-_cuba_backward = Kernel("cuba_backward", "ppollllplplppppppppdidddi")
-_leaky_adjoint = Kernel("leaky_adjoint", "pollllplpppdp")
+_integrate = Kernel("integrate", "ppiiiipipipppppdii")
+_cuba_backward = Kernel("cuba_backward", "pppiiiipipippppppppdidddi")
+_leaky_adjoint = Kernel("leaky_adjoint", "ppiiiipipppdp")
 
 
 def _time_first(x: Tensor) -> Tensor:
@@ -60,11 +60,16 @@ def _whole_threshold(threshold: float, x: Tensor, lsb: float) -> int:
     return LARGEST_INTEGER if rounded >= LARGEST_INTEGER else max(math.floor(rounded), -LARGEST_INTEGER)
 
 
-def _voltages(x: Tensor, keeps: int) -> Tensor:
-    """Room for the voltages before the reset: of four neurons 24 bits each, in three words."""
+def _num_words(x: Tensor, keeps: int) -> int:
+    """Integers for the voltages before the reset: of four neurons 24 bits each, in three of them."""
     signal = layout.signal(x)
     rows = -(-signal.rows // layout.NARROW) * layout.NARROW if keeps and x.device.type in ("cpu", "meta") else 0
-    return torch.empty(rows // 4 * 3 * signal.steps, dtype=torch.int32, device=x.device)
+    return rows // 4 * 3 * signal.steps
+
+
+def _voltages(x: Tensor, keeps: int) -> Tensor:
+    """Room for them."""
+    return memory.empty(_num_words(x, keeps), torch.int32, x.device)
 
 
 def _run(
@@ -80,7 +85,7 @@ def _run(
     if not runs_on_cpu_kernels(x, *states) or math.frexp(lsb)[0] != 0.5:  # by which the reference rounds
         return None
     x = layout.dense(x)
-    signal, y, words = layout.signal(x), layout.empty_like(x), _voltages(x, keeps)
+    signal, y, words = layout.signal(x), memory.empty_like(x), _voltages(x, keeps)
     current, voltage = _like_state(x), _like_state(x)
     status = _integrate(
         x.dtype,
@@ -195,7 +200,7 @@ def _cuba_gradients(
             *(threshold, lsb, tau, height, graded, learns),
         )
     x = layout.in_order(x, time_first)
-    signal, grad, grad_x = layout.signal(x), layout.in_order_of(x, grad), layout.empty_like(x)
+    signal, grad, grad_x = layout.signal(x), layout.in_order_of(x, grad), memory.empty_like(x)
     first_current, first_voltage = _like_state(x), _like_state(x)
     rows = torch.empty(2, signal.rows if learns else 0, dtype=torch.float64)
     _cuba_backward(
@@ -284,7 +289,7 @@ def _adjoint(
         g, *others = _reference_filter(_time_first(grad), keep, y, first, None, grad, learns)
         return _in_order(grad, g), others[0], others[1]
     grad = layout.dense(grad)
-    signal, grad_x, carry = layout.signal(grad), layout.empty_like(grad), _like_state(grad)
+    signal, grad_x, carry = layout.signal(grad), memory.empty_like(grad), _like_state(grad)
     sums = torch.empty(signal.rows, dtype=torch.float64) if learns else None
     _leaky_adjoint(
         grad.dtype,
@@ -331,7 +336,12 @@ cuba = operator(
     "cuba(Tensor x, Tensor? keep_current, Tensor keep_voltage, Tensor? current, Tensor? voltage, float threshold, "
     "float lsb, bool graded, int keeps, str caller) -> (Tensor, Tensor, Tensor, Tensor)",
     _cuba,
-    lambda x, *rest: (layout.empty_like(x), _like_state(x), _like_state(x), _voltages(x, rest[-2])),
+    lambda x, *rest: (
+        layout.empty_like(x),
+        _like_state(x),
+        _like_state(x),
+        x.new_empty(_num_words(x, rest[-2]), dtype=torch.int32),
+    ),
 )
 cuba_gradients = operator(
     "cuba_gradients(Tensor x, Tensor grad, Tensor? grad_current, Tensor? grad_voltage, Tensor? keep_current, "

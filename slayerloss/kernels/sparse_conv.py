@@ -13,7 +13,7 @@ from slayerloss.kernels.operator import differentiable_gradients, operator
 from slayerloss.kernels.row_sum import offsets_of, row_sum
 
 _forward_kernel = Kernel("sparse_conv", "pppppppp")
-_backward_kernel = Kernel("sparse_conv_backward", "ppppppppl")
+_backward_kernel = Kernel("sparse_conv_backward", "ppppppppi")
 
 BLOCKS = 64
 """Sums of which the gradient of the weight is the sum, where they are not too many numbers: at most"""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from slayerloss._check import check_finite, check_values
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import layout, tiles
+from slayerloss.kernels.cpu import layout, memory, tiles
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.filters import fir, low_pass, mask_steps, with_past
 from slayerloss.kernels.operator import differentiable_gradients, operator
@@ -20,7 +20,7 @@ CHUNK = 1024
 NEGLIGIBLE = 1e-20
 """Of an impulse, what is left when the filter is cut: below it, cutting changes nothing in float64."""
 
-_common = "ppllllldd" + "lplp"
+_common = "ppiiiiidd" + "ipip"
 _kernel = Kernel("spike_time", _common + "dp")
 _backward_kernel = Kernel("spike_time_backward", _common + "pp")
 
@@ -146,7 +146,7 @@ def _gradient(
         composed = _composed_gradient(spikes, targets, lengths, grad, time_constant, length)
         return layout.in_order_of(spikes, composed)
     arguments, work = _arguments(spikes, targets, lengths, checkpoints, time_constant, length)
-    grad_spikes = tiles.result_like(arguments[0])
+    grad_spikes = memory.empty_like(arguments[0])
     tiles.check_memory(_backward_kernel(spikes.dtype, *arguments, grad.contiguous(), grad_spikes, **work))
     return grad_spikes
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from slayerloss._check import check_finite
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import layout, tiles
+from slayerloss.kernels.cpu import layout, memory, tiles
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.filters import mask_steps, sliding, with_past
 from slayerloss.kernels.operator import differentiable_gradients, operator
@@ -18,7 +18,7 @@ from slayerloss.kernels.operator import differentiable_gradients, operator
 SUM, MEAN, MEAN_OF_SEEN, LARGEST, LARGEST_OF_SEEN = range(5)
 """The reductions. Before the first step there are zeros; the last of each pair looks at the steps seen so far only."""
 
-_kernel = Kernel("moving_window", "ppllllllplii")
+_kernel = Kernel("moving_window", "ppiiiiiipiii")
 
 
 def reduce_windows(x: Tensor, window: int, reduction: int, lengths: Tensor | None, caller: str) -> Tensor:
@@ -86,7 +86,7 @@ def _divided(y: Tensor, window: int, reduction: int) -> Tensor:
 
 def _run(x: Tensor, window: int, reduction: int, lengths: Tensor | None, reverse: bool) -> tuple[Tensor, int]:
     x = layout.dense(x)
-    y = tiles.result_like(x)
+    y = memory.empty_like(x)
     rows = tiles.rows_of(x)
     sample = 1 if lengths is None else max(1, rows.rows // max(1, len(lengths)))
     lengths = None if lengths is None else lengths.contiguous()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -14,13 +15,18 @@ import pytest
 
 import build_kernels
 from build_kernels import ROOT, SOURCES, BuildError, build, build_or_warn
+from slayerloss.kernels.cpu.threads import Call
 
-DOUBLED = """
+SCALED = """
 #include "kernel.h"
-KERNEL(doubled)(const float* x, float* y, int64_t rows, int64_t* next) {
-    for (int64_t row; (row = take(next)) < rows;) y[row] = 2 * x[row];
-    return 0;
+namespace {
+template <class Real>
+int32_t scaled(int64_t* next, const Real* x, Real* y, double factor, int64_t rows, int32_t status) {
+    for (int64_t row; (row = take(next)) < rows;) y[row] = Real(factor) * x[row];
+    return status;
 }
+}  // namespace
+KERNEL(scaled)
 """
 
 
@@ -28,7 +34,7 @@ KERNEL(doubled)(const float* x, float* y, int64_t rows, int64_t* next) {
 def folder(tmp_path: Path, compiler, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of sources that is compiled instead of slayerloss's."""
     shutil.copytree(SOURCES, tmp_path / "src", ignore=lambda _, names: set(names) - {"kernel.h", "isa.cpp"})
-    (tmp_path / "src" / "doubled.cpp").write_text(DOUBLED, encoding="utf-8")
+    (tmp_path / "src" / "scaled.cpp").write_text(SCALED, encoding="utf-8")
     monkeypatch.setattr(build_kernels, "SOURCES", tmp_path / "src")
     monkeypatch.setenv("CXX", " ".join(compiler("").command))
     return tmp_path
@@ -46,19 +52,20 @@ def objects(folder: Path) -> set[str]:
 
 def test_a_kernel_exists_once_for_each_instruction_set(folder, compiler):
     library = ctypes.CDLL(str(make(folder)))
-    x, y = (ctypes.c_float * 3)(1, 2, 3), (ctypes.c_float * 3)()
     library.slayerloss_isa.restype = ctypes.c_char_p
     best = library.slayerloss_isa().decode()
     isas = list(compiler("").isas())
     assert best in isas
     for isa in isas[: isas.index(best) + 1]:
-        function = library[f"doubled_{isa}"]
-        function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
-        counter = ctypes.c_int64(1)  # the first row is taken
-        y[0] = 0
-        assert function(x, y, 3, ctypes.byref(counter)) == 0
-        assert list(y) == [0, 4, 6]
-        assert counter.value == 4
+        for name, real in (("float", ctypes.c_float), ("double", ctypes.c_double)):
+            x, y = (real * 3)(1, 2, 3), (real * 3)()
+            packed = struct.pack("=qqdqq", ctypes.addressof(x), ctypes.addressof(y), 2.5, 3, -4)
+            call = Call(packed, 1)  # the first row is taken
+            function = library[f"scaled_{name}_{isa}"]
+            function.argtypes, function.restype = [ctypes.c_void_p], None
+            function(ctypes.byref(call))
+            assert list(y) == [0, 5, 7.5]
+            assert (call.next, call.found) == (4, -4)
 
 
 def test_what_changed_is_compiled_again(folder, compiler):
@@ -66,7 +73,7 @@ def test_what_changed_is_compiled_again(folder, compiler):
     first = objects(folder)
     make(folder)
     assert objects(folder) == first
-    with (folder / "src" / "doubled.cpp").open("a", encoding="utf-8") as file:
+    with (folder / "src" / "scaled.cpp").open("a", encoding="utf-8") as file:
         file.write("// changed")
     make(folder)
     second = objects(folder)

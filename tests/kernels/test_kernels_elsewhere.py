@@ -27,10 +27,14 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
 
 OUT_OF_BOUNDS = """
 #include "kernel.h"
-KERNEL(integrate_float)(const float*, float* y, int64_t rows, int64_t steps) {
+namespace {
+template <class Real>
+int32_t integrate(int64_t*, const Real*, Real* y, int64_t rows, int64_t steps) {
     y[rows * steps] = 1;
     return 0;
 }
+}  // namespace
+KERNEL(integrate)
 """
 
 
@@ -195,11 +199,11 @@ def test_the_sanitizer_sees_a_write_behind_a_tensor(compiler, sanitizer, tmp_pat
     flags = [*SANITIZERS, f"-I{SOURCES}"]
     build(tmp_path / "wrong.so", compiler("g++"), sources=[source], flags=flags, objects=tmp_path / "objects")
     program = """
-import ctypes, sys, torch
+import ctypes, struct, sys, torch
+from slayerloss.kernels.cpu.threads import Call
 x, y = torch.zeros(3, 7), torch.zeros(3, 7)
-wrong = ctypes.CDLL(sys.argv[1]).integrate_float_baseline
-wrong.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64]
-wrong(x.data_ptr(), y.data_ptr(), 3, int(sys.argv[2]))
+call = Call(struct.pack("=4q", x.data_ptr(), y.data_ptr(), 3, int(sys.argv[2])))
+ctypes.CDLL(sys.argv[1]).integrate_float_baseline(ctypes.byref(call))
 """
     for steps in (6, 7):
         library_and_steps = (str(tmp_path / "wrong.so"), str(steps))

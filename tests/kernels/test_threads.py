@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
+import os
 import sys
 import threading
 
@@ -55,19 +55,49 @@ def test_several_threads_of_a_program():
     assert found == [expected] * 3
 
 
-def test_nobody_leaves_while_others_write():
+@pytest.fixture
+def own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of Python, as where torch has no OpenMP that can be called."""
+    monkeypatch.setattr(threads, "_parallel", lambda: None)
+
+
+def test_python_threads_do_the_same(own_pool):
+    x = torch.linspace(-1, 2, 64 * 64 * 64).reshape(64, 64, 64).requires_grad_()
+    by_python = cuba(x, 0.1, 0.1, 1.0)[0]
+    (gradient,) = torch.autograd.grad(by_python.sum(), x)
+    assert threads._pool is not None
+    torch.set_num_threads(1)
+    alone = cuba(x, 0.1, 0.1, 1.0)[0]
+    assert torch.equal(by_python, alone)
+    assert torch.equal(gradient, *torch.autograd.grad(alone.sum(), x))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="torch's OpenMP has other functions on this system")
+def test_the_threads_are_those_of_torch():
+    assert threads._parallel() is not None
+    before = set(os.listdir("/proc/self/task"))
+    assert spikes() == spikes()
+    X.exp()
+    first = set(os.listdir("/proc/self/task"))
+    assert spikes() == spikes()
+    X.exp()
+    assert set(os.listdir("/proc/self/task")) == first
+    assert len(first - before) <= 1  # torch's second
+
+
+def test_nobody_leaves_while_others_write(own_pool):
     begun, may_end, ended = threading.Event(), threading.Event(), []
 
-    def function(counter: ctypes.c_void_p) -> int:
+    def function(call: object) -> None:
         if threading.current_thread() is not threading.main_thread():
             begun.set()
             may_end.wait(30)
             ended.append(True)
-            return 0
+            return
         begun.wait(30)
         threading.Timer(0.2, may_end.set).start()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        threads.run(function, [], blocks=2, elements=10 * threads.SMALLEST_SHARE)
+        threads.run(function, threads.Call(), blocks=2, elements=10 * threads.SMALLEST_SHARE)
     assert ended == [True]

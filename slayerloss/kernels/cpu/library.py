@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss.kernels.cpu.pages import prefer_large_pages
-from slayerloss.kernels.cpu.threads import run
+from slayerloss.kernels.cpu.threads import Call, run
 
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 PATH_VARIABLE = "SLAYERLOSS_KERNELS"
@@ -22,13 +22,6 @@ ISA_VARIABLE = "SLAYERLOSS_ISA"
 """Names the instruction set, of those that the processor has."""
 ISAS = ("baseline", "avx2", "avx512")
 
-_TYPES: dict[str, Any] = {
-    "p": ctypes.c_void_p,
-    "o": ctypes.c_void_p,
-    "l": ctypes.c_int64,
-    "i": ctypes.c_int32,
-    "d": ctypes.c_double,
-}
 _DTYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -90,25 +83,29 @@ class Kernel:
 
     Args:
         name: without dtype and instruction set.
-        types: a letter for each argument but the last, which the threads share: p pointer (a tensor, or None),
-            o pointer to a new tensor of the size of the signal, l int64, i int32, d double.
+        types: a letter for each argument: p pointer (a tensor, or None), i integer, d double.
     """
 
     def __init__(self, name: str, types: str) -> None:
         self.name = name
         self.types = types
+        self._arguments = struct.Struct("=" + "".join("d" if letter == "d" else "q" for letter in types))
 
     @functools.cache  # noqa: B019 - kernels live as long as the process
     def _function(self, dtype: torch.dtype) -> Any:
         function = _library()[f"{self.name}_{_DTYPES[dtype]}_{isa()}"]
-        function.argtypes = [*[_TYPES[letter] for letter in self.types], ctypes.c_void_p]
-        function.restype = ctypes.c_int32
+        function.argtypes, function.restype = [ctypes.c_void_p], None
         return function
 
     def __call__(self, dtype: torch.dtype, *arguments: Any, blocks: int, elements: int) -> int:
         """Let threads share `blocks` blocks of a call over `elements` elements; 0, or what the kernel found wrong."""
-        for value, letter in zip(arguments, self.types, strict=True):
-            if letter == "o" and value is not None:
-                prefer_large_pages(value)
-        plain = [value.data_ptr() if isinstance(value, Tensor) else value for value in arguments]
-        return run(self._function(dtype), plain, blocks, elements)
+        call = Call(self._arguments.pack(*map(_number, arguments)))
+        run(self._function(dtype), call, blocks, elements)
+        return call.found
+
+
+def _number(argument: Any) -> int | float:
+    """An address where it is a tensor, 0 where there is none."""
+    if isinstance(argument, Tensor):
+        return argument.data_ptr()
+    return 0 if argument is None else argument

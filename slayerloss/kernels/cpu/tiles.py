@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu.pages import prefer_large_pages
 from slayerloss.kernels.operator import is_transformed
 
 FEW, MANY = 16, 64
@@ -58,13 +57,6 @@ def check_memory(status: int) -> int:
     if status & NO_MEMORY:
         raise MemoryError("a kernel of slayerloss found no memory for its tiles")
     return status
-
-
-def result_like(x: Tensor) -> Tensor:
-    """An empty tensor for a result, in the memory order of x, which is dense."""
-    y = torch.empty_like(x)
-    prefer_large_pages(y)
-    return y
 
 
 def dense_as(like: Tensor, x: Tensor) -> Tensor:

@@ -330,8 +330,6 @@ int32_t all_blocks(const Problem<Real>& problem, const Pass& pass, int64_t* next
     return status;
 }
 
-}  // namespace
-
 #define PROBLEM(REAL)                                                                                                 \
     int64_t kind, int64_t samples, int64_t classes, int64_t steps, int64_t window, int64_t seen, int64_t chunk,       \
         const REAL *x, int64_t x_sample, int64_t x_class, int64_t x_step, const int64_t *labels,                      \
@@ -343,22 +341,22 @@ int32_t all_blocks(const Problem<Real>& problem, const Pass& pass, int64_t* next
      x_step,  labels,    label_sample, label_step, ignores,    ignored,     lengths,     weights, targets, \
      target_sample, target_class, target_step, temperature, low, high, smoothing}
 
-#define CLASS_LOSS(NAME, REAL)                                                             \
-    KERNEL(NAME)                                                                                                     \
-    (PROBLEM(REAL), REAL* terms, double* sums, int64_t* done, REAL* loss, REAL* count, REAL* saved, int64_t* next) { \
-        const Problem<REAL> problem = GIVEN;                                               \
-        return all_blocks(problem, Forward<REAL>{problem, terms, sums, done, loss, count, saved}, next);      \
-    }
-CLASS_LOSS(class_loss_float, float)
-CLASS_LOSS(class_loss_double, double)
+template <class Real>
+int32_t class_loss(int64_t* next, PROBLEM(Real), Real* terms, double* sums, int64_t* done, Real* loss, Real* count,
+                   Real* saved) {
+    const Problem<Real> problem = GIVEN;
+    return all_blocks(problem, Forward<Real>{problem, terms, sums, done, loss, count, saved}, next);
+}
 
-#define CLASS_LOSS_BACKWARD(NAME, REAL)                                                                           \
-    KERNEL(NAME)                                                                                                  \
-    (PROBLEM(REAL), const REAL* saved, const REAL* grad, int64_t grad_sample, int64_t grad_step, REAL* grad_x,    \
-     int64_t to_sample, int64_t to_class, int64_t to_step, int64_t* next) {                                       \
-        const Problem<REAL> problem = GIVEN;                                                                      \
-        const Backward<REAL> pass{problem, saved, grad, grad_sample, grad_step, grad_x, to_sample, to_class, to_step}; \
-        return all_blocks(problem, pass, next);                                                                   \
-    }
-CLASS_LOSS_BACKWARD(class_loss_backward_float, float)
-CLASS_LOSS_BACKWARD(class_loss_backward_double, double)
+template <class Real>
+int32_t class_loss_backward(int64_t* next, PROBLEM(Real), const Real* saved, const Real* grad, int64_t grad_sample,
+                            int64_t grad_step, Real* grad_x, int64_t to_sample, int64_t to_class, int64_t to_step) {
+    const Problem<Real> problem = GIVEN;
+    const Backward<Real> pass{problem, saved, grad, grad_sample, grad_step, grad_x, to_sample, to_class, to_step};
+    return all_blocks(problem, pass, next);
+}
+
+}  // namespace
+
+KERNEL(class_loss)
+KERNEL(class_loss_backward)

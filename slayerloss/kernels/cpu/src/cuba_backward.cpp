@@ -193,23 +193,33 @@ struct Backward {
     }
 };
 
+template <class Real>
+int32_t cuba_backward(int64_t* next, int32_t* words, const Real* grad, Real* grad_x, int64_t rows, int64_t steps,
+                      int64_t time_first, int64_t inner, const int32_t* keep_current, int64_t current_channels,
+                      const int32_t* keep_voltage, int64_t voltage_channels, const Real* current, const Real* voltage,
+                      const Real* grad_last_current, const Real* grad_last_voltage, Real* grad_current,
+                      Real* grad_voltage, double* grad_keep_current, double* grad_keep_voltage, double scale,
+                      int32_t threshold, double threshold_in_units, double tau, double height, int32_t graded) {
+    Backward<Real>{{rows, steps, time_first, inner},
+                   {keep_current, keep_voltage, current_channels, voltage_channels},
+                   words,
+                   current,
+                   voltage,
+                   grad,
+                   grad_x,
+                   grad_last_current,
+                   grad_last_voltage,
+                   grad_current,
+                   grad_voltage,
+                   grad_keep_current,
+                   grad_keep_voltage,
+                   Real(scale),
+                   threshold,
+                   {Real(threshold_in_units), Real(tau), Real(height), graded ? Real(0) : Real(-1)}}
+        .all_blocks(next);
+    return 0;
+}
+
 }  // namespace
 
-#define CUBA_BACKWARD(NAME, REAL)                                                                                   \
-    KERNEL(NAME)                                                                                                    \
-    (int32_t* words, const REAL* grad, REAL* grad_x, int64_t rows, int64_t steps, int64_t time_first,   \
-     int64_t inner, const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage,             \
-     int64_t voltage_channels, const REAL* current, const REAL* voltage, const REAL* grad_last_current,             \
-     const REAL* grad_last_voltage, REAL* grad_current, REAL* grad_voltage, double* grad_keep_current,              \
-     double* grad_keep_voltage, double scale, int32_t threshold, double threshold_in_units, double tau,             \
-     double height, int32_t graded, int64_t* next) {                                                                \
-        Backward<REAL>{{rows, steps, time_first, inner},                                                            \
-                       {keep_current, keep_voltage, current_channels, voltage_channels},                            \
-                       words, current, voltage, grad, grad_x, grad_last_current, grad_last_voltage,             \
-                       grad_current, grad_voltage, grad_keep_current, grad_keep_voltage, REAL(scale), threshold,    \
-                       {REAL(threshold_in_units), REAL(tau), REAL(height), graded ? REAL(0) : REAL(-1)}}            \
-            .all_blocks(next);                                                                                      \
-        return 0;                                                                                                   \
-    }
-CUBA_BACKWARD(cuba_backward_float, float)
-CUBA_BACKWARD(cuba_backward_double, double)
+KERNEL(cuba_backward)

@@ -136,18 +136,25 @@ struct Forward {
     }
 };
 
+template <class Real>
+int32_t integrate(int64_t* next, const Real* x, Real* y, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,
+                  const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage,
+                  int64_t voltage_channels, const Real* current, const Real* voltage, Real* last_current,
+                  Real* last_voltage, int32_t* words, double scale, int32_t threshold, int32_t output) {
+    return Forward<Real>{{rows, steps, time_first, inner},
+                         {keep_current, keep_voltage, current_channels, voltage_channels},
+                         x,
+                         y,
+                         current,
+                         voltage,
+                         last_current,
+                         last_voltage,
+                         words,
+                         Real(scale),
+                         threshold}
+        .all_blocks(Output(output), next);
+}
+
 }  // namespace
 
-#define INTEGRATE(NAME, REAL)                                                                                       \
-    KERNEL(NAME)                                                                                                    \
-    (const REAL* x, REAL* y, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,                        \
-     const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage, int64_t voltage_channels,  \
-     const REAL* current, const REAL* voltage, REAL* last_current, REAL* last_voltage, int32_t* words,              \
-     double scale, int32_t threshold, int32_t output, int64_t* next) {                                              \
-        return Forward<REAL>{{rows, steps, time_first, inner},                                                      \
-                             {keep_current, keep_voltage, current_channels, voltage_channels},                      \
-                             x, y, current, voltage, last_current, last_voltage, words, REAL(scale), threshold} \
-            .all_blocks(Output(output), next);                                                                      \
-    }
-INTEGRATE(integrate_float, float)
-INTEGRATE(integrate_double, double)
+KERNEL(integrate)

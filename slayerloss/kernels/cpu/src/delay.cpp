@@ -241,27 +241,30 @@ void blocks(const Kind& kind, int64_t* next) {
     }
 }
 
+template <class Real>
+int32_t delay(int64_t* next, const Real* x, const Real* state, Real* y, int64_t rows, int64_t steps, int64_t time_first,
+              int64_t inner, const int64_t* delays, int64_t channels, int64_t known) {
+    blocks(Forward<Real>{{rows, steps, time_first, inner}, {delays, channels, known}, x, state, y}, next);
+    return 0;
+}
+
+template <class Real>
+int32_t delay_backward(int64_t* next, const Real* grad, Real* grad_x, Real* grad_state, const Real* y,
+                       const Real* before, double* grad_delay, int64_t rows, int64_t steps, int64_t time_first,
+                       int64_t inner, const int64_t* delays, int64_t channels, int64_t known) {
+    blocks(Backward<Real>{{rows, steps, time_first, inner},
+                          {delays, channels, known},
+                          grad,
+                          grad_x,
+                          grad_state,
+                          y,
+                          before,
+                          grad_delay},
+           next);
+    return 0;
+}
+
 }  // namespace
 
-#define DELAY(NAME, REAL)                                                                                        \
-    KERNEL(NAME)                                                                                                 \
-    (const REAL* x, const REAL* state, REAL* y, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,  \
-     const int64_t* delays, int64_t channels, int64_t known, int64_t* next) {                                    \
-        blocks(Forward<REAL>{{rows, steps, time_first, inner}, {delays, channels, known}, x, state, y}, next);   \
-        return 0;                                                                                                \
-    }
-DELAY(delay_float, float)
-DELAY(delay_double, double)
-
-#define DELAY_BACKWARD(NAME, REAL)                                                                               \
-    KERNEL(NAME)                                                                                                 \
-    (const REAL* grad, REAL* grad_x, REAL* grad_state, const REAL* y, const REAL* before, double* grad_delay,    \
-     int64_t rows, int64_t steps, int64_t time_first, int64_t inner, const int64_t* delays, int64_t channels,    \
-     int64_t known, int64_t* next) {                                                                             \
-        blocks(Backward<REAL>{{rows, steps, time_first, inner}, {delays, channels, known}, grad, grad_x,         \
-                              grad_state, y, before, grad_delay},                                                \
-               next);                                                                                            \
-        return 0;                                                                                                \
-    }
-DELAY_BACKWARD(delay_backward_float, float)
-DELAY_BACKWARD(delay_backward_double, double)
+KERNEL(delay)
+KERNEL(delay_backward)

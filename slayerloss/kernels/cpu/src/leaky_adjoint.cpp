@@ -66,17 +66,24 @@ struct LeakyAdjoint {
     }
 };
 
+template <class Real>
+int32_t leaky_adjoint(int64_t* next, const Real* grad, Real* grad_x, int64_t rows, int64_t steps, int64_t time_first,
+                      int64_t inner, const Real* keep, int64_t channels, Real* carry, const Real* states,
+                      const Real* initial, double threshold, double* grad_keep) {
+    LeakyAdjoint<Real>{{rows, steps, time_first, inner},
+                       grad,
+                       grad_x,
+                       keep,
+                       channels,
+                       carry,
+                       states,
+                       initial,
+                       Real(threshold),
+                       grad_keep}
+        .blocks(next);
+    return 0;
+}
+
 }  // namespace
 
-#define LEAKY_ADJOINT(NAME, REAL)                                                                                  \
-    KERNEL(NAME)                                                                                                   \
-    (const REAL* grad, REAL* grad_x, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,               \
-     const REAL* keep, int64_t channels, REAL* carry, const REAL* states, const REAL* initial, double threshold,   \
-     double* grad_keep, int64_t* next) {                                                                           \
-        LeakyAdjoint<REAL>{{rows, steps, time_first, inner}, grad,    grad_x,          keep,      channels, carry, \
-                           states,                           initial, REAL(threshold), grad_keep}                  \
-            .blocks(next);                                                                                         \
-        return 0;                                                                                                  \
-    }
-LEAKY_ADJOINT(leaky_adjoint_float, float)
-LEAKY_ADJOINT(leaky_adjoint_double, double)
+KERNEL(leaky_adjoint)

@@ -96,27 +96,23 @@ struct Backward {
     }
 };
 
+template <class Real>
+int32_t low_pass(int64_t* next, const Real* x, Real* y, int64_t rows, int64_t steps, int64_t time_first, int64_t width,
+                 int64_t inner, const double* decays, int64_t channels, const Real* initial) {
+    const Signal signal{rows, steps, time_first, inner};
+    return all_blocks(Forward<Real>{signal, {decays, channels}, x, y, initial}, signal, width, next);
+}
+
+template <class Real>
+int32_t low_pass_adjoint(int64_t* next, const Real* grad, Real* grad_x, int64_t rows, int64_t steps, int64_t time_first,
+                         int64_t width, int64_t inner, const double* decays, int64_t channels, Real* grad_initial,
+                         const Real* y, const Real* initial, double* grad_decay) {
+    const Signal signal{rows, steps, time_first, inner};
+    return all_blocks(Backward<Real>{signal, {decays, channels}, grad, grad_x, grad_initial, y, initial, grad_decay},
+                      signal, width, next);
+}
+
 }  // namespace
 
-#define LOW_PASS(NAME, REAL)                                                                                        \
-    KERNEL(NAME)                                                                                                    \
-    (const REAL* x, REAL* y, int64_t rows, int64_t steps, int64_t time_first, int64_t width, int64_t inner,         \
-     const double* decays, int64_t channels, const REAL* initial, int64_t* next) {                                  \
-        const Signal signal{rows, steps, time_first, inner};                                                        \
-        return all_blocks(Forward<REAL>{signal, {decays, channels}, x, y, initial}, signal, width, next);           \
-    }
-LOW_PASS(low_pass_float, float)
-LOW_PASS(low_pass_double, double)
-
-#define LOW_PASS_ADJOINT(NAME, REAL)                                                                                \
-    KERNEL(NAME)                                                                                                    \
-    (const REAL* grad, REAL* grad_x, int64_t rows, int64_t steps, int64_t time_first, int64_t width, int64_t inner, \
-     const double* decays, int64_t channels, REAL* grad_initial, const REAL* y, const REAL* initial,                \
-     double* grad_decay, int64_t* next) {                                                                           \
-        const Signal signal{rows, steps, time_first, inner};                                                        \
-        return all_blocks(                                                                                          \
-            Backward<REAL>{signal, {decays, channels}, grad, grad_x, grad_initial, y, initial, grad_decay}, signal, \
-            width, next);                                                                                           \
-    }
-LOW_PASS_ADJOINT(low_pass_adjoint_float, float)
-LOW_PASS_ADJOINT(low_pass_adjoint_double, double)
+KERNEL(low_pass)
+KERNEL(low_pass_adjoint)

@@ -79,8 +79,10 @@ struct Image {
 };
 
 template <class Real>
-int32_t forward(const Geometry& geometry, const Events& events, const Real* values, const Real* weight, Real* y,
-                int64_t* next) {
+int32_t sparse_conv(int64_t* next, const int64_t* numbers, const int64_t* channels_of, const int64_t* rows,
+                    const int64_t* columns, const int64_t* begins, const Real* values, const Real* weight, Real* y) {
+    const Geometry geometry(numbers);
+    const Events events{channels_of, rows, columns, begins};
     const Image<Real> image(geometry);
     if (!image.values) return NO_MEMORY;
     const int64_t places = geometry.places(), channels = geometry.channels(), size = places * channels;
@@ -99,8 +101,11 @@ int32_t forward(const Geometry& geometry, const Events& events, const Real* valu
 }
 
 template <class Real>
-int32_t backward(const Geometry& geometry, const Events& events, const Real* values, const Real* grad, Real* grad_weight,
-                 int64_t blocks, int64_t* next) {
+int32_t sparse_conv_backward(int64_t* next, const int64_t* numbers, const int64_t* channels_of, const int64_t* rows,
+                             const int64_t* columns, const int64_t* begins, const Real* values, const Real* grad,
+                             Real* grad_weight, int64_t blocks) {
+    const Geometry geometry(numbers);
+    const Events events{channels_of, rows, columns, begins};
     const Image<Real> image(geometry);
     if (!image.values) return NO_MEMORY;
     const int64_t places = geometry.places(), channels = geometry.channels(), size = places * channels;
@@ -120,18 +125,5 @@ int32_t backward(const Geometry& geometry, const Events& events, const Real* val
 
 }  // namespace
 
-#define FUNCTIONS(name, Real)                                                                                         \
-    KERNEL(sparse_conv_##name)                                                                                        \
-    (const int64_t* geometry, const int64_t* channels, const int64_t* rows, const int64_t* columns,                   \
-     const int64_t* begins, const Real* values, const Real* weight, Real* y, int64_t* next) {                         \
-        return forward<Real>(Geometry(geometry), {channels, rows, columns, begins}, values, weight, y, next);         \
-    }                                                                                                                 \
-    KERNEL(sparse_conv_backward_##name)                                                                               \
-    (const int64_t* geometry, const int64_t* channels, const int64_t* rows, const int64_t* columns,                   \
-     const int64_t* begins, const Real* values, const Real* grad, Real* grad_weight, int64_t blocks, int64_t* next) { \
-        return backward<Real>(Geometry(geometry), {channels, rows, columns, begins}, values, grad, grad_weight,       \
-                              blocks, next);                                                                          \
-    }
-
-FUNCTIONS(float, float)
-FUNCTIONS(double, double)
+KERNEL(sparse_conv)
+KERNEL(sparse_conv_backward)

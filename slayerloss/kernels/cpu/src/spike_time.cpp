@@ -160,30 +160,26 @@ struct Backward : SpikeTime<Real> {
     }
 };
 
+template <class Real>
+int32_t spike_time(int64_t* next, const Real* spikes, const Real* targets, int64_t rows, int64_t steps,
+                   int64_t time_first, int64_t width, int64_t chunk, double decay, double cut, int64_t length,
+                   const int64_t* lengths, int64_t sample, double* checkpoints, double largest, double* losses) {
+    const Signal signal{rows, steps, time_first, 1};
+    const SpikeTime<Real> common{signal, spikes, targets, chunk, decay, cut, length, lengths, sample, checkpoints};
+    return all_blocks(Forward<Real>{common, magnitude(float(largest)), losses}, signal, width, next);
+}
+
+template <class Real>
+int32_t spike_time_backward(int64_t* next, const Real* spikes, const Real* targets, int64_t rows, int64_t steps,
+                            int64_t time_first, int64_t width, int64_t chunk, double decay, double cut, int64_t length,
+                            const int64_t* lengths, int64_t sample, double* checkpoints, const Real* grad,
+                            Real* grad_spikes) {
+    const Signal signal{rows, steps, time_first, 1};
+    const SpikeTime<Real> common{signal, spikes, targets, chunk, decay, cut, length, lengths, sample, checkpoints};
+    return all_blocks(Backward<Real>{common, grad, grad_spikes}, signal, width, next);
+}
+
 }  // namespace
 
-#define SPIKE_TIME(NAME, REAL)                                                                                    \
-    KERNEL(NAME)                                                                                                  \
-    (const REAL* spikes, const REAL* targets, int64_t rows, int64_t steps, int64_t time_first, int64_t width,     \
-     int64_t chunk, double decay, double cut, int64_t length, const int64_t* lengths, int64_t sample,             \
-     double* checkpoints, double largest, double* losses, int64_t* next) {                                        \
-        const Signal signal{rows, steps, time_first, 1};                                                          \
-        const SpikeTime<REAL> common{signal, spikes,  targets, chunk,      decay,                                 \
-                                     cut,    length,  lengths, sample,     checkpoints};                          \
-        return all_blocks(Forward<REAL>{common, magnitude(float(largest)), losses}, signal, width, next);         \
-    }
-SPIKE_TIME(spike_time_float, float)
-SPIKE_TIME(spike_time_double, double)
-
-#define SPIKE_TIME_BACKWARD(NAME, REAL)                                                                           \
-    KERNEL(NAME)                                                                                                  \
-    (const REAL* spikes, const REAL* targets, int64_t rows, int64_t steps, int64_t time_first, int64_t width,     \
-     int64_t chunk, double decay, double cut, int64_t length, const int64_t* lengths, int64_t sample,             \
-     double* checkpoints, const REAL* grad, REAL* grad_spikes, int64_t* next) {                                   \
-        const Signal signal{rows, steps, time_first, 1};                                                          \
-        const SpikeTime<REAL> common{signal, spikes,  targets, chunk,      decay,                                 \
-                                     cut,    length,  lengths, sample,     checkpoints};                          \
-        return all_blocks(Backward<REAL>{common, grad, grad_spikes}, signal, width, next);                        \
-    }
-SPIKE_TIME_BACKWARD(spike_time_backward_float, float)
-SPIKE_TIME_BACKWARD(spike_time_backward_double, double)
+KERNEL(spike_time)
+KERNEL(spike_time_backward)

@@ -169,20 +169,19 @@ struct Window {
     }
 };
 
+template <class Real>
+int32_t moving_window(int64_t* next, const Real* x, Real* y, int64_t rows, int64_t steps, int64_t time_first,
+                      int64_t width, int64_t span, int64_t window, const int64_t* lengths, int64_t sample,
+                      int32_t reduction, int32_t reverse) {
+    const Signal signal{rows, steps, time_first, 1};
+    const auto of = Reduction(reduction);
+    if (of == LARGEST || of == LARGEST_OF_SEEN)
+        return all_blocks(Window<Real, Largest<Real>>{signal, x, y, span, window, lengths, sample, of, reverse != 0},
+                          signal, width, next);
+    return all_blocks(Window<Real, Sum<Real>>{signal, x, y, span, window, lengths, sample, of, reverse != 0}, signal,
+                      width, next);
+}
+
 }  // namespace
 
-#define MOVING_WINDOW(NAME, REAL)                                                                                  \
-    KERNEL(NAME)                                                                                                   \
-    (const REAL* x, REAL* y, int64_t rows, int64_t steps, int64_t time_first, int64_t width, int64_t span,         \
-     int64_t window, const int64_t* lengths, int64_t sample, int32_t reduction, int32_t reverse, int64_t* next) {  \
-        const Signal signal{rows, steps, time_first, 1};                                                           \
-        const auto of = Reduction(reduction);                                                                      \
-        if (of == LARGEST || of == LARGEST_OF_SEEN)                                                                \
-            return all_blocks(                                                                                     \
-                Window<REAL, Largest<REAL>>{signal, x, y, span, window, lengths, sample, of, reverse != 0},        \
-                signal, width, next);                                                                              \
-        return all_blocks(Window<REAL, Sum<REAL>>{signal, x, y, span, window, lengths, sample, of, reverse != 0},  \
-                          signal, width, next);                                                                    \
-    }
-MOVING_WINDOW(moving_window_float, float)
-MOVING_WINDOW(moving_window_double, double)
+KERNEL(moving_window)
