@@ -52,7 +52,7 @@ def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
     """1 - decay on the chip's grid, in float64, (1,) or (C,)."""
     if not isinstance(decay, Tensor):
         check_range(function, name, decay, 0, 1)
-        decay = torch.tensor(float(decay), dtype=torch.float64, device=x.device)
+        return torch.tensor([1 - round(decay * DECAY_SCALE) / DECAY_SCALE], dtype=torch.float64, device=x.device)
     check_tensor(function, name, decay)
     if decay.numel() != 1 and tuple(decay.shape) != (x.shape[1],):
         rule = f"one number, or one per channel ({x.shape[1]},)"

@@ -49,9 +49,9 @@ def per_channel(keep: Tensor, x: Tensor) -> Tensor:
     return keep.reshape(-1, *[1] * (x.ndim - 3))
 
 
-def _whole(keep: Tensor | None) -> tuple[Tensor | None, int]:
-    """The decays as the C++ kernels take them, and how many channels they belong to."""
-    return (None, 1) if keep is None else ((keep * reference.DECAY_SCALE).round().int().contiguous(), keep.numel())
+def _per_channel(keep: Tensor | None) -> tuple[Tensor | None, int]:
+    """What a state keeps, as the C++ kernels take it, and how many channels that belongs to."""
+    return (None, 1) if keep is None else (keep.contiguous(), keep.numel())
 
 
 def _whole_threshold(threshold: float, x: Tensor, lsb: float) -> int:
@@ -89,7 +89,7 @@ def _run(
     current, voltage = _like_state(x), _like_state(x)
     status = _integrate(
         x.dtype,
-        *(x, y, *signal, *_whole(decays[0]), *_whole(decays[1])),
+        *(x, y, *signal, *_per_channel(decays[0]), *_per_channel(decays[1])),
         *(state if state is None else state.contiguous() for state in states),
         *(current, voltage, words if keeps else None),
         *(lsb, _whole_threshold(threshold, x, lsb), output),
@@ -205,7 +205,7 @@ def _cuba_gradients(
     rows = torch.empty(2, signal.rows if learns else 0, dtype=torch.float64)
     _cuba_backward(
         x.dtype,
-        *(words, grad, grad_x, *signal, *_whole(keep_current), *_whole(keep_voltage)),
+        *(words, grad, grad_x, *signal, *_per_channel(keep_current), *_per_channel(keep_voltage)),
         *(g if g is None else g.contiguous() for g in (current, voltage, grad_current, grad_voltage)),
         *(first_current, first_voltage, *((rows[0], rows[1]) if learns else (None, None))),
         *(lsb, _whole_threshold(threshold, x, lsb), threshold),

@@ -6,9 +6,10 @@
 
 namespace {
 
+// What a step keeps of each state, in multiples of 1/4096.
 struct Decays {
-    const int32_t* current;  // null: the input is the current
-    const int32_t* voltage;  // null: there is no voltage
+    const double* current;  // null: the input is the current
+    const double* voltage;  // null: there is no voltage
     int64_t current_channels, voltage_channels;
 };
 
@@ -17,15 +18,17 @@ struct Population {
     Ints keep_current[WIDTH / LANES], keep_voltage[WIDTH / LANES], current[WIDTH / LANES], voltage[WIDTH / LANES];
 
     void set_decays(const Signal& signal, const Decays& decays, int64_t first, int64_t rows) {
-        int32_t keep[WIDTH];
-        if (decays.current) {
-            per_row(keep, WIDTH, decays.current, decays.current_channels, signal.inner, first, rows);
-            for (int64_t i = 0; i < WIDTH / LANES; ++i) keep_current[i] = load(keep + i * LANES);
-        }
-        if (decays.voltage) {
-            per_row(keep, WIDTH, decays.voltage, decays.voltage_channels, signal.inner, first, rows);
-            for (int64_t i = 0; i < WIDTH / LANES; ++i) keep_voltage[i] = load(keep + i * LANES);
-        }
+        if (decays.current) set(keep_current, decays.current, decays.current_channels, signal, first, rows);
+        if (decays.voltage) set(keep_voltage, decays.voltage, decays.voltage_channels, signal, first, rows);
+    }
+
+    static void set(Ints* keep, const double* values, int64_t channels, const Signal& signal, int64_t first,
+                    int64_t rows) {
+        double each[WIDTH];
+        int32_t whole[WIDTH];
+        per_row(each, WIDTH, values, channels, signal.inner, first, rows);
+        for (int64_t i = 0; i < WIDTH; ++i) whole[i] = int32_t(each[i] * (1 << DECAY_BITS) + 0.5);
+        for (int64_t i = 0; i < WIDTH / LANES; ++i) keep[i] = load(whole + i * LANES);
     }
 
     // One step of the neurons of vector i; true where they spike. `now` is u, or v before its reset; `clipped` gets bits

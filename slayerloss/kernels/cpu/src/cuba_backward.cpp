@@ -195,8 +195,8 @@ struct Backward {
 
 template <class Real>
 int32_t cuba_backward(int64_t* next, int32_t* words, const Real* grad, Real* grad_x, int64_t rows, int64_t steps,
-                      int64_t time_first, int64_t inner, const int32_t* keep_current, int64_t current_channels,
-                      const int32_t* keep_voltage, int64_t voltage_channels, const Real* current, const Real* voltage,
+                      int64_t time_first, int64_t inner, const double* keep_current, int64_t current_channels,
+                      const double* keep_voltage, int64_t voltage_channels, const Real* current, const Real* voltage,
                       const Real* grad_last_current, const Real* grad_last_voltage, Real* grad_current,
                       Real* grad_voltage, double* grad_keep_current, double* grad_keep_voltage, double scale,
                       int32_t threshold, double threshold_in_units, double tau, double height, int32_t graded) {

@@ -138,7 +138,7 @@ struct Forward {
 
 template <class Real>
 int32_t integrate(int64_t* next, const Real* x, Real* y, int64_t rows, int64_t steps, int64_t time_first, int64_t inner,
-                  const int32_t* keep_current, int64_t current_channels, const int32_t* keep_voltage,
+                  const double* keep_current, int64_t current_channels, const double* keep_voltage,
                   int64_t voltage_channels, const Real* current, const Real* voltage, Real* last_current,
                   Real* last_voltage, int32_t* words, double scale, int32_t threshold, int32_t output) {
     return Forward<Real>{{rows, steps, time_first, inner},
