@@ -25,6 +25,7 @@ from slayerloss._check import (
 from slayerloss.functional import sparse
 from slayerloss.functional._space import flat, images, kernel
 from slayerloss.kernels.precision import full_precision
+from slayerloss.kernels.spike_product import spike_product
 
 
 def _dtype(x: Tensor, weight: Tensor) -> torch.dtype:
@@ -76,9 +77,10 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
     dtype = _dtype(x, weight)
     if sparse.is_sparse(x):
         return sparse.dense(x, weight, dtype)
+    steps = flat(x.to(dtype)).permute(2, 0, 1)
     with full_precision(x):
-        y = F.linear(flat(x.to(dtype)).permute(2, 0, 1), weight.to(dtype))
-    return y.permute(1, 2, 0)
+        y = spike_product(steps.flatten(0, 1), weight.to(dtype))
+    return y.unflatten(0, steps.shape[:2]).permute(1, 2, 0)
 
 
 def conv(

@@ -69,7 +69,7 @@ def _num_words(x: Tensor, keeps: int) -> int:
 
 def _voltages(x: Tensor, keeps: int) -> Tensor:
     """Room for them."""
-    return memory.empty(_num_words(x, keeps), torch.int32, x.device)
+    return memory.empty((_num_words(x, keeps),), torch.int32, x.device)
 
 
 def _run(

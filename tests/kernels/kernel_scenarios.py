@@ -102,7 +102,15 @@ def class_losses(dtype: torch.dtype, time_first: bool) -> None:
     back(F.spike_max(signal(dtype, time_first, 2, 1030, 5, spikes=True), torch.tensor([3, 1029]), 3))
 
 
-SCENARIOS: tuple[Scenario, ...] = (cuba, leaky, delays, sparse_images, windows, low_passes, spike_times, class_losses)
+def products(dtype: torch.dtype, time_first: bool) -> None:
+    for channels, outputs, steps in ((70, 215, 300), (301, 13, 1100)):
+        spikes = signal(dtype, time_first, 1, channels, steps, spikes=True)
+        back(F.dense(spikes, signal(dtype, False, outputs, channels)))
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *(cuba, leaky, delays, sparse_images, products, windows, low_passes, spike_times, class_losses),
+)
 
 
 def run_all() -> Iterator[str]:

@@ -22,7 +22,7 @@ def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def large(count: int = COUNT) -> torch.Tensor:
-    return memory.empty(count, torch.float32, CPU)
+    return memory.empty((count,), torch.float32, CPU)
 
 
 def test_memory_is_used_again_once_every_view_of_it_is_gone():
@@ -46,7 +46,10 @@ def test_a_block_serves_what_fits_and_does_not_waste_it(count, again):
 
 
 def test_small_results_and_other_devices_are_left_to_torch():
-    for x in (memory.empty(memory.SMALLEST // 4 - 1, torch.float32, CPU), memory.empty(COUNT, torch.float32, torch.device("meta"))):
+    for x in (
+        memory.empty((memory.SMALLEST // 4 - 1,), torch.float32, CPU),
+        memory.empty((COUNT,), torch.float32, torch.device("meta")),
+    ):
         del x
         assert memory._free == []
 

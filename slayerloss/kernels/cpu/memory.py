@@ -8,6 +8,7 @@ are kept when their tensor is gone, for the next result of about that size.
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import sys
 import weakref
@@ -38,16 +39,16 @@ def empty_like(x: Tensor) -> Tensor:
     return _tensor(x.shape, torch.empty_like(x, device="meta").stride(), x.dtype)
 
 
-def empty(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """An uninitialised tensor of one axis.
+def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An uninitialised contiguous tensor.
 
     Example:
-        >>> empty(3, torch.float32, torch.device("cpu")).shape
-        torch.Size([3])
+        >>> empty((2, 3), torch.float32, torch.device("cpu")).shape
+        torch.Size([2, 3])
     """
-    if not _is_kept(count * dtype.itemsize, device):
-        return torch.empty(count, dtype=dtype, device=device)
-    return _tensor((count,), (1,), dtype)
+    if not _is_kept(math.prod(shape) * dtype.itemsize, device):
+        return torch.empty(shape, dtype=dtype, device=device)
+    return _tensor(shape, torch.empty(shape, device="meta").stride(), dtype)
 
 
 def _is_kept(size: int, device: torch.device) -> bool:

@@ -1,0 +1,117 @@
+"""Products of spikes and weights that cost as much as there are spikes, where spikes are few."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss.kernels.backend import runs_on_cpu_kernels
+from slayerloss.kernels.cpu import memory, tiles
+from slayerloss.kernels.cpu.library import Kernel
+from slayerloss.kernels.operator import differentiable_gradients, operator
+
+MOST_SPIKES = 1 / 5
+"""The share of elements up to which the zeros are left out: with more, a product of matrices is faster."""
+SMALLEST = 2**22
+"""Multiplications below which nothing is gained."""
+SAMPLE = 64
+"""Rows from which that share is guessed; a wrong guess costs time only."""
+ROWS, CHANNELS = 16, 256
+"""Of a block, the channels at most; the rows as in src/spike_product.cpp."""
+FASTER = 4
+"""Elements that are looked at in the time of one of a neuron, by which the threads are counted."""
+
+_kernel = Kernel("spike_product", "pppiii")
+_gradient_kernel = Kernel("spike_product_backward", "pppiiii")
+
+
+class _SpikeProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        y: Tensor = _product_operator(x, weight)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return tuple(differentiable_gradients(_full_product, [x, weight], ctx.needs_input_grad, grad))
+        grad_x = _in_kept_memory(grad, weight) if ctx.needs_input_grad[0] else None
+        return grad_x, _gradient_operator(x, grad) if ctx.needs_input_grad[1] else None
+
+
+def spike_product(x: Tensor, weight: Tensor) -> Tensor:
+    """Weight the elements of x, most of which may be zero.
+
+    y[r, o] = sum_c x[r, c] weight[o, c]
+
+    Args:
+        x: (R, C) float.
+        weight: (O, C), of the dtype of x.
+
+    Returns:
+        (R, O). Gradients go to both, and can be derived again.
+
+    Example:
+        >>> spike_product(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([[1., 3.],
+                [2., 4.]])
+    """
+    if not tiles.is_fused(x, weight):
+        return _full_product(x, weight)
+    y: Tensor = _SpikeProduct.apply(x, weight)
+    return y
+
+
+def _full_product(x: Tensor, weight: Tensor) -> Tensor:
+    return x @ weight.t()
+
+
+def _in_kept_memory(a: Tensor, b: Tensor) -> Tensor:
+    return torch.mm(a, b, out=memory.empty((len(a), b.shape[1]), a.dtype, a.device))
+
+
+def _leaves_zeros_out(x: Tensor, outputs: int) -> bool:
+    if not runs_on_cpu_kernels(x) or x.numel() * outputs < SMALLEST:
+        return False
+    some = x[:: max(1, len(x) // SAMPLE)]
+    return int(some.count_nonzero()) <= MOST_SPIKES * some.numel()
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    (rows, channels), outputs = x.shape, len(weight)
+    if not _leaves_zeros_out(x, outputs):
+        return _full_product(x, weight)
+    y = memory.empty((rows, outputs), x.dtype, x.device)
+    blocks = -(-rows // ROWS)
+    arguments = x.contiguous(), weight.t().contiguous(), y, rows, channels, outputs
+    tiles.check_memory(_kernel(x.dtype, *arguments, blocks=blocks, elements=x.numel() // FASTER))
+    return y
+
+
+def _gradient(x: Tensor, grad: Tensor) -> Tensor:
+    """Of the weight, (O, C)."""
+    (rows, channels), outputs = x.shape, grad.shape[1]
+    if not _leaves_zeros_out(x, outputs):
+        return grad.t() @ x
+    width = min(CHANNELS, -(-channels // torch.get_num_threads()))
+    gradient = torch.empty(channels, outputs, dtype=x.dtype)
+    arguments = x.contiguous(), grad.contiguous(), gradient, rows, channels, outputs, width
+    blocks = -(-channels // width)
+    tiles.check_memory(_gradient_kernel(x.dtype, *arguments, blocks=blocks, elements=x.numel() // FASTER))
+    return gradient.t().contiguous()
+
+
+_product_operator = operator(
+    "spike_product(Tensor x, Tensor weight) -> Tensor",
+    _product,
+    lambda x, weight: x.new_empty(x.shape[0], weight.shape[0]),
+)
+_gradient_operator = operator(
+    "spike_product_gradient(Tensor x, Tensor grad) -> Tensor",
+    _gradient,
+    lambda x, grad: x.new_empty(grad.shape[1], x.shape[1]),
+)
