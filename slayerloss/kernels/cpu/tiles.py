@@ -14,6 +14,8 @@ FEW, MANY = 16, 64
 """Rows of a block; as in src/tiles.h."""
 SMALLEST_TILE_ROWS = 192
 """Rows from which blocks of many leave enough of them for every thread."""
+SHORT = 512
+"""Steps up to which rows that are contiguous are fetched faster in blocks of many."""
 
 NOT_FINITE, TOO_LARGE, NO_MEMORY = 1, 2, 4
 """What a kernel may find."""
@@ -49,7 +51,8 @@ def rows_of(x: Tensor) -> Rows:
     steps = x.shape[-1]
     rows = x.numel() // steps
     time_first = rows > 1 and not x.is_contiguous()
-    return Rows(rows, steps, time_first, MANY if time_first and rows >= SMALLEST_TILE_ROWS else FEW)
+    wide = rows >= SMALLEST_TILE_ROWS and (time_first or steps <= SHORT)
+    return Rows(rows, steps, time_first, MANY if wide else FEW)
 
 
 def check_memory(status: int) -> int:

@@ -43,7 +43,11 @@ struct Block {
 
     template <class Real>
     void fill(Real* tile, const Real* x, int64_t begin, int64_t steps) const {
-        fill_tile(tile, WIDTH, x + offset(begin), signal.row_stride(), signal.step_stride(), rows, steps);
+        x += offset(begin);
+        if (!signal.time_first)  // rows too short for the processor to foresee
+            for (int64_t i = 0; i < rows; ++i)
+                for (int64_t t = 0; t < steps; t += 64 / sizeof(Real)) prefetch(x + i * signal.steps + t);
+        fill_tile(tile, WIDTH, x, signal.row_stride(), signal.step_stride(), rows, steps);
     }
 
     template <class Real>
