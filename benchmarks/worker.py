@@ -47,7 +47,7 @@ class Worker:
         """What slayerloss computes with."""
         from slayerloss.kernels.cpu import library
 
-        return f"no C++ kernels: {library.problem()}" if library.problem() else f"C++ kernels, {library.isa()}"
+        return library.description()
 
     def load(self, operation: str, shape: list[int], options: dict[str, Any]) -> dict[str, Any]:
         """Make an operation and call it once, so that what is made at a first call exists."""

@@ -42,26 +42,26 @@ def use_backend(name: str) -> Iterator[None]:
     """
     global _asked
     before = _asked
-    _asked = _checked(name)
+    _asked = _checked(name, "use_backend", "name")
     try:
         yield
     finally:
         _asked = before
 
 
-def _checked(name: str) -> str:
-    check_choice("use_backend", "name", name, BACKENDS)
+def _checked(name: str, asker: str, argument: str) -> str:
+    check_choice(asker, argument, name, BACKENDS)
     if name == "triton":
-        raise BackendError(message("use_backend", "there are no Triton kernels yet", "'auto'", repr(name)))
+        raise BackendError(message(asker, "there are no Triton kernels yet", "'auto'", repr(name)))
     if name == "cpu" and library.problem():
         problem = "the C++ kernels cannot be loaded"
-        raise BackendError(message("use_backend", problem, "kernels of this machine", library.problem()))
+        raise BackendError(message(asker, problem, "kernels of this machine", library.problem()))
     return name
 
 
 @functools.cache
 def _from_environment() -> str:
-    return _checked(os.environ.get(VARIABLE) or "auto")
+    return _checked(os.environ.get(VARIABLE) or "auto", "the environment", VARIABLE)
 
 
 def runs_on_cpu_kernels(*tensors: Tensor | None) -> bool:

@@ -29,7 +29,7 @@ FASTER = 4
 
 
 class Kind(IntEnum):
-    """The losses that there are kernels of; as in src/class_losses.h."""
+    """The losses that there are kernels of; as in src/class_problem.h."""
 
     PROBABILITY = 0
     SOFTMAX = 1

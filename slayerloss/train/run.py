@@ -17,6 +17,7 @@ import torch
 import slayerloss
 from slayerloss._check import FormatError, SlayerError, check_choice, message
 from slayerloss.io import replacing
+from slayerloss.kernels.cpu import library
 from slayerloss.netx.export import checked
 from slayerloss.train.build import build, build_data, build_learner, check_classes
 from slayerloss.train.checkpoint import load_parameters, read_checkpoint
@@ -213,6 +214,7 @@ def _versions() -> dict[str, Any]:
     return {
         "run_format": RUN_FORMAT,
         "slayerloss": slayerloss.__version__,
+        "kernels": library.description(),
         "torch": torch.__version__,
         "lightning": lightning.__version__,
         "numpy": np.__version__,

@@ -64,7 +64,7 @@ def test_a_named_backend_does_not_pass_to_another():
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"SLAYERLOSS_BACKEND": "fast"}, "use_backend: name is unknown"),
+        ({"SLAYERLOSS_BACKEND": "fast"}, "the environment: SLAYERLOSS_BACKEND is unknown"),
         ({"SLAYERLOSS_KERNELS": "nowhere.so"}, "nowhere.so does not exist"),
         ({"SLAYERLOSS_KERNELS": "", "SLAYERLOSS_ISA": "sse9"}, "SLAYERLOSS_ISA is 'sse9'; this processor has baseline"),
     ],

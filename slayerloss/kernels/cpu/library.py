@@ -73,6 +73,11 @@ def isa() -> str:
     return os.environ.get(ISA_VARIABLE) or _best_isa()
 
 
+def description() -> str:
+    """Which kernels this process has."""
+    return f"no C++ kernels: {problem()}" if problem() else f"C++ kernels, {isa()}"
+
+
 def serves(dtype: torch.dtype) -> bool:
     """Whether the kernels compute in this dtype."""
     return dtype in _DTYPES

@@ -4,7 +4,8 @@
 // Lanes are steps. A block is a chunk of the steps of a sample; its classes pass through a row of memory in the cache,
 // where their windows are summed, so that rates never stand in memory. Backward computes them again.
 
-#include "class_losses.h"
+#include "class_rows.h"
+#include "class_steps.h"
 
 namespace {
 

@@ -4,14 +4,10 @@
 // adds whole columns; it is transposed where it is done. The gradient of the weight goes the same way back, and is a sum
 // for each block of images: those are added up by the caller, in an order that does not depend on the threads.
 
-#include <cstdlib>
-
 #include "kernel.h"
-#include "layout.h"
+#include "tiles.h"
 
 namespace {
-
-constexpr int32_t NO_MEMORY = 4;
 
 struct Axis {
     int64_t outputs, kernel, stride, padding, dilation;
@@ -65,37 +61,24 @@ INLINE void each_pair(const Geometry& geometry, const Events& events, int64_t im
 }
 
 template <class Real>
-INLINE void add(Real* __restrict to, const Real* __restrict from, Real value, int64_t size) {
-    for (int64_t i = 0; i < size; ++i) to[i] += value * from[i];
-}
-
-template <class Real>
-struct Image {
-    Real* values;
-    explicit Image(const Geometry& geometry)
-        : values(static_cast<Real*>(std::malloc((geometry.places() * geometry.channels() + 1) * sizeof(Real)))) {}
-    Image(const Image&) = delete;
-    ~Image() { std::free(values); }
-};
-
-template <class Real>
 int32_t sparse_conv(int64_t* next, const int64_t* numbers, const int64_t* channels_of, const int64_t* rows,
                     const int64_t* columns, const int64_t* begins, const Real* values, const Real* weight, Real* y) {
     const Geometry geometry(numbers);
     const Events events{channels_of, rows, columns, begins};
-    const Image<Real> image(geometry);
-    if (!image.values) return NO_MEMORY;
     const int64_t places = geometry.places(), channels = geometry.channels(), size = places * channels;
+    const Scratch scratch(size * int64_t(sizeof(Real)));
+    Real* image = scratch.as<Real>();
+    if (!image) return NO_MEMORY;
     for (int64_t i; (i = take(next)) < geometry.images;) {
         if (events.begins[i] == events.begins[i + 1]) {
             std::memset(y + i * size, 0, size * sizeof(Real));
             continue;
         }
-        std::memset(image.values, 0, size * sizeof(Real));
+        std::memset(image, 0, size * sizeof(Real));
         each_pair(geometry, events, i, [&](int64_t event, int64_t place, int64_t column) {
-            add(image.values + place, weight + column, values[event], geometry.outputs);
+            add(image + place, weight + column, values[event], geometry.outputs);
         });
-        transposed<false>(y + i * size, places, image.values, channels, places, channels);
+        transposed<false>(y + i * size, places, image, channels, places, channels);
     }
     return 0;
 }
@@ -106,17 +89,18 @@ int32_t sparse_conv_backward(int64_t* next, const int64_t* numbers, const int64_
                              Real* grad_weight, int64_t blocks) {
     const Geometry geometry(numbers);
     const Events events{channels_of, rows, columns, begins};
-    const Image<Real> image(geometry);
-    if (!image.values) return NO_MEMORY;
     const int64_t places = geometry.places(), channels = geometry.channels(), size = places * channels;
+    const Scratch scratch(size * int64_t(sizeof(Real)));
+    Real* image = scratch.as<Real>();
+    if (!image) return NO_MEMORY;
     for (int64_t block; (block = take(next)) < blocks;) {
         Real* sum = grad_weight + block * geometry.weights();
         std::memset(sum, 0, geometry.weights() * sizeof(Real));
         for (int64_t i = geometry.images * block / blocks; i < geometry.images * (block + 1) / blocks; ++i) {
             if (events.begins[i] == events.begins[i + 1]) continue;
-            transposed<true>(image.values, channels, grad + i * size, places, channels, places);
+            transposed<true>(image, channels, grad + i * size, places, channels, places);
             each_pair(geometry, events, i, [&](int64_t event, int64_t place, int64_t column) {
-                add(sum + column, image.values + place, values[event], geometry.outputs);
+                add(sum + column, image + place, values[event], geometry.outputs);
             });
         }
     }

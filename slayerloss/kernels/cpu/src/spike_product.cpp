@@ -55,11 +55,6 @@ INLINE void product_row(Real* y, const Real* x, const int32_t* places, int64_t c
 }
 
 template <class Real>
-INLINE void add(Real* __restrict to, const Real* __restrict from, Real factor, int64_t size) {
-    for (int64_t i = 0; i < size; ++i) to[i] += factor * from[i];
-}
-
-template <class Real>
 int32_t spike_product(int64_t* next, const Real* x, const Real* w, Real* y, int64_t rows, int64_t channels,
                       int64_t outputs) {
     const Scratch scratch((channels + 1) * sizeof(int32_t));

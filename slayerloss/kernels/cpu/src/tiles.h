@@ -30,6 +30,12 @@ class Scratch {
     }
 };
 
+// to += factor from
+template <class Real>
+INLINE void add(Real* __restrict to, const Real* __restrict from, Real factor, int64_t size) {
+    for (int64_t i = 0; i < size; ++i) to[i] += factor * from[i];
+}
+
 // Block `number` of WIDTH rows. A tile of it holds WIDTH rows of each step, of which those beyond the signal are zero.
 template <int64_t WIDTH>
 struct Block {
