@@ -9,6 +9,7 @@ import threading
 
 import pytest
 import torch
+from filter_cases import needs_kernels
 
 from slayerloss.functional import cuba
 from slayerloss.kernels.cpu import threads
@@ -33,6 +34,7 @@ def forked(results) -> None:
     results.put(cuba(X, 0.1, 0.1, 1.0)[0].numpy().sum(dtype="float64"))
 
 
+@needs_kernels  # torch's own operations wait for their parent's threads in a forked process
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this system does not fork")
 def test_a_forked_process_has_threads_of_its_own():
     here = spikes()
@@ -40,9 +42,12 @@ def test_a_forked_process_has_threads_of_its_own():
     results = context.Queue()
     child = context.Process(target=forked, args=(results,))
     child.start()
-    assert results.get(timeout=60) == here
-    child.join(60)
-    assert child.exitcode == 0
+    try:
+        assert results.get(timeout=60) == here
+        child.join(60)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
 
 
 def test_several_threads_of_a_program():
@@ -61,6 +66,7 @@ def own_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_parallel", lambda: None)
 
 
+@needs_kernels
 def test_python_threads_do_the_same(own_pool):
     x = torch.linspace(-1, 2, 64 * 64 * 64).reshape(64, 64, 64).requires_grad_()
     by_python = cuba(x, 0.1, 0.1, 1.0)[0]
@@ -72,6 +78,7 @@ def test_python_threads_do_the_same(own_pool):
     assert torch.equal(gradient, *torch.autograd.grad(alone.sum(), x))
 
 
+@needs_kernels
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="torch's OpenMP has other functions on this system")
 def test_the_threads_are_those_of_torch():
     assert threads._parallel() is not None
