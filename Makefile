@@ -13,7 +13,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 KERNELS = build_kernels.py $(wildcard slayerloss/kernels/cpu/src/*)
 
-.PHONY: demo test lint slow docs wheel kernels bench bench-quick clean
+.PHONY: demo test lint slow docs wheel kernels bench bench-quick bench-training clean
 
 demo: $(VENV)/.demo
 	$(BIN)/slayerloss demo
@@ -47,6 +47,9 @@ bench: $(VENV)/.dev $(PEERS)/.made $(SLAYER)/.asked
 
 bench-quick: $(VENV)/.dev $(PEERS)/.made $(SLAYER)/.asked
 	$(BIN)/python benchmarks/run.py --rounds 2
+
+bench-training: $(VENV)/.dev $(SLAYER)/.asked
+	$(BIN)/python benchmarks/run.py --only training
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info slayerloss/kernels/cpu/_kernels.* docs/_build docs/reference/generated

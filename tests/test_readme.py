@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -31,3 +32,11 @@ def test_commands_and_files_exist() -> None:
         assert (ROOT / target).exists(), target
     for config in re.findall(r"--config (\S+)", README):
         read_recipe(config)
+
+
+def test_the_speed_is_what_was_measured() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    (training,) = results["groups"]["training"]
+    ours, theirs = (training["times"][side]["both"][0] for side in ("slayerloss, sparse events", "lava-dl"))
+    (said,) = re.findall(r"is (\d+) times as fast as lava-dl's", README)
+    assert int(said) == int(theirs / ours)
