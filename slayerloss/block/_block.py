@@ -60,7 +60,8 @@ def build_neuron(
         check_choice(name, "neuron_params key", key, arguments)
     missing = [key for key, value in arguments.items() if value.default is value.empty and key not in neuron_params]
     if missing:
-        raise ArgumentError(message(name, "neuron_params lacks " + ", ".join(missing), "them", list(neuron_params)))
+        problem, rule = "neuron_params lacks " + ", ".join(missing), "all that has no default"
+        raise ArgumentError(message(name, problem, rule, list(neuron_params)))
     if channels is not None:
         channels = check_integer(name, "number of neurons", channels, 1, LARGEST_SIZE)
     return neuron_type(**{**neuron_params, **instead}, channels=channels)

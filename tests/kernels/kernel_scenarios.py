@@ -61,6 +61,11 @@ def sparse_images(dtype: torch.dtype, time_first: bool) -> None:
         back(F.conv(spikes, weight, **geometry))
 
 
+def time_orders(dtype: torch.dtype, time_first: bool) -> None:
+    for shape in ((3, 5, 70), (2, 41, 33), (1, 3, 4), (2, 9, 1100)):
+        back(F.dense(signal(dtype, time_first, *shape), signal(dtype, False, 2, shape[1])))
+
+
 def windows(dtype: torch.dtype, time_first: bool) -> None:
     lengths = torch.tensor([1, 40, 33])
     for window in (1, 20, 300):
@@ -109,7 +114,7 @@ def products(dtype: torch.dtype, time_first: bool) -> None:
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    *(cuba, leaky, delays, sparse_images, products, windows, low_passes, spike_times, class_losses),
+    *(cuba, leaky, delays, sparse_images, products, time_orders, windows, low_passes, spike_times, class_losses),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from filter_cases import OPERATOR_TESTS, ORDERS, assert_near, both, in_order, needs_kernels
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -37,6 +37,7 @@ SIZES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(SIZES, st.sampled_from([torch.float32, torch.float64]), st.integers(1, 2), st.floats(0, 0.16))
 def test_products_are_exact_and_gradients_near(sizes, dtype, count, rate):
     found, expected = both(spike_product, spikes_and_weight(*sizes, dtype, rate), count)
@@ -44,6 +45,7 @@ def test_products_are_exact_and_gradients_near(sizes, dtype, count, rate):
     assert_near(found[1:], expected[1:])
 
 
+@settings(deadline=None)
 @given(ORDERS, st.integers(1, 2))
 def test_synapses_use_them_in_every_memory_order(order, count):
     x, weight = spikes_and_weight(7 * 40, 33, 20, torch.float32)
