@@ -251,7 +251,7 @@ def body(results: Results, level: str = "##") -> list[str]:
     groups = results["groups"]
     better = wins(groups)
     parts = [f"{level} What was measured", environment(results), f"{level} Where others win"]
-    parts.append("\n".join(f"- {line}" for line in better) if better else "In no case of these, beside those that were there.")
+    parts.append("\n".join(f"- {line}" for line in better) or "In no case, of those that were there.")
     for name, (title, render) in TITLES.items():
         if groups.get(name):
             parts += [f"{level} {title}", render(groups[name]), *failures(groups[name])]
