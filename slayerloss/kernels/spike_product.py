@@ -14,10 +14,11 @@ from slayerloss.kernels.operator import differentiable_gradients, operator
 
 MOST_SPIKES = 1 / 5
 """The share of elements up to which the zeros are left out: with more, a product of matrices is faster."""
+FEWEST_OUTPUTS = 64
 SMALLEST = 2**22
-"""Multiplications below which nothing is gained."""
+"""Multiplications. With fewer of them, or fewer outputs, nothing is gained."""
 SAMPLE = 64
-"""Rows from which that share is guessed; a wrong guess costs time only."""
+"""Rows from which that share is guessed."""
 ROWS, CHANNELS = 16, 256
 """Of a block, the channels at most; the rows as in src/spike_product.cpp."""
 FASTER = 4
@@ -39,7 +40,7 @@ class _SpikeProduct(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         if torch.is_grad_enabled():
             return tuple(differentiable_gradients(_full_product, [x, weight], ctx.needs_input_grad, grad))
-        grad_x = _in_kept_memory(grad, weight) if ctx.needs_input_grad[0] else None
+        grad_x = _back_operator(grad, weight) if ctx.needs_input_grad[0] else None
         return grad_x, _gradient_operator(x, grad) if ctx.needs_input_grad[1] else None
 
 
@@ -47,6 +48,9 @@ def spike_product(x: Tensor, weight: Tensor) -> Tensor:
     """Weight the elements of x, most of which may be zero.
 
     y[r, o] = sum_c x[r, c] weight[o, c]
+
+    What x is zero for takes no part: a NaN or an infinity that would be multiplied with zero, in the weight or in the
+    gradient, may go unseen.
 
     Args:
         x: (R, C) float.
@@ -70,14 +74,10 @@ def _full_product(x: Tensor, weight: Tensor) -> Tensor:
     return x @ weight.t()
 
 
-def _in_kept_memory(a: Tensor, b: Tensor) -> Tensor:
-    return torch.mm(a, b, out=memory.empty((len(a), b.shape[1]), a.dtype, a.device))
-
-
 def _leaves_zeros_out(x: Tensor, outputs: int) -> bool:
-    if not runs_on_cpu_kernels(x) or x.numel() * outputs < SMALLEST:
+    if not runs_on_cpu_kernels(x) or outputs < FEWEST_OUTPUTS or x.numel() * outputs < SMALLEST:
         return False
-    some = x[:: max(1, len(x) // SAMPLE)]
+    some = x[torch.linspace(0, len(x) - 1, SAMPLE).long()]
     return int(some.count_nonzero()) <= MOST_SPIKES * some.numel()
 
 
@@ -92,8 +92,15 @@ def _product(x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
+def _back(grad: Tensor, weight: Tensor) -> Tensor:
+    """To x, (R, C)."""
+    if grad.device.type != "cpu":
+        return grad @ weight
+    return torch.mm(grad, weight, out=memory.empty((len(grad), weight.shape[1]), grad.dtype, grad.device))
+
+
 def _gradient(x: Tensor, grad: Tensor) -> Tensor:
-    """Of the weight, (O, C)."""
+    """To the weight, (O, C)."""
     (rows, channels), outputs = x.shape, grad.shape[1]
     if not _leaves_zeros_out(x, outputs):
         return grad.t() @ x
@@ -109,6 +116,11 @@ _product_operator = operator(
     "spike_product(Tensor x, Tensor weight) -> Tensor",
     _product,
     lambda x, weight: x.new_empty(x.shape[0], weight.shape[0]),
+)
+_back_operator = operator(
+    "spike_product_back(Tensor grad, Tensor weight) -> Tensor",
+    _back,
+    lambda grad, weight: grad.new_empty(grad.shape[0], weight.shape[1]),
 )
 _gradient_operator = operator(
     "spike_product_gradient(Tensor x, Tensor grad) -> Tensor",

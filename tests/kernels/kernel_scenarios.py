@@ -108,7 +108,7 @@ def class_losses(dtype: torch.dtype, time_first: bool) -> None:
 
 
 def products(dtype: torch.dtype, time_first: bool) -> None:
-    for channels, outputs, steps in ((70, 215, 300), (301, 13, 1100)):
+    for channels, outputs, steps in ((70, 215, 300), (301, 77, 1100)):
         spikes = signal(dtype, time_first, 1, channels, steps, spikes=True)
         back(F.dense(spikes, signal(dtype, False, outputs, channels)))
 

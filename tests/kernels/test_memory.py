@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import mmap
 import sys
 import threading
 
@@ -45,13 +47,56 @@ def test_a_block_serves_what_fits_and_does_not_waste_it(count, again):
     assert (large(count).data_ptr() == address) == again
 
 
-def test_small_results_and_other_devices_are_left_to_torch():
-    for x in (
-        memory.empty((memory.SMALLEST // 4 - 1,), torch.float32, CPU),
-        memory.empty((COUNT,), torch.float32, torch.device("meta")),
-    ):
-        del x
-        assert memory._free == []
+@pytest.mark.parametrize(("count", "device"), [(memory.SMALLEST // 4 - 1, "cpu"), (COUNT, "meta")])
+def test_small_results_and_other_devices_are_left_to_torch(count, device):
+    assert memory.empty((count,), torch.float32, torch.device(device)).untyped_storage().resizable()
+    assert memory._free == []
+
+
+def test_a_result_is_resized_as_a_clone_only():
+    with pytest.raises(RuntimeError, match="not resizable"):
+        large().resize_(2 * COUNT)
+    assert large().clone().resize_(2 * COUNT).shape == (2 * COUNT,)
+
+
+def test_a_result_beyond_the_bound_leaves_the_others(monkeypatch):
+    monkeypatch.setattr(memory, "KEPT", 3 * 4 * COUNT)
+    held = [large(), large()]
+    held.clear()
+    large(4 * COUNT)
+    assert len(memory._free) == 2
+
+
+def test_free_blocks_are_given_up_before_memory_is_out(monkeypatch):
+    large()
+    assert len(memory._free) == 1
+    kept_when_asked = []
+
+    def none_left(size: int) -> object:
+        kept_when_asked.append(len(memory._free))
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(memory, "_new", none_left)
+    with pytest.raises(MemoryError, match=f"{8 * COUNT} bytes"):
+        large(2 * COUNT)
+    assert kept_when_asked == [1, 0]
+
+
+def test_results_that_end_while_blocks_are_looked_through(monkeypatch):
+    monkeypatch.setattr(memory, "KEPT", 2**40)
+    held = [large() for _ in range(24)]
+    held.clear()
+    cycle: list[object] = [large(2 * COUNT) for _ in range(8)]
+    cycle.append(cycle)
+    del cycle
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        large(COUNT)
+    finally:
+        gc.set_threshold(*before)
+    assert all(isinstance(block, mmap.mmap) for block in memory._free)
+    assert len(memory._free) == 32
 
 
 def test_no_more_than_a_bound_is_kept(monkeypatch):

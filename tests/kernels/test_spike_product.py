@@ -12,6 +12,7 @@ from torch import Tensor
 from slayerloss import use_backend
 from slayerloss.functional import dense, quantize_weight
 from slayerloss.kernels import spike_product as kernel
+from slayerloss.kernels.cpu import memory
 from slayerloss.kernels.spike_product import spike_product
 
 pytestmark = needs_kernels
@@ -21,6 +22,7 @@ pytestmark = needs_kernels
 def also_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small products leave the zeros out, too."""
     monkeypatch.setattr(kernel, "SMALLEST", 0)
+    monkeypatch.setattr(kernel, "FEWEST_OUTPUTS", 0)
 
 
 def spikes_and_weight(rows: int, channels: int, outputs: int, dtype: torch.dtype, rate: float = 0.1) -> list[Tensor]:
@@ -101,15 +103,43 @@ def test_first_and_second_derivatives():
     assert torch.autograd.gradgradcheck(spike_product, inputs)
 
 
-def test_one_operator_for_the_compiler_and_none_under_transforms():
+@pytest.mark.parametrize("smallest_kept", [64, 2**22])
+def test_the_compiler_takes_it_whole(smallest_kept, monkeypatch):
+    monkeypatch.setattr(memory, "SMALLEST", smallest_kept)
+    x, weight = spikes_and_weight(8, 30, 4, torch.float32)
+    inputs = x.T.reshape(1, 30, 8).requires_grad_(), weight.requires_grad_()
+    found, expected = (
+        torch.autograd.grad(function(*inputs).square().sum(), inputs)
+        for function in (torch.compile(dense, fullgraph=True, backend="aot_eager"), dense)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_many_gradients_at_once():
+    x, weight = (part.requires_grad_() for part in spikes_and_weight(8, 30, 4, torch.float32))
+    y = spike_product(x, weight)
+    several = torch.randn(3, *y.shape)
+    batched = torch.autograd.grad(y, (x, weight), several, is_grads_batched=True, retain_graph=True)
+    each = [torch.autograd.grad(y, (x, weight), one, retain_graph=True) for one in several]
+    for found, expected in zip(batched, zip(*each, strict=True), strict=True):
+        torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_under_transforms_it_is_a_product_of_matrices():
     x, weight = spikes_and_weight(8, 30, 4, torch.float32)
     x = x.T.reshape(1, 30, 8)
-    compiled = torch.compile(dense, fullgraph=True, backend="aot_eager")
-    assert torch.equal(compiled(x, weight), dense(x, weight))
     slope = torch.func.jvp(lambda w: dense(x, w), (weight,), (torch.ones_like(weight),))[1]
     assert torch.equal(slope, dense(x, torch.ones_like(weight)))
     by_sample = torch.func.vmap(lambda one: dense(one[None], weight))(x.repeat(3, 1, 1))
     assert torch.equal(by_sample[:, 0], dense(x.repeat(3, 1, 1), weight))
+
+
+def test_the_share_of_spikes_is_guessed_from_samples_and_steps_alike():
+    x = torch.zeros(64, 64, 100)  # (T, N, C)
+    x[:, 0] = 1
+    assert kernel._leaves_zeros_out(x.flatten(0, 1), 100)
+    x = 1 - x
+    assert not kernel._leaves_zeros_out(x.flatten(0, 1), 100)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.9])
@@ -117,12 +147,17 @@ def test_the_operators_are_what_their_fakes_say(rate):
     x, weight = spikes_and_weight(30, 40, 7, torch.float32, rate)
     torch.library.opcheck(kernel._product_operator.default, (x, weight), test_utils=OPERATOR_TESTS)
     torch.library.opcheck(kernel._gradient_operator.default, (x, x @ weight.T), test_utils=OPERATOR_TESTS)
+    torch.library.opcheck(kernel._back_operator.default, (x @ weight.T, weight), test_utils=OPERATOR_TESTS)
 
 
 def test_small_products_and_the_reference_are_products_of_matrices(monkeypatch):
     x, _ = spikes_and_weight(30, 40, 7, torch.float32)
     with use_backend("reference"):
         assert not kernel._leaves_zeros_out(x, 7)
-    monkeypatch.setattr(kernel, "SMALLEST", 30 * 40 * 7 + 1)
+    assert kernel._leaves_zeros_out(x, 7)
+    monkeypatch.setattr(kernel, "FEWEST_OUTPUTS", 8)
     assert not kernel._leaves_zeros_out(x, 7)
-    assert kernel._leaves_zeros_out(torch.cat([x, x]), 7)
+    assert kernel._leaves_zeros_out(x, 8)
+    monkeypatch.setattr(kernel, "SMALLEST", 30 * 40 * 8 + 1)
+    assert not kernel._leaves_zeros_out(x, 8)
+    assert kernel._leaves_zeros_out(torch.cat([x, x]), 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import sys
@@ -79,17 +80,24 @@ def test_python_threads_do_the_same(own_pool):
 
 
 @needs_kernels
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="torch's OpenMP has other functions on this system")
-def test_the_threads_are_those_of_torch():
-    assert threads._parallel() is not None
-    before = set(os.listdir("/proc/self/task"))
-    assert spikes() == spikes()
-    X.exp()
-    first = set(os.listdir("/proc/self/task"))
-    assert spikes() == spikes()
-    X.exp()
-    assert set(os.listdir("/proc/self/task")) == first
-    assert len(first - before) <= 1  # torch's second
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the threads are those of Python")
+def test_all_threads_of_torch_compute(monkeypatch):
+    parallel, here = threads._parallel(), []
+    assert parallel is not None
+    monkeypatch.setattr(threads, "_run_in_pool", None)
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+    def note(call: int) -> None:
+        here.append(threading.get_native_id())
+
+    threads.run(note, threads.Call(), blocks=2, elements=10 * threads.SMALLEST_SHARE)
+    assert len(here) == len(set(here)) == 2
+    X.exp()  # shares out work, too
+    others = {int(name) for name in os.listdir("/proc/self/task")}
+    assert set(here) <= others
+    threads.run(note, threads.Call(), blocks=2, elements=10 * threads.SMALLEST_SHARE)
+    assert set(here[2:]) == set(here[:2])
+    assert {int(name) for name in os.listdir("/proc/self/task")} == others
 
 
 def test_nobody_leaves_while_others_write(own_pool):

@@ -24,7 +24,9 @@ PAGE = 2**21
 KEPT = 2**28
 """Bytes of free blocks that are kept at most."""
 
-_free: list[mmap.mmap] = []  # the oldest first; tensors end in any thread, so that each step here has to be atomic
+_free: list[mmap.mmap] = []
+"""The oldest first. Tensors end in any thread and at any allocation of Python's, so that each step has to be atomic:
+`list(_free)` is, `tuple(_free)` is not."""
 
 
 def empty_like(x: Tensor) -> Tensor:
@@ -67,11 +69,22 @@ def _tensor(shape: Sequence[int], stride: Sequence[int], dtype: torch.dtype) -> 
 
 def _taken(size: int) -> mmap.mmap:
     """A free block of this size or a little more, or a new one."""
-    for block in tuple(_free):
+    for block in list(_free):
         if size <= len(block) <= size + max(PAGE, size // 8):
             with suppress(ValueError):  # another thread has taken it
                 _free.remove(block)
                 return block
+    try:
+        return _new(size)
+    except OSError:
+        _free.clear()
+    try:
+        return _new(size)
+    except OSError as error:
+        raise MemoryError(f"slayerloss found no memory for a result of {size} bytes") from error
+
+
+def _new(size: int) -> mmap.mmap:
     block = mmap.mmap(-1, -(-size // PAGE) * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with suppress(OSError):  # a system without large pages
         block.madvise(mmap.MADV_HUGEPAGE)
@@ -79,7 +92,9 @@ def _taken(size: int) -> mmap.mmap:
 
 
 def _give_back(block: mmap.mmap) -> None:
+    if len(block) > KEPT:
+        return
     _free.append(block)
     with suppress(IndexError):  # another thread has removed the last
-        while sum(map(len, tuple(_free))) > KEPT:
+        while sum(map(len, list(_free))) > KEPT:
             _free.pop(0)

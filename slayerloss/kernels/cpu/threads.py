@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -47,10 +48,12 @@ if hasattr(os, "register_at_fork"):
 
 @functools.cache
 def _parallel() -> Any:
-    """What starts a parallel region in the OpenMP runtime that torch is linked to; None where there is none."""
+    """What starts a parallel region in the OpenMP runtime that torch is linked to; None where that is not known."""
+    if not sys.platform.startswith("linux"):
+        return None
     try:
         parallel = ctypes.CDLL(torch._C.__file__).GOMP_parallel
-    except (OSError, AttributeError):  # Windows and macOS have runtimes with other functions
+    except (OSError, AttributeError):
         return None
     parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
     parallel.restype = None
