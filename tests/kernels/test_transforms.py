@@ -10,15 +10,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from slayerloss import use_backend
-from slayerloss.functional import (
-    dense,
-    exponential_filter,
-    moving_window,
-    spike_max,
-    spike_moid,
-    spike_rate,
-    spike_time,
-)
+from slayerloss.functional import exponential_filter, moving_window, spike_max, spike_moid, spike_rate, spike_time
 
 LABELS = torch.tensor([0, 2])
 TARGETS = torch.arange(60.0).reshape(2, 3, 10).remainder(7).eq(0).float()
@@ -29,7 +21,6 @@ FUNCTIONS = {
     "spike_rate": functools.partial(spike_rate, labels=LABELS, true_rate=0.7, false_rate=0.1, moving_window=4),
     "spike_moid": functools.partial(spike_moid, targets=torch.eye(3)[LABELS], moving_window=4),
     "spike_time": functools.partial(spike_time, targets=TARGETS),
-    "dense": functools.partial(dense, weight=torch.linspace(-2, 3, 21).reshape(7, 3)),
 }
 X = torch.arange(60.0).reshape(2, 3, 10).remainder(4).eq(0).float()
 
