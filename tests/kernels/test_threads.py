@@ -97,7 +97,7 @@ def test_all_threads_of_torch_compute(monkeypatch):
     assert set(here) <= others
     threads.run(note, threads.Call(), blocks=2, elements=10 * threads.SMALLEST_SHARE)
     assert set(here[2:]) == set(here[:2])
-    assert {int(name) for name in os.listdir("/proc/self/task")} == others
+    assert {int(name) for name in os.listdir("/proc/self/task")} <= others
 
 
 def test_nobody_leaves_while_others_write(own_pool):
