@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import memory
+from slayerloss.kernels.cpu import memory, threads
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import differentiable_gradients, is_transformed, operator
 
@@ -24,8 +24,6 @@ LONGEST_CHUNK = 1024
 """Steps of a block; more where the window is long."""
 LANES = 16
 """A whole number of vectors of any instruction set."""
-FASTER = 4
-"""Times as many elements as elsewhere, before another thread saves time."""
 
 
 class Kind(IntEnum):
@@ -198,7 +196,7 @@ def _forward_on_cpu(
     terms = x.new_empty((x.shape[0], x.shape[2])) if per_step else None
     sums, done = torch.empty(2 * blocks, dtype=torch.float64), torch.zeros((), dtype=torch.int64)
     results = terms, sums, done, loss, count, kept
-    if _forward_kernel(x.dtype, *problem, *results, blocks=blocks, elements=x.numel() // FASTER):
+    if _forward_kernel(x.dtype, *problem, *results, blocks=blocks, elements=x.numel() // threads.LIGHT):
         # There is no memory for the kernel, or a value that the definition refuses with an error.
         return _forward_of_definition(x, wanted, lengths, weights, whole, numbers, per_step, keeps)
     return (loss if terms is None else terms), count, (x.new_empty(0) if kept is None else kept)
@@ -254,7 +252,7 @@ def _backward_on_cpu(
     chunk, blocks = _blocks(x, whole[1])
     problem = _problem(x, wanted, lengths, weights, whole, numbers, chunk)
     results = kept, grad, *(grad.stride() or (0, 0)), grad_x, *grad_x.stride()
-    if _backward_kernel(x.dtype, *problem, *results, blocks=blocks, elements=x.numel() // FASTER):
+    if _backward_kernel(x.dtype, *problem, *results, blocks=blocks, elements=x.numel() // threads.LIGHT):
         return _backward_of_definition(grad, x, wanted, lengths, weights, whole, numbers)
     return grad_x
 

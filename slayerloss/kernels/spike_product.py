@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import memory, tiles
+from slayerloss.kernels.cpu import memory, threads, tiles
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import differentiable_gradients, operator
 
@@ -21,8 +21,6 @@ SAMPLE = 64
 """Rows from which that share is guessed."""
 ROWS, CHANNELS = 16, 256
 """Of a block, the channels at most; the rows as in src/spike_product.cpp."""
-FASTER = 4
-"""Elements that are looked at in the time of one of a neuron, by which the threads are counted."""
 
 _kernel = Kernel("spike_product", "pppiii")
 _gradient_kernel = Kernel("spike_product_backward", "pppiiii")
@@ -88,7 +86,7 @@ def _product(x: Tensor, weight: Tensor) -> Tensor:
     y = memory.empty((rows, outputs), x.dtype, x.device)
     blocks = -(-rows // ROWS)
     arguments = x.contiguous(), weight.t().contiguous(), y, rows, channels, outputs
-    tiles.check_memory(_kernel(x.dtype, *arguments, blocks=blocks, elements=x.numel() // FASTER))
+    tiles.check_memory(_kernel(x.dtype, *arguments, blocks=blocks, elements=x.numel() // threads.LIGHT))
     return y
 
 
@@ -108,7 +106,7 @@ def _gradient(x: Tensor, grad: Tensor) -> Tensor:
     gradient = torch.empty(channels, outputs, dtype=x.dtype)
     arguments = x.contiguous(), grad.contiguous(), gradient, rows, channels, outputs, width
     blocks = -(-channels // width)
-    tiles.check_memory(_gradient_kernel(x.dtype, *arguments, blocks=blocks, elements=x.numel() // FASTER))
+    tiles.check_memory(_gradient_kernel(x.dtype, *arguments, blocks=blocks, elements=x.numel() // threads.LIGHT))
     return gradient.t().contiguous()
 
 

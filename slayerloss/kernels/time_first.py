@@ -8,14 +8,12 @@ import torch
 from torch import Tensor
 
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.cpu import memory, tiles
+from slayerloss.kernels.cpu import memory, threads, tiles
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import operator
 
 ROWS = 64
 """Of a block; as in src/time_first.cpp."""
-FASTER = 4
-"""Elements that are moved in the time of one of a neuron, by which the threads are counted."""
 
 _kernel = Kernel("time_first", "ppii")
 
@@ -53,7 +51,7 @@ def _copy(x: Tensor) -> Tensor:
     steps = x.shape[-1]
     rows = x.numel() // steps
     y = memory.empty((steps, *x.shape[:-1]), x.dtype, x.device)
-    _kernel(x.dtype, x, y, rows, steps, blocks=-(-rows // ROWS), elements=x.numel() // FASTER)
+    _kernel(x.dtype, x, y, rows, steps, blocks=-(-rows // ROWS), elements=x.numel() // threads.LIGHT)
     return y
 
 

@@ -54,7 +54,7 @@ def eager_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small work is shared, too."""
     before = torch.get_num_threads()
     monkeypatch.setattr(threads, "SMALLEST_SHARE", 1)
-    monkeypatch.setattr(class_losses, "FASTER", 1)
+    monkeypatch.setattr(threads, "LIGHT", 1)
     yield
     torch.set_num_threads(before)
 

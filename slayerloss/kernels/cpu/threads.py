@@ -20,6 +20,8 @@ import torch
 
 SMALLEST_SHARE = 2**15
 """Elements below which another thread costs more time than it saves."""
+LIGHT = 4
+"""Elements that a kernel without a state goes through in the time of one of a neuron."""
 
 
 class Call(ctypes.Structure):
