@@ -30,14 +30,14 @@ def in_order(x: torch.Tensor, order: str) -> torch.Tensor:
     return x.permute(*reversed(range(x.ndim))).contiguous().permute(*reversed(range(x.ndim)))
 
 
-def assert_near(found, expected, tolerance):
+def assert_near(found, expected, tolerance, floor=1e-30):
     for a, b in zip(found, expected, strict=True):
         assert (a is None) == (b is None)
         if a is not None and b.numel():
             assert a.dtype == b.dtype
             assert a.shape == b.shape
             error, size = float((a - b).detach().abs().max()), float(b.detach().abs().max())
-            assert error <= tolerance * max(size, 1e-30)
+            assert error <= tolerance * max(size, floor)
 
 
 def results(backend, function, tensors, order, threads):
@@ -103,8 +103,10 @@ def test_equal_to_the_reference(seed, shape, order, dtype, kind, size, per_chann
         assert torch.equal(a, b)
         sizes = [i for i in range(b.ndim) if b.shape[i] > 1]
         assert [a.stride(i) for i in sizes] == [b.stride(i) for i in sizes]
-    # float32 sums of decay gradients cancel; the rest does not
-    assert_near(gradients, expected_gradients, 1e-5 if dtype == torch.float32 else 1e-12)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    cancelling = 0.01 * float(sum(state.abs().sum() for state in states))  # gradients of decays are sums over all rows
+    assert_near(gradients[1:3], expected_gradients[1:3], tolerance, cancelling)
+    assert_near(gradients[:1] + gradients[3:], expected_gradients[:1] + expected_gradients[3:], tolerance)
 
 
 @pytest.mark.parametrize("order", ["time last", "time first"])
