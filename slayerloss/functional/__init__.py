@@ -15,11 +15,11 @@ from slayerloss.functional.neuron import (
     integrate_and_fire,
     leaky_integrator,
     recurrent_cuba,
-    spike,
 )
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.rate import count, event_rate, rate
 from slayerloss.functional.sparsity import rate_band, sparsity
+from slayerloss.functional.spike import spike
 from slayerloss.functional.spike_max import spike_max
 from slayerloss.functional.spike_moid import spike_moid
 from slayerloss.functional.spike_rate import spike_rate

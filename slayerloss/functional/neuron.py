@@ -22,7 +22,6 @@ from slayerloss._check import (
     ShapeError,
     check_events,
     check_finite,
-    check_flag,
     check_range,
     check_same_device,
     check_sequence,
@@ -33,8 +32,10 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional._space import by_channel
-from slayerloss.functional.events import accumulation_dtype, promote
+from slayerloss.functional.events import accumulation_dtype
 from slayerloss.functional.quantize import quantize
+from slayerloss.functional.spike import check_surrogate
+from slayerloss.functional.spike import spike as spike
 from slayerloss.kernels import neuron as kernels
 from slayerloss.kernels.recurrent import RecurrentCuba
 from slayerloss.kernels.reference import DECAY_SCALE
@@ -74,13 +75,6 @@ def _lsb(function: str, scale: float) -> float:
     """State LSBs per unit of the input, from its weight LSBs."""
     check_range(function, "scale", scale, 0, low_open=True)
     return 64.0 * scale
-
-
-def _check_spike(function: str, threshold: float, tau: float, scale: float, graded: bool) -> None:
-    check_range(function, "threshold", threshold)
-    check_range(function, "tau", tau, 0, low_open=True)
-    check_range(function, "grad_scale", scale)
-    check_flag(function, "graded", graded)
 
 
 def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None = None, scale: int = 64) -> Tensor:
@@ -182,40 +176,6 @@ def after_reset(voltage: Tensor, threshold: float) -> Tensor:
     return last - torch.where(last > threshold, last, torch.zeros_like(last)).detach()
 
 
-def spike(voltage: Tensor, threshold: float, *, tau: float, scale: float = 1.0, graded: bool = False) -> Tensor:
-    """Spike where the voltage is above the threshold, with an exponential surrogate gradient.
-
-    s = [v > threshold], ds/dv = scale / (2 tau) exp(-abs(v - threshold) / tau); graded: s = v [v > threshold],
-    ds/dv = scale exp(min(v - threshold, 0) / tau).
-
-    Args:
-        voltage: any shape, any real dtype.
-        threshold: in units of the voltage.
-        tau: width of the surrogate, in units of the voltage, above 0.
-        scale: factor of the surrogate.
-        graded: whether the spike carries the voltage.
-
-    Returns:
-        Of the shape of the voltage, and of its dtype if that is a float.
-
-    Raises:
-        ArgumentError: tau is not positive, or a number is NaN or infinite.
-        DtypeError: an argument of the wrong type.
-
-    Example:
-        >>> spike(torch.tensor([1.0, 1.5, 2.0]), 1.5, tau=1.0)
-        tensor([0., 0., 1.])
-
-    References:
-        Shrestha and Orchard, SLAYER: Spike Layer Error Reassignment in Time, NeurIPS 2018.
-    """
-    check_tensor("spike", "voltage", voltage)
-    check_finite("spike", "voltage", voltage)
-    _check_spike("spike", threshold, tau, scale, graded)
-    s: Tensor = kernels.Spike.apply(promote(voltage), float(threshold), float(tau), float(scale), bool(graded))
-    return s
-
-
 def recurrent_cuba(
     x: Tensor,
     feedback: Tensor,
@@ -259,7 +219,7 @@ def recurrent_cuba(
     name = "recurrent_cuba"
     check_events(name, x, "x")
     check_range(name, "threshold", threshold, 0)
-    _check_spike(name, threshold, tau, grad_scale, graded)
+    check_surrogate(name, tau, grad_scale, graded)
     if x.ndim != 3:
         raise ShapeError(message(name, "x has space dimensions", "(N, C, T)", tuple(x.shape), "Flatten the space"))
     x = x.to(accumulation_dtype(x))
@@ -385,7 +345,7 @@ def _run(
     """Spikes in the dtype of x, and current and voltage after the run."""
     check_events(function, x, "x", values=False)
     check_range(function, "threshold", threshold, 0)
-    _check_spike(function, threshold, tau, grad_scale, graded)
+    check_surrogate(function, tau, grad_scale, graded)
     wide = x.to(accumulation_dtype(x))
     names = "current_decay", "voltage_decay"
     keeps = [

@@ -69,24 +69,6 @@ def _smooth_filter(x: Tensor, keep: Tensor, first: Tensor | None, values: Tensor
     return y.movedim(0, -1)
 
 
-class Spike(torch.autograd.Function):
-    """(voltage, threshold, tau, scale, graded) -> spikes; any shape."""
-
-    @staticmethod
-    def forward(ctx: Any, voltage: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
-        ctx.save_for_backward(voltage)
-        ctx.constants = threshold, tau, scale, graded
-        return reference.fired(voltage, threshold, graded)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Gradients:
-        (voltage,) = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            inputs, needed = [voltage, *ctx.constants], [True] + [False] * 4
-            return tuple(differentiable_gradients(reference.smooth_spike, inputs, needed, grad))
-        return reference.surrogate(voltage, *ctx.constants).mul_(grad), None, None, None, None
-
-
 class Cuba(torch.autograd.Function):
     """The whole neuron: spikes, and current and voltage after the run.
 

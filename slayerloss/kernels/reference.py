@@ -110,19 +110,23 @@ def one_step_before(first: Tensor, later: Tensor) -> Tensor:
     return torch.cat([first[None], later[:-1]])
 
 
-def fired(v: Tensor, threshold: float, graded: bool) -> Tensor:
-    """The spikes of a voltage: 1 where v > threshold, or v itself there if graded."""
-    return torch.threshold(v, threshold, 0) if graded else v.clone().gt_(threshold)
+def fired(v: Tensor, threshold: float | Tensor, graded: bool, inclusive: bool = False) -> Tensor:
+    """The spikes of a voltage: 1 where v > threshold, or >= if inclusive; v itself there if graded."""
+    if not graded:
+        return v.clone().ge_(threshold) if inclusive else v.clone().gt_(threshold)
+    if not inclusive and not isinstance(threshold, Tensor):
+        return torch.threshold(v, threshold, 0)
+    return v.masked_fill(v < threshold if inclusive else v <= threshold, 0)
 
 
-def surrogate(v: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
+def surrogate(v: Tensor, threshold: float | Tensor, tau: float, scale: float, graded: bool) -> Tensor:
     """The derivative that stands for that of the spike: an exponential around the threshold."""
     if graded:
         return (v - threshold).clamp_(max=0).div_(tau).exp_().mul_(scale)
     return (v - threshold).abs_().div_(-tau).exp_().mul_(scale / (2 * tau))
 
 
-def smooth_spike(v: Tensor, threshold: float, tau: float, scale: float, graded: bool) -> Tensor:
+def smooth_spike(v: Tensor, threshold: float | Tensor, tau: float, scale: float, graded: bool) -> Tensor:
     """A function whose derivative is `surrogate`, for derivatives of it."""
     distance = v - threshold
     decay = (torch.where(distance > 0, -distance, distance) / tau).exp()
