@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from typing import Any
@@ -18,6 +19,10 @@ _FORMULA = re.compile(r"^\S.*(?<![=<>!])=(?!=)")
 def _polish(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
+    if isinstance(obj, type) and not any(
+        lines
+    ):  # `block.cuba.Dense` and its like have that of their layer
+        lines[:] = (inspect.getdoc(obj) or "").splitlines()
     head = list(itertools.takewhile(lambda line: not _SECTION.match(line), lines))
     polished = []
     for is_text, group in itertools.groupby(head, key=lambda line: bool(line.strip())):
@@ -31,10 +36,6 @@ def _polish(
         polished += _as_formula(paragraph) if is_formula else paragraph
     lines[: len(head)] = polished
     lines[:] = [_ANGLES.sub(r"``\1``", line) for line in lines]
-    if name.startswith("slayerloss.block.cuba."):
-        lines[:] = [
-            line.replace("see the module", "see `slayerloss.block.cuba`") for line in lines
-        ]
 
 
 def _as_formula(paragraph: list[str]) -> list[str]:
