@@ -6,6 +6,7 @@ itself, whatever its size. Everything that knows about the logarithm is in this 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_range, message
 from slayerloss.kernels.reference import DECAY_SCALE
+from slayerloss.neuron._stored import Stored
 
 SMALLEST = 0.25 / DECAY_SCALE
 """What stands for a decay of zero: it rounds to zero on the chip's grid, and has a logarithm."""
@@ -43,10 +45,13 @@ def to_decay(parameter: Tensor) -> Tensor:
     return parameter.exp()
 
 
-def clamp_(parameter: Tensor) -> None:
-    """Bring a parameter that an optimiser moved out of range back, in place and outside of autograd."""
-    with torch.no_grad():
-        parameter.clamp_(math.log(SMALLEST), 0)
+def stored(name: str, decay: float | Sequence[float]) -> Stored:
+    """A decay as a parameter of a neuron; see `initial` for its arguments."""
+    return Stored(functools.partial(_drawn, name, decay), math.log(SMALLEST), 0.0, from_state_dict)
+
+
+def _drawn(name: str, decay: float | Sequence[float], channels: int | None) -> Tensor:
+    return to_parameter(initial(name, decay, channels))
 
 
 def initial(name: str, decay: float | Sequence[float], channels: int | None) -> Tensor:
