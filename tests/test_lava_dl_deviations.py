@@ -1,7 +1,8 @@
 """Every deviation from lava-dl, by name: what a user who comes from there has to know.
 
 A name says what is so here; the check shows it. What lava-dl does instead stands in the check's docstring. A new
-deviation is one more function with `@deviation(name)`.
+deviation is one more function with `@deviation(name)`, and the numbers of the facts that it answers
+(lava_dl_defects.py).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import inspect
 import io
 import math
 import pickle
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from block_zoo import CHANNELS, NEURON, NORM, events, make
+from lava_dl_defects import DEVIATIONS, deviation
 
 import slayerloss as slayer
 from slayerloss.block import cuba
@@ -25,22 +26,10 @@ from slayerloss.functional import leaky_integrator, quantize_weight, shift
 from slayerloss.neuron.cuba import Neuron
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
-DEVIATIONS: dict[str, Callable[[], None]] = {}
-
-
-def deviation(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    def listed(check: Callable[[], None]) -> Callable[[], None]:
-        assert name not in DEVIATIONS, name
-        DEVIATIONS[name] = check
-        return check
-
-    return listed
-
-
 # Neurons
 
 
-@deviation("the gradient of a decay has the sign of finite differences")
+@deviation("the gradient of a decay has the sign of finite differences", 29)
 def _() -> None:
     """lava-dl's has the other, so that decays learn away from the target."""
     decay = torch.tensor([0.25], requires_grad=True)
@@ -90,7 +79,7 @@ def _() -> None:
     assert (neuron.cx_current_decay, neuron.cx_voltage_decay) == (1024, 2048)
 
 
-@deviation("decays per channel act on channels of images")
+@deviation("decays per channel act on channels of images", 33)
 def _() -> None:
     """lava-dl broadcasts them along the width."""
     x, decays = torch.ones(1, 2, 2, 2, 3), torch.tensor([0.0, 1.0])
@@ -99,7 +88,7 @@ def _() -> None:
     assert (u.select(-1, 2)[0, 1] == 1).all()
 
 
-@deviation("a saturated weight hears the gradient that brings it back")
+@deviation("a saturated weight hears the gradient that brings it back", 56)
 def _() -> None:
     """lava-dl stops its gradient for ever."""
     weight = torch.tensor([9.0], requires_grad=True)
@@ -107,7 +96,7 @@ def _() -> None:
     assert weight.grad == 1
 
 
-@deviation("under float16, bfloat16 and autocast the spikes are float32's")
+@deviation("under float16, bfloat16 and autocast the spikes are float32's", 41)
 def _() -> None:
     """lava-dl's change, silently."""
     block, x = make("dense"), events("dense")
@@ -117,7 +106,7 @@ def _() -> None:
     assert torch.equal(block(x.half()), expected)
 
 
-@deviation("bool and integer spikes are spikes")
+@deviation("bool and integer spikes are spikes", 15)
 def _() -> None:
     """lava-dl takes float32 only."""
     block, x = make("dense"), events("dense")
@@ -149,7 +138,7 @@ def _() -> None:
     assert Neuron(1.0, 0.1, 0.1, norm=lambda: MeanOnlyBatchNorm(pre_hook_fx=whole)).norm.pre_hook_fx is whole
 
 
-@deviation("a norm without a hook has a bias")
+@deviation("a norm without a hook has a bias", 62)
 def _() -> None:
     """lava-dl's raises."""
     assert MeanOnlyBatchNorm(2).bias.tolist() == [0, 0]
@@ -197,7 +186,7 @@ def _() -> None:
     assert not torch.allclose(*grads)
 
 
-@deviation("no state goes from batch to batch unless persistent_state asks for it")
+@deviation("no state goes from batch to batch unless persistent_state asks for it", 47, 48)
 def _() -> None:
     """lava-dl's Recurrent switches persistent_state on, in the caller's dictionary."""
     params = dict(NEURON)
@@ -206,7 +195,7 @@ def _() -> None:
     assert params == NEURON
 
 
-@deviation("a kept state and a batch of another size do not go together")
+@deviation("a kept state and a batch of another size do not go together", 43)
 def _() -> None:
     """lava-dl forgets the state silently."""
     block = make("dense", {**NEURON, "persistent_state": True})
@@ -215,7 +204,7 @@ def _() -> None:
         block(events("dense", samples=3))
 
 
-@deviation("blocks with persistent_state can be trained")
+@deviation("blocks with persistent_state can be trained", 51)
 def _() -> None:
     """lava-dl's raise at the backward pass."""
     block = make("dense", {**NEURON, "persistent_state": True})
@@ -249,7 +238,7 @@ def _() -> None:
     assert (state.voltage == 0.5).all()
 
 
-@deviation("recurrent weights learn under weight norm")
+@deviation("recurrent weights learn under weight norm", 52)
 def _() -> None:
     """lava-dl freezes them and fails at the second step."""
     block = make("recurrent with everything")
@@ -259,7 +248,7 @@ def _() -> None:
         assert block.recurrent_synapse.weight_v.grad.abs().sum() > 0
 
 
-@deviation("pooling keeps channels apart")
+@deviation("pooling keeps channels apart", 59)
 def _() -> None:
     """lava-dl mixes them where the stride is not the kernel size."""
     x = torch.ones(1, 2, 6, 6, 3)
@@ -267,14 +256,14 @@ def _() -> None:
     assert not slayer.synapse.Pool(3, stride=1)(x)[:, 0].any()
 
 
-@deviation("pooling drops the rest of an image that is no multiple of the stride")
+@deviation("pooling drops the rest of an image that is no multiple of the stride", 58)
 def _() -> None:
     """lava-dl adds zeros, or fails."""
     assert slayer.synapse.Pool(2)(torch.ones(1, 2, 5, 5, 3)).shape == (1, 2, 2, 2, 3)
     assert slayer.synapse.Pool(4)(torch.ones(1, 2, 11, 9, 3)).shape == (1, 2, 2, 2, 3)
 
 
-@deviation("neuron_params stay as they are")
+@deviation("neuron_params stay as they are", 46)
 def _() -> None:
     """lava-dl's Pool deletes the norm from them, for all blocks built later."""
     params = dict(NORM)
@@ -289,7 +278,7 @@ def _() -> None:
         cuba.Dense({**NEURON, "treshold": 1}, 2, 3)
 
 
-@deviation("a mask holds under weight norm, and masked weights have no gradient")
+@deviation("a mask holds under weight norm, and masked weights have no gradient", 64)
 def _() -> None:
     """lava-dl's mask is lost under weight norm; without, it sets the weights to zero and lets them learn."""
     block = make("dense with mask")
@@ -306,7 +295,7 @@ def _() -> None:
     assert make("dense of images")(events("dense of images")).shape == (2, 5, 24)
 
 
-@deviation("count_log returns the rate")
+@deviation("count_log returns the rate", 45)
 def _() -> None:
     """lava-dl raises in every spiking block."""
     spikes, rate = make("dense", count_log=True)(events("dense"))
@@ -319,13 +308,13 @@ def _() -> None:
     assert cuba.Dense(NEURON, 6, 5, 1, False, None).synapse.pre_hook_fx is None
 
 
-@deviation("Flatten takes what is flat already")
+@deviation("Flatten takes what is flat already", 54)
 def _() -> None:
     """lava-dl takes five dimensions only."""
     assert cuba.Flatten()(torch.zeros(2, 3, 4)).shape == (2, 3, 4)
 
 
-@deviation("state dicts load into a model that never ran")
+@deviation("state dicts load into a model that never ran", 49, 50)
 def _() -> None:
     """lava-dl needs a forward pass for delays, norms and decays per channel, and its Recurrent never loads."""
     for name in ("dense with delay", "dense, each its decays", "recurrent with everything"):
@@ -335,7 +324,7 @@ def _() -> None:
         assert torch.equal(fresh(events(name)), make(name, seed=1)(events(name)))
 
 
-@deviation("loaded delays stay")
+@deviation("loaded delays stay", 27)
 def _() -> None:
     """lava-dl draws them anew at the first run."""
     axon = slayer.axon.Delay()
@@ -344,7 +333,7 @@ def _() -> None:
     assert axon.delay.tolist() == [3, 1]
 
 
-@deviation("models can be copied and pickled at any time")
+@deviation("models can be copied and pickled at any time", 60)
 def _() -> None:
     """lava-dl's cannot, after a run with weight norm, or with an Input block or a norm."""
     for block, x in (
@@ -358,7 +347,7 @@ def _() -> None:
         torch.save(block, io.BytesIO())
 
 
-@deviation("export leaves weight norm on")
+@deviation("export leaves weight norm on", 55)
 def _() -> None:
     """lava-dl takes it off the live model."""
     block = make("dense with weight norm")
@@ -366,7 +355,7 @@ def _() -> None:
     assert block.synapse.weight_norm_enabled
 
 
-@deviation("grad_norm is zero before there is a gradient")
+@deviation("grad_norm is zero before there is a gradient", 63)
 def _() -> None:
     """lava-dl's raises."""
     assert make("dense").synapse.grad_norm == 0
@@ -375,14 +364,14 @@ def _() -> None:
 # Helpers
 
 
-@deviation("quantize_hook_fx holds as many bits as it says")
+@deviation("quantize_hook_fx holds as many bits as it says", 56)
 def _() -> None:
     """lava-dl's takes one more."""
     whole = slayer.utils.quantize_hook_fx(torch.tensor([-99.0, 99.0]), descale=True)
     assert whole.tolist() == [-256, 254]
 
 
-@deviation("replicate takes every dtype and every number of dimensions")
+@deviation("replicate takes every dtype and every number of dimensions", 8)
 def _() -> None:
     """lava-dl's takes floats of 2 to 4 dimensions."""
     assert slayer.utils.time.replicate(torch.tensor([1, 2]), 2).tolist() == [[1, 1], [2, 2]]
@@ -399,7 +388,7 @@ def _() -> None:
 SILENT, LABELS = torch.zeros(2, 3, 10), torch.tensor([0, 2])
 
 
-@deviation("SpikeMax is finite and has a gradient where the true class is silent")
+@deviation("SpikeMax is finite and has a gradient where the true class is silent", 2, 3, 4)
 def _() -> None:
     """lava-dl's is infinite, and its gradient NaN. Here it is at most 3n a rate, where rates are whole spikes."""
     for window in (None, 4):
@@ -412,7 +401,7 @@ def _() -> None:
         assert spikes.grad.abs().max() <= 3 * (window or 1)  # of each rate 3n, of each spike 1/n of that
 
 
-@deviation("SpikeMoid has a gradient however wrong it is")
+@deviation("SpikeMoid has a gradient however wrong it is", 11)
 def _() -> None:
     """lava-dl takes the logarithm of a sigmoid, which saturates."""
     spikes = torch.ones(1, 2, 10, requires_grad=True)
@@ -420,13 +409,13 @@ def _() -> None:
     assert (spikes.grad[0, 0] > 0).all()
 
 
-@deviation("SpikeRate with a window takes one label a sample")
+@deviation("SpikeRate with a window takes one label a sample", 7)
 def _() -> None:
     """lava-dl's raises."""
     assert slayer.loss.SpikeRate(0.5, 0.1, moving_window=3)(SILENT, LABELS).isfinite()
 
 
-@deviation("losses and classifiers take spikes and labels of every dtype")
+@deviation("losses and classifiers take spikes and labels of every dtype", 15, 16)
 def _() -> None:
     """lava-dl takes float32 and int64."""
     for spikes in (SILENT.bool(), SILENT.long(), SILENT.half(), SILENT.double()):
@@ -434,7 +423,7 @@ def _() -> None:
         assert slayer.classifier.MovingWindow(3)(spikes).shape == (2, 10)
 
 
-@deviation("unknown modes and reductions are refused")
+@deviation("unknown modes and reductions are refused", 6)
 def _() -> None:
     """lava-dl takes them for another, or returns None."""
     with pytest.raises(slayer.ArgumentError, match="mode is unknown"):
@@ -450,7 +439,7 @@ def _() -> None:
     assert rates.abs().max() <= 1
 
 
-@deviation("calling a MovingWindow classifier gives the prediction")
+@deviation("calling a MovingWindow classifier gives the prediction", 1)
 def _() -> None:
     """lava-dl's gives None."""
     assert slayer.classifier.MovingWindow(3)(SILENT).tolist() == [[0] * 10] * 2
@@ -462,7 +451,7 @@ def _() -> None:
     assert isinstance(slayer.loss.SparsityEnforcer().loss, torch.Tensor)
 
 
-@deviation("filters have a gradient with respect to the filter")
+@deviation("filters have a gradient with respect to the filter", 20)
 def _() -> None:
     """lava-dl prints a message and gives None."""
     kernel = torch.ones(3, requires_grad=True)
@@ -473,7 +462,7 @@ def _() -> None:
 # Events
 
 
-@deviation("an Event keeps its channels, and the caller's array")
+@deviation("an Event keeps its channels, and the caller's array", 71)
 def _() -> None:
     """lava-dl subtracts the smallest channel, in place: a recording of ON events becomes one of OFF events."""
     channels = np.array([1, 1])
@@ -481,7 +470,7 @@ def _() -> None:
     assert event.c.tolist() == channels.tolist() == [1, 1]
 
 
-@deviation("binning by SUM adds events of the same bin")
+@deviation("binning by SUM adds events of the same bin", 72)
 def _() -> None:
     """lava-dl keeps one of them."""
     event = slayer.io.Event(np.array([0, 0]), np.array([0, 0]), np.array([0, 0]), np.array([2.0, 2.0]))
@@ -491,7 +480,7 @@ def _() -> None:
 # Network files
 
 
-@deviation("auto.SequentialNetwork has the biases of its file, and layers other than dense ones")
+@deviation("auto.SequentialNetwork has the biases of its file, and layers other than dense ones", 70)
 def _() -> None:
     """lava-dl reads a bias and does not use it, and fails on a convolution."""
     neuron = {"type": "CUBA", "iDecay": 4096, "vDecay": 0, "vThMant": 64}
