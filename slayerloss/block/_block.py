@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.sparse import event_count
 from slayerloss.neuron._state import detached, moved
-from slayerloss.neuron.cuba import Neuron
+from slayerloss.neuron.base import Neuron
 from slayerloss.synapse import Synapse
 
 NeuronParams = Mapping[str, Any]
@@ -131,6 +131,9 @@ class SpikingBlock(Layer):
         Without a bias, delays at the input and at the output give the same spikes. With one, only the former are the
         chip's.
     """
+
+    neuron_type: ClassVar[type]
+    """What a namespace of blocks, such as `block.cuba`, is about."""
 
     def __init__(
         self,
