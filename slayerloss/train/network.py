@@ -63,11 +63,12 @@ def _run(name: str, layer: torch.nn.Module, x: Tensor, lengths: Tensor | None = 
 def build_network(
     layers: Sequence[Mapping[str, Any]], neuron_params: Mapping[str, Any], input_shape: Sequence[int]
 ) -> Network:
-    """Build the blocks of `block.cuba` that a recipe lists.
+    """Build the blocks that a recipe lists.
 
     Args:
-        layers: for each layer its `type` and the arguments of that class. in_neurons and in_features may be left out;
-            `neuron` overrides single `neuron_params`; `name` replaces the name, such as dense1.
+        layers: for each layer its `type`, a block of `block.cuba` such as Dense or of other neurons such as alif.Dense,
+            and the arguments of that class. in_neurons and in_features may be left out; `neuron` overrides single
+            `neuron_params`; `name` replaces the name, such as dense1.
         neuron_params: the blocks' neuron_params, where `dropout` may be a probability and `norm` the name of a class of
             `neuron.norm`.
         input_shape: (C,) or (C, H, W) of a sample.
@@ -92,14 +93,24 @@ def build_network(
     for i, options in enumerate(layers):
         kind = str(options.get("type"))
         place = f"network.layers.{i}"
-        check_choice("network", f"{place}.type", kind, block.cuba.__all__)
-        name = options.get("name", _name(kind, built))
+        block_type = _block_type(kind, f"{place}.type")
+        name = options.get("name", _name(block_type.__name__, built))
         _check_name(name, f"{place}.name", built)
-        layer = _build(kind, options, neuron_params, x, f"{place} ({kind})")
+        layer = _build(block_type, options, neuron_params, x, f"{place} ({kind})")
         built[name] = layer.eval()
         with torch.no_grad():
             x = _run(f"{name} ({place})", layer, x)
     return Network(built).train()
+
+
+def _block_type(kind: str, place: str) -> Any:
+    """The class that a type names: Dense of CUBA neurons, or alif.Dense and its like."""
+    of, _, name = kind.rpartition(".")
+    neurons = [module for module in block.__all__ if hasattr(getattr(block, module), "Dense")]
+    check_choice("network", f"{place}: the neuron", of or "cuba", neurons)
+    blocks = getattr(block, of or "cuba")
+    check_choice("network", place, name, blocks.__all__)
+    return getattr(blocks, name)
 
 
 def _check_name(name: Any, place: str, taken: Mapping[str, Any]) -> None:
@@ -119,13 +130,12 @@ def _name(kind: str, built: Mapping[str, torch.nn.Module]) -> str:
     return f"{kind.lower()}{number}"
 
 
-def _build(kind: str, options: Mapping[str, Any], neuron_params: Mapping[str, Any], x: Tensor, place: str) -> Any:
-    block_type = getattr(block.cuba, kind)
+def _build(block_type: Any, options: Mapping[str, Any], neuron_params: Mapping[str, Any], x: Tensor, place: str) -> Any:
     known = inspect.signature(block_type).parameters
     arguments = {name: _pair(value) for name, value in options.items() if name not in _OF_LAYERS}
     written = [known[name] for name in known if name not in ("pre_hook_fx", "neuron_params")]
     check_arguments(place, written, arguments)
-    if "neuron_params" in known and (kind != "Input" or options.get("neuron")):
+    if "neuron_params" in known and (block_type.__name__ != "Input" or options.get("neuron")):
         arguments["neuron_params"] = _neuron_params(neuron_params, options.get("neuron", {}), place, block_type)
     sizes = (math.prod(x.shape[1:-1]), x.shape[1])
     for name, size in zip(_INFERRED, sizes, strict=True):
