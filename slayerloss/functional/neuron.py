@@ -26,19 +26,16 @@ from slayerloss._check import (
     check_same_device,
     check_sequence,
     check_shape,
-    check_state,
     check_tensor,
-    check_values,
     message,
 )
+from slayerloss.functional._grid import initial_state, kept_fraction, state_lsb
 from slayerloss.functional._space import by_channel
 from slayerloss.functional.events import accumulation_dtype
-from slayerloss.functional.quantize import quantize
 from slayerloss.functional.spike import check_surrogate
 from slayerloss.functional.spike import spike as spike
 from slayerloss.kernels import neuron as kernels
 from slayerloss.kernels.recurrent import RecurrentCuba
-from slayerloss.kernels.reference import DECAY_SCALE
 
 
 class CubaState(NamedTuple):
@@ -47,34 +44,6 @@ class CubaState(NamedTuple):
     current: Tensor
     voltage: Tensor
     """After the reset."""
-
-
-def _keep(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
-    """1 - decay on the chip's grid, in float64, (1,) or (C,)."""
-    if not isinstance(decay, Tensor):
-        check_range(function, name, decay, 0, 1)
-        return torch.tensor([1 - round(decay * DECAY_SCALE) / DECAY_SCALE], dtype=torch.float64, device=x.device)
-    check_tensor(function, name, decay)
-    if decay.numel() != 1 and tuple(decay.shape) != (x.shape[1],):
-        rule = f"one number, or one per channel ({x.shape[1]},)"
-        raise ShapeError(message(function, f"{name} does not fit the channels", rule, tuple(decay.shape)))
-    check_same_device(function, name, decay, "x", x)
-    check_values(function, name, decay, 0, 1)
-    keep: Tensor = 1 - quantize(decay.double(), 1 / DECAY_SCALE)
-    return keep.reshape(-1)
-
-
-def _initial(function: str, state: Tensor | None, x: Tensor) -> Tensor | None:
-    if state is None:
-        return None
-    check_state(function, "state", state, x.shape[:-1], x)
-    return state.to(x.dtype)
-
-
-def _lsb(function: str, scale: float) -> float:
-    """State LSBs per unit of the input, from its weight LSBs."""
-    check_range(function, "scale", scale, 0, low_open=True)
-    return 64.0 * scale
 
 
 def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None = None, scale: int = 64) -> Tensor:
@@ -104,9 +73,9 @@ def leaky_integrator(x: Tensor, decay: Tensor | float, *, state: Tensor | None =
     """
     check_events("leaky_integrator", x, "x", values=False)
     x = x.to(accumulation_dtype(x))
-    keep = _keep("leaky_integrator", "decay", decay, x)
-    state = _initial("leaky_integrator", state, x)
-    constants = _lsb("leaky_integrator", scale), "leaky_integrator"
+    keep = kept_fraction("leaky_integrator", "decay", decay, x)
+    state = initial_state("leaky_integrator", state, x)
+    constants = state_lsb("leaky_integrator", scale), "leaky_integrator"
     u: Tensor = by_channel(lambda *xs: kernels.LeakyIntegrator.apply(xs[0], keep, xs[1], *constants), x, state)
     return u
 
@@ -144,9 +113,9 @@ def integrate_and_fire(
     check_events("integrate_and_fire", x, "x", values=False)
     x = x.to(accumulation_dtype(x))
     check_range("integrate_and_fire", "threshold", threshold, 0, infinite=True)
-    lsb = _lsb("integrate_and_fire", scale)
-    keep = _keep("integrate_and_fire", "decay", decay, x)
-    state = _initial("integrate_and_fire", state, x)
+    lsb = state_lsb("integrate_and_fire", scale)
+    keep = kept_fraction("integrate_and_fire", "decay", decay, x)
+    state = initial_state("integrate_and_fire", state, x)
     constants = float(threshold), lsb, "integrate_and_fire"
     v: Tensor = by_channel(lambda *xs: kernels.IntegrateAndFire.apply(xs[0], keep, xs[1], *constants), x, state)
     return v
@@ -227,12 +196,15 @@ def recurrent_cuba(
     check_shape(name, "feedback", feedback, (x.shape[1], x.shape[1]))
     check_same_device(name, "feedback", feedback, "x", x)
     check_finite(name, "feedback", feedback)
-    keeps = [_keep(name, "current_decay", current_decay, x), _keep(name, "voltage_decay", voltage_decay, x)]
+    keeps = [
+        kept_fraction(name, "current_decay", current_decay, x),
+        kept_fraction(name, "voltage_decay", voltage_decay, x),
+    ]
     parts: list[Tensor | None] = [None, None, None]
     if state is not None:
         neuron, heard = check_sequence(name, "state", state, 2, "(CubaState, spikes)")
         parts = [*_pair(name, neuron), heard]
-    states = [x.new_zeros(x.shape[:-1]) if part is None else _initial(name, part, x) for part in parts]
+    states = [x.new_zeros(x.shape[:-1]) if part is None else initial_state(name, part, x) for part in parts]
     if bias is not None:
         check_tensor(name, "bias", bias)
         check_shape(name, "bias", bias, (x.shape[1],))
@@ -241,7 +213,7 @@ def recurrent_cuba(
         bias = bias.to(x.dtype)
     constants = (float(threshold), float(tau), float(grad_scale), bool(graded))
     u, v, s = RecurrentCuba.apply(
-        x.movedim(-1, 0).contiguous(), feedback.to(x.dtype), *keeps, *states, bias, constants, _lsb(name, scale)
+        x.movedim(-1, 0).contiguous(), feedback.to(x.dtype), *keeps, *states, bias, constants, state_lsb(name, scale)
     )
     return u.movedim(0, -1), v.movedim(0, -1), s.movedim(0, -1)
 
@@ -349,9 +321,10 @@ def _run(
     wide = x.to(accumulation_dtype(x))
     names = "current_decay", "voltage_decay"
     keeps = [
-        None if decay is None else _keep(function, name, decay, x) for name, decay in zip(names, decays, strict=True)
+        None if decay is None else kept_fraction(function, name, decay, x)
+        for name, decay in zip(names, decays, strict=True)
     ]
-    states = [_initial(function, part, wide) for part in state]
-    constants = (float(threshold), float(tau), float(grad_scale), bool(graded)), _lsb(function, scale), function
+    states = [initial_state(function, part, wide) for part in state]
+    constants = (float(threshold), float(tau), float(grad_scale), bool(graded)), state_lsb(function, scale), function
     s, current, voltage = by_channel(lambda *xs: kernels.Cuba.apply(xs[0], *keeps, *xs[1:], *constants), wide, *states)
     return s.to(x.dtype if x.is_floating_point() else torch.get_default_dtype()), current, voltage
