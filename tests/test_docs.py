@@ -22,7 +22,7 @@ CARDS = sorted((ROOT / "datasets").rglob("*.md"))
 FENCE = re.compile(r"^(```+|:::+)(?P<kind>[^\n`]*)\n(?P<text>.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 MODULES = ["functional", "loss", "classifier", "filter", "neuron", "synapse", "axon", "block", "block.cuba", "io"]
-MODULES += ["data", "netx", "plot", "train", "utils.filter"]
+MODULES += ["data", "netx", "plot", "train", "utils", "utils.filter", "utils.int_utils", "utils.time"]
 
 
 class Block(NamedTuple):

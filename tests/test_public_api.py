@@ -47,8 +47,10 @@ PUBLIC = {
     "synapse": "Conv Dense Pool Synapse",
     "train": """DataOptions EventData Learner Network NetworkOptions Recipe Run Schedule TrainerOptions build_data
         build_learner build_network fit read_recipe write_recipe""",
-    "utils": "QUANTIZE_MODE event_rate filter quantize quantize_hook_fx time",
+    "utils": """Assistant LearningStat LearningStats QUANTIZE_MODE diagonal_mask dotdict event_rate filter int_utils
+        quantize quantize_hook_fx staticproperty time""",
     "utils.filter": "FIR FIRBank conv corr",
+    "utils.int_utils": "right_shift_to_zero",
     "utils.time": "replicate shift",
 }
 

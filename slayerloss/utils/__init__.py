@@ -1,75 +1,26 @@
-"""Helpers under lava-dl's names."""
+"""Helpers under lava-dl's names, in modules of lava-dl's names; a function may bear the name of its module."""
 
 from __future__ import annotations
 
-import enum
+from slayerloss.utils import filter, int_utils, time
+from slayerloss.utils.assistant import Assistant
+from slayerloss.utils.quantize import MODE as QUANTIZE_MODE
+from slayerloss.utils.quantize import quantize, quantize_hook_fx
+from slayerloss.utils.stats import LearningStat, LearningStats
+from slayerloss.utils.utils import diagonal_mask, dotdict, event_rate, staticproperty
 
-from torch import Tensor
-
-from slayerloss import functional
-from slayerloss.functional.quantize import quantize_weight
-from slayerloss.functional.rate import event_rate
-from slayerloss.utils import filter, time
-
-__all__ = ["QUANTIZE_MODE", "event_rate", "filter", "quantize", "quantize_hook_fx", "time"]
-
-
-class QUANTIZE_MODE(enum.Enum):
-    """What `quantize` takes as its mode beside "round" and "floor".
-
-    Example:
-        >>> import torch
-        >>> quantize(torch.tensor([0.7]), 1.0, QUANTIZE_MODE.FLOOR)
-        tensor([0.])
-    """
-
-    ROUND = "round"
-    FLOOR = "floor"
-
-
-def quantize(input: Tensor, step: float = 1, mode: QUANTIZE_MODE | str = QUANTIZE_MODE.ROUND) -> Tensor:
-    """Bring values to multiples of a step, `functional.quantize` under lava-dl's names of arguments.
-
-    Args:
-        input: any shape, any real dtype.
-        step: above 0.
-        mode: a member of QUANTIZE_MODE or its name; "truncate" as well.
-
-    Returns:
-        Of the shape and dtype of the input; integers and bool give the default float dtype. Gradient 1.
-
-    Raises:
-        DtypeError, ArgumentError: an argument of the wrong type or range.
-
-    Example:
-        >>> import torch
-        >>> quantize(torch.tensor([0.24, 0.26, 0.5]), 0.5)
-        tensor([0.0000, 0.5000, 0.5000])
-    """
-    return functional.quantize(input, step, mode.value if isinstance(mode, QUANTIZE_MODE) else mode)
-
-
-def quantize_hook_fx(x: Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> Tensor:
-    """Bring weights to what the chip holds, `functional.quantize_weight` in lava-dl's order of arguments.
-
-    Args:
-        x: any shape, float.
-        scale: weight LSBs per unit.
-        num_bits: of a weight; as all are even, 8 bits reach from -256 to 254.
-        descale: return the integers, not the integers over `scale`.
-
-    Returns:
-        Of the shape and dtype of x. Gradient 1; 0 for a saturated weight that the gradient would push further.
-
-    Raises:
-        ArgumentError: a scale that is not positive, or no bits.
-
-    Example:
-        >>> import torch
-        >>> quantize_hook_fx(torch.tensor([0.1, 10.0, -10.0]), descale=True)
-        tensor([   6.,  254., -256.])
-
-    Note:
-        lava-dl's range is one bit wider than it says, [-512, 510] for 8 bits.
-    """
-    return quantize_weight(x, scale, descale, num_bits)
+__all__ = [
+    "QUANTIZE_MODE",
+    "Assistant",
+    "LearningStat",
+    "LearningStats",
+    "diagonal_mask",
+    "dotdict",
+    "event_rate",
+    "filter",
+    "int_utils",
+    "quantize",
+    "quantize_hook_fx",
+    "staticproperty",
+    "time",
+]

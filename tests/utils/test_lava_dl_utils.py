@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+import operator
+import pickle
+
 import pytest
 import torch
 
@@ -76,3 +81,50 @@ def test_shift_of_each_neuron_and_its_gradient():
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
+@pytest.mark.parametrize("bits", [0, 1, 12])
+def test_shift_to_zero_divides(dtype, bits):
+    x = torch.tensor([*range(-9, 10), 4095, 4096, -4095, -4096, -4097, torch.iinfo(dtype).max, torch.iinfo(dtype).min])
+    y = utils.int_utils.right_shift_to_zero(x.to(dtype), bits)
+    assert y.dtype == dtype
+    assert torch.equal(y.long(), torch.div(x, 2**bits, rounding_mode="trunc"))
+    with pytest.raises(DtypeError, match="int32 or int64"):
+        utils.int_utils.right_shift_to_zero(x.float(), bits)
+
+
+@pytest.mark.parametrize(("dim", "num_diagonals"), [(1, 1), (5, 1), (5, 2), (5, 3), (4, 99)])
+def test_diagonal_mask(dim, num_diagonals):
+    mask = utils.diagonal_mask(dim, num_diagonals)
+    near = [[abs(i - j) <= num_diagonals // 2 for j in range(dim)] for i in range(dim)]
+    assert torch.equal(mask, torch.tensor(near, dtype=torch.float32))
+    with pytest.raises(ArgumentError, match="num_diagonals"):
+        utils.diagonal_mask(dim, 0)
+
+
+def test_dotdict_can_be_copied_and_pickled():
+    params = utils.dotdict(a=1, b=[2])
+    for other in (copy.deepcopy(params), pickle.loads(pickle.dumps(params)), utils.dotdict(**params)):
+        assert type(other) is utils.dotdict
+        assert (other.a, other["b"], other.c) == (1, [2], None)
+    del params.a
+    assert params == {"b": [2]}
+    with pytest.raises(AttributeError, match="a"):
+        del params.a
+
+
+def test_functions_bear_the_names_of_their_modules():
+    for name in ("time.shift", "time.replicate", "filter.conv", "quantize"):
+        module = importlib.import_module(f"slayerloss.utils.{name}")
+        assert getattr(module, name.rpartition(".")[2]) is operator.attrgetter(name)(utils)
+    assert importlib.import_module("slayerloss.utils.filter.conv").corr is utils.filter.corr
+    assert importlib.import_module("slayerloss.utils.quantize").MODE is utils.QUANTIZE_MODE
+
+
+def test_quantisation_takes_lava_dls_numbers():
+    x = torch.linspace(-2, 2, 11)
+    assert torch.equal(utils.quantize(x, mode=1), x.floor())
+    assert torch.equal(utils.quantize(x, mode=utils.QUANTIZE_MODE.ROUND), x.round())
+    with pytest.raises(ArgumentError, match="mode"):
+        utils.quantize(x, mode=2)

@@ -1,48 +1,18 @@
-"""lava-dl's names for shifts and copies in time."""
+"""Shifts in time."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from slayerloss._check import ShapeError, check_integer, check_range, check_tensor, check_values, message
-from slayerloss.functional.events import LARGEST_SIZE
+from slayerloss._check import ShapeError, check_range, check_tensor, check_values, message
 
-__all__ = ["replicate", "shift"]
-
+__all__ = ["shift"]
 
 LARGEST_TIME = 1e15
 """Far beyond any run, and a whole number in float64."""
 SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 """Types of the same bits for those that torch cannot gather."""
-
-
-def replicate(input: Tensor, num_steps: int) -> Tensor:
-    """Repeat a tensor in a new time dimension at the end.
-
-    y[..., t] = x[...]
-
-    Args:
-        input: any shape, any dtype.
-        num_steps: T, at least 1.
-
-    Returns:
-        (..., T), of the dtype of the input. Differentiable.
-
-    Raises:
-        DtypeError, ArgumentError: an argument of the wrong type or range.
-
-    Example:
-        >>> replicate(torch.tensor([1, 2]), 3)
-        tensor([[1, 1, 1],
-                [2, 2, 2]])
-
-    Note:
-        lava-dl takes floats of 2 to 4 dimensions only.
-    """
-    check_tensor("replicate", "input", input)
-    num_steps = check_integer("replicate", "num_steps", num_steps, 1, LARGEST_SIZE)
-    return input.unsqueeze(-1).repeat(*[1] * input.ndim, num_steps)
 
 
 def shift(input: Tensor, shift_val: float | Tensor, sampling_time: float = 1) -> Tensor:

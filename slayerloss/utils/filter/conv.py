@@ -1,14 +1,13 @@
-"""lava-dl's names for filters in time."""
+"""Convolution and correlation in time."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from slayerloss._check import check_range, check_tensor
-from slayerloss.filter import FIR, FIRBank
 from slayerloss.functional import causal_conv, causal_corr
 
-__all__ = ["FIR", "FIRBank", "conv", "corr"]
+__all__ = ["conv", "corr"]
 
 
 def conv(input: Tensor, filter: Tensor, sampling_time: float = 1) -> Tensor:
