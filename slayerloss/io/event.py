@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from slayerloss._check import (
-    ArgumentError,
     DtypeError,
     ShapeError,
     check_choice,
@@ -21,10 +20,13 @@ from slayerloss._check import (
     check_type,
     message,
 )
-from slayerloss.io._values import check_steps, coordinates, fitting, numbers, silent_frames, sums, whole
+from slayerloss.io._filling import check_writable, put, random_shift_of, sums_held
+from slayerloss.io._values import check_steps, coordinates, fitting, numbers, silent_frames, whole
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.figure import Figure
 
     Frames = TypeVar("Frames", NDArray[Any], torch.Tensor)
 
@@ -212,12 +214,12 @@ class Event:
         if len(shape) != 4:
             layout = "(C, 1, X, T)" if self.dim == 1 else "(C, Y, X, T)"
             raise ShapeError(message(name, "empty_tensor has the wrong shape", layout, shape))
-        _check_writable(name, empty_tensor)
+        check_writable(name, empty_tensor)
         x, c = whole(self.x), whole(self.c)
         y = np.zeros_like(x) if self.y is None else whole(self.y)
         t = whole(self.t / sampling_time)
         if random_shift and len(t):
-            t = t + _random_shift(int(t.min()), int(t.max()), shape[3], rng)
+            t = t + random_shift_of(int(t.min()), int(t.max()), shape[3], rng)
         if shape[0] == 1 and len(c) and c.min() == c.max():
             c = np.zeros_like(c)
         index: tuple[NDArray[np.int64], ...] = (c, y, x, t)
@@ -227,10 +229,72 @@ class Event:
         add = self.graded or str(binning_mode).upper() == "SUM"
         if array.dtype.kind in "biu":
             if add:
-                index, values = _sums_held(array, index, values)
+                index, values = sums_held(array, index, values)
             values, add = fitting(name, values, array.dtype, "Give a tensor of floats"), False
-        _put(empty_tensor, index, values, add)
+        put(empty_tensor, index, values, add)
         return empty_tensor
+
+    def show(
+        self,
+        fig: int | Figure | None = None,
+        frame_rate: float = 24,
+        pre_compute_frames: bool = True,
+        repeat: bool = False,
+    ) -> FuncAnimation:
+        """Play the recording in a window: `plot.animate_event`, then `matplotlib.pyplot.show`.
+
+        Args:
+            fig: where to draw, a figure or pyplot's number of one; None makes one.
+            frame_rate, pre_compute_frames, repeat: as `plot.animate_event`.
+
+        Returns:
+            The animation, to be kept where the window does not block.
+
+        Raises:
+            MissingPackageError: matplotlib is not installed.
+            ArgumentError: the recording is empty or has a negative coordinate, or `frame_rate` is not positive.
+        """
+        animation = self._animation(fig, frame_rate, pre_compute_frames, repeat)
+        import matplotlib.pyplot as plt
+
+        plt.show()
+        return animation
+
+    def anim(
+        self,
+        fig: int | Figure | None = None,
+        frame_rate: float = 24,
+        pre_compute_frames: bool = True,
+        repeat: bool = True,
+    ) -> FuncAnimation:
+        """Make an animation of the recording, `plot.animate_event`, without a window of its own.
+
+        Args:
+            fig, frame_rate, pre_compute_frames, repeat: as `show`.
+
+        Returns:
+            The animation; `save` writes a file, `to_jshtml` a page for a notebook.
+
+        Raises:
+            MissingPackageError, ArgumentError: as `show`.
+
+        Example:
+            >>> t = np.arange(100)
+            >>> Event(t % 5, t % 7, t % 2, t).anim(frame_rate=50).to_jshtml().count("data:image/png")
+            5
+        """
+        animation = self._animation(fig, frame_rate, pre_compute_frames, repeat)
+        import matplotlib.pyplot as plt
+
+        plt.close(animation._fig)  # type: ignore[attr-defined]  # else a notebook shows the first picture, too
+        return animation
+
+    def _animation(self, fig: int | Figure | None, *arguments: Any) -> FuncAnimation:
+        from slayerloss.plot import animate_event  # which says so if matplotlib is missing
+
+        import matplotlib.pyplot as plt  # isort: skip
+
+        return animate_event(self, plt.figure(fig) if isinstance(fig, int) else fig, *arguments)
 
 
 def tensor_to_event(spike_tensor: Any, sampling_time: float = 1) -> Event:
@@ -299,64 +363,3 @@ def as_array(function: str, argument: str, tensor: Any) -> NDArray[Any]:
 def check_event(function: str, argument: str, event: Any) -> None:
     """Raise DtypeError unless `event` is an Event."""
     check_type(function, argument, event, Event, "an Event")
-
-
-def _random_shift(first: int, last: int, num_steps: int, rng: np.random.Generator | None) -> int:
-    """A shift from [-first, num_steps - 1 - last], which keeps all events inside; the ends swap if they do not fit."""
-    if rng is None:
-        rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002  (lava-dl's users seed numpy's global one)
-    low, high = sorted((-first, num_steps - 1 - last))
-    return int(rng.integers(low, high, endpoint=True))
-
-
-def _check_writable(function: str, tensor: Any) -> None:
-    """Raise ArgumentError unless each element has memory of its own, and may be written to."""
-    got = ""
-    if isinstance(tensor, np.ndarray):
-        strides, width = tensor.strides, tensor.itemsize
-        got = "" if tensor.flags.writeable else "a read-only array"
-    else:
-        import torch
-
-        strides, width = tensor.stride(), 1
-        leaf = tensor._base if tensor._is_view() else tensor
-        if leaf.is_leaf and leaf.requires_grad and torch.is_grad_enabled():
-            got = "a leaf that requires grad"
-        elif tensor.is_inference() and not torch.is_inference_mode_enabled():
-            got = "a tensor made in inference mode"
-    if not got and _overlaps(tuple(tensor.shape), strides, width):
-        got = "an expanded one"
-    if got:
-        rule, way_out = "one that can be filled in place", "Give a new one, such as torch.zeros(shape)"
-        raise ArgumentError(message(function, "empty_tensor cannot be written to", rule, got, way_out))
-
-
-def _overlaps(shape: tuple[int, ...], strides: tuple[int, ...], width: int) -> bool:
-    """Whether elements of `width` may share memory: a dimension's stride does not reach over the smaller strides."""
-    reach = width
-    for stride, size in sorted((abs(stride), size) for stride, size in zip(strides, shape, strict=True) if size > 1):
-        if stride < reach and 0 not in shape:
-            return True
-        reach += stride * (size - 1)
-    return False
-
-
-def _sums_held(
-    array: NDArray[Any], index: tuple[NDArray[np.int64], ...], values: NDArray[Any]
-) -> tuple[tuple[NDArray[np.int64], ...], NDArray[Any]]:
-    """The bins that events fall into, and the sums of what they hold and the events' values."""
-    bins, cell = np.unique(np.ravel_multi_index(index, array.shape), return_inverse=True)
-    filled = np.unravel_index(bins, array.shape)
-    return filled, array[filled] + sums(values, cell, len(bins))
-
-
-def _put(tensor: Any, index: tuple[NDArray[np.int64], ...], values: NDArray[Any], add: bool) -> None:
-    if not isinstance(tensor, np.ndarray):
-        import torch
-
-        places = tuple(torch.from_numpy(axis).to(tensor.device) for axis in index)
-        tensor.index_put_(places, torch.as_tensor(values).to(tensor), accumulate=add)
-    elif add:
-        np.add.at(tensor, index, values.astype(tensor.dtype))
-    else:
-        tensor[index] = values

@@ -101,7 +101,7 @@ def show_event(event: Event, figure: Figure | None = None, *, frames: int = 10) 
         [[1.5, 0.0]]
 
     Note:
-        lava-dl's `Event.show` plays an animation; here that is `animate_event`.
+        `Event.show` plays an animation, as lava-dl's.
     """
     _check_event("show_event", event)
     check_integer("show_event", "frames", frames, 1)
@@ -148,7 +148,7 @@ def animate_event(
         24
 
     Note:
-        As lava-dl's `Event.anim`, without its closing of the figure.
+        `Event.anim` closes the figure, as lava-dl's.
     """
     _check_event("animate_event", event)
     check_range("animate_event", "frame_rate", frame_rate, 0, low_open=True)
