@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slayerloss.functional.adaptive import AdaptiveState, adapted, adaptive_threshold
 from slayerloss.functional.convolution import causal_conv, causal_corr
 from slayerloss.functional.decision import confidence, latency_to_decision, predict
 from slayerloss.functional.delay import delay, shift
@@ -18,22 +19,28 @@ from slayerloss.functional.neuron import (
 )
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.rate import count, event_rate, rate
+from slayerloss.functional.resonator import ResonatorState, last_state, resonator
 from slayerloss.functional.sparsity import rate_band, sparsity
-from slayerloss.functional.spike import spike
+from slayerloss.functional.spike import phase_spike, spike
 from slayerloss.functional.spike_max import spike_max
 from slayerloss.functional.spike_moid import spike_moid
 from slayerloss.functional.spike_rate import spike_rate
 from slayerloss.functional.spike_time import spike_time
-from slayerloss.functional.synapse import conv, dense
+from slayerloss.functional.synapse import conv, conv_transpose, dense
 from slayerloss.functional.window import WindowState, moving_window
 
 __all__ = [
+    "AdaptiveState",
     "CubaState",
+    "ResonatorState",
     "WindowState",
+    "adapted",
+    "adaptive_threshold",
     "causal_conv",
     "causal_corr",
     "confidence",
     "conv",
+    "conv_transpose",
     "count",
     "cuba",
     "delay",
@@ -46,14 +53,17 @@ __all__ = [
     "from_time_last",
     "integrate_and_fire",
     "latency_to_decision",
+    "last_state",
     "leaky_integrator",
     "moving_window",
+    "phase_spike",
     "predict",
     "quantize",
     "quantize_weight",
     "rate",
     "rate_band",
     "recurrent_cuba",
+    "resonator",
     "shift",
     "sparsity",
     "spike",

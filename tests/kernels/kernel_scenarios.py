@@ -46,6 +46,13 @@ def leaky(dtype: torch.dtype, time_first: bool) -> None:
     back(F.leaky_integrator(x, decay)[0], F.integrate_and_fire(x, decay, 0.7)[0])
 
 
+def adaptive(dtype: torch.dtype, time_first: bool) -> None:
+    decays = torch.linspace(0.05, 0.4, 5, requires_grad=True), torch.linspace(0.03, 0.9, 5, requires_grad=True)
+    for shape in ((3, 5, 2, 70), (3, 5, 1), (1, 5, 600), (2, 5, 103, 3)):
+        back(*F.adaptive_threshold(signal(dtype, time_first, *shape), *decays, 0.5, 0.25))
+        back(*F.adaptive_threshold(signal(dtype, time_first, *shape), decays[0][:1], 0.2, 0.5, 0.25))
+
+
 def delays(dtype: torch.dtype, time_first: bool) -> None:
     for shape, longest in (((3, 5, 2, 70), 30.0), ((2, 41, 33), 63.0), ((2, 41, 90), 200.0), ((2, 7, 5, 1), 0.0)):
         times = torch.linspace(0, longest, shape[1]).requires_grad_()
@@ -114,7 +121,8 @@ def products(dtype: torch.dtype, time_first: bool) -> None:
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    *(cuba, leaky, delays, sparse_images, products, time_orders, windows, low_passes, spike_times, class_losses),
+    *(cuba, leaky, adaptive, delays, sparse_images, products),
+    *(time_orders, windows, low_passes, spike_times, class_losses),
 )
 
 

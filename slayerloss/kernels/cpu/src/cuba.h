@@ -18,17 +18,10 @@ struct Population {
     Ints keep_current[WIDTH / LANES], keep_voltage[WIDTH / LANES], current[WIDTH / LANES], voltage[WIDTH / LANES];
 
     void set_decays(const Signal& signal, const Decays& decays, int64_t first, int64_t rows) {
-        if (decays.current) set(keep_current, decays.current, decays.current_channels, signal, first, rows);
-        if (decays.voltage) set(keep_voltage, decays.voltage, decays.voltage_channels, signal, first, rows);
-    }
-
-    static void set(Ints* keep, const double* values, int64_t channels, const Signal& signal, int64_t first,
-                    int64_t rows) {
-        double each[WIDTH];
-        int32_t whole[WIDTH];
-        per_row(each, WIDTH, values, channels, signal.inner, first, rows);
-        for (int64_t i = 0; i < WIDTH; ++i) whole[i] = int32_t(each[i] * (1 << DECAY_BITS) + 0.5);
-        for (int64_t i = 0; i < WIDTH / LANES; ++i) keep[i] = load(whole + i * LANES);
+        if (decays.current)
+            whole_keeps<WIDTH>(keep_current, decays.current, decays.current_channels, signal, first, rows);
+        if (decays.voltage)
+            whole_keeps<WIDTH>(keep_voltage, decays.voltage, decays.voltage_channels, signal, first, rows);
     }
 
     // One step of the neurons of vector i; true where they spike. `now` is u, or v before its reset; `clipped` gets bits

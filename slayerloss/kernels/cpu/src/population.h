@@ -73,4 +73,15 @@ inline void per_row(T* to, int64_t width, const T* values, int64_t channels, int
     }
 }
 
+// What a step keeps of each row's state, in multiples of 1/4096.
+template <int64_t WIDTH>
+inline void whole_keeps(Ints* keep, const double* values, int64_t channels, const Signal& signal, int64_t first,
+                        int64_t rows) {
+    double each[WIDTH];
+    int32_t whole[WIDTH];
+    per_row(each, WIDTH, values, channels, signal.inner, first, rows);
+    for (int64_t i = 0; i < WIDTH; ++i) whole[i] = int32_t(each[i] * (1 << DECAY_BITS) + 0.5);
+    for (int64_t i = 0; i < WIDTH / LANES; ++i) keep[i] = load(whole + i * LANES);
+}
+
 }  // namespace
