@@ -80,6 +80,10 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "causal_corr": (f.causal_corr, {"x": X, "kernel": torch.ones(2)}),
     "confidence": (f.confidence, {"rate": X, "mode": "softmax", "temperature": 0.5, "eps": 1e-6}),
     "conv": (f.conv, {"x": IMAGE, "weight": torch.ones(4, 2, 3, 3), "stride": (1, 1), "padding": (0, 0), "groups": 1}),
+    "conv_transpose": (
+        f.conv_transpose,
+        {"x": IMAGE, "weight": torch.ones(2, 4, 3, 3), "stride": (1, 1), "padding": (0, 0), "groups": 1},
+    ),
     "count": (f.count, {"spikes": X, "lengths": LENGTHS}),
     "cuba": (f.cuba, {"x": X, **P, "tau": 1.0, "grad_scale": 1.0, "graded": False, "state": REST, "scale": 64}),
     "delay": (f.delay, {"x": X, "delays": torch.ones(3), "longest": 4, "state": X, "return_state": True}),
@@ -158,7 +162,25 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "MeanOnlyBatchNorm()": (method(MeanOnlyBatchNorm), {"inp": X}),
     "synapse.Dense()": (method(lambda: synapse.Dense(3, 4)), {"input": X, "mask": torch.ones(4, 3)}),
     "synapse.Conv": (synapse.Conv, {"in_features": 2, "out_features": 4, **IMAGES, "groups": 1, **SYNAPSE}),
+    "synapse.ConvTranspose": (
+        synapse.ConvTranspose,
+        {"in_features": 2, "out_features": 4, **IMAGES, "groups": 1, **SYNAPSE},
+    ),
     "synapse.Pool()": (method(lambda: synapse.Pool(2)), {"input": IMAGE}),
+    "synapse.Unpool": (synapse.Unpool, {**IMAGES, **SYNAPSE}),
+    "synapse.Unpool()": (method(lambda: synapse.Unpool(2)), {"input": IMAGE}),
+    "complex.Dense": (synapse.complex.Dense, {"in_neurons": 3, "out_neurons": 4, **SYNAPSE}),
+    "complex.Dense()": (method(lambda: synapse.complex.Dense(3, 4)), {"input": X, "mask": torch.ones(4, 3)}),
+    "complex.Conv": (
+        synapse.complex.Conv,
+        {"in_features": 2, "out_features": 4, **IMAGES, "groups": 1, **SYNAPSE},
+    ),
+    "complex.ConvTranspose": (
+        synapse.complex.ConvTranspose,
+        {"in_features": 2, "out_features": 4, **IMAGES, "groups": 1, **SYNAPSE},
+    ),
+    "complex.Pool": (synapse.complex.Pool, {**IMAGES, **SYNAPSE}),
+    "complex.Unpool": (synapse.complex.Unpool, {**IMAGES, **SYNAPSE}),
     "axon.delay": (axon.delay, {"input": X, "delay_val": 1, "sampling_time": 1}),
     "axon.Delay": (axon.Delay, {"sampling_time": 1, "max_delay": 4, "grad_scale": 1.0, "channels": 3}),
     "axon.Delay()": (method(axon.Delay), {"input": X}),
@@ -368,7 +390,7 @@ def test_what_is_wrong_is_said(name: str, bad: dict[str, Any], error: type[Slaye
 
 
 MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.cuba neuron.norm
-    spike synapse utils utils.filter utils.time"""
+    spike synapse synapse.complex utils utils.filter utils.time"""
 
 ELSEWHERE = {
     # plot: a test of errors in each of tests/plot; train: train/test_wrong_recipes.py; cli: cli/test_cli.py
@@ -380,6 +402,7 @@ ELSEWHERE = {
     "io.replacing": "tests/io/test_replacing.py",
     "spike.Spike": "lava-dl's, as it is there; tests/spike/test_lava_dl_spike.py",
     "synapse.Synapse": "what the other synapses are made of",
+    "synapse.complex.ComplexSynapse": "what the other complex synapses are made of",
 }
 
 

@@ -22,6 +22,7 @@ CARDS = sorted((ROOT / "datasets").rglob("*.md"))
 FENCE = re.compile(r"^(```+|:::+)(?P<kind>[^\n`]*)\n(?P<text>.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 MODULES = ["functional", "loss", "classifier", "filter", "neuron", "synapse", "axon", "block", "block.cuba", "io"]
+MODULES += ["synapse.complex"]
 MODULES += ["data", "netx", "plot", "train", "utils", "utils.filter", "utils.int_utils", "utils.time"]
 
 

@@ -25,8 +25,8 @@ PUBLIC = {
     "cli": "main",
     "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
     "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
-    "functional": """CubaState WindowState causal_conv causal_corr confidence conv count cuba delay dense event_rate
-        exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire latency_to_decision
+    "functional": """CubaState WindowState causal_conv causal_corr confidence conv conv_transpose count cuba delay dense
+        event_rate exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire latency_to_decision
         leaky_integrator moving_window predict quantize quantize_weight rate rate_band recurrent_cuba shift sparsity
         spike spike_max spike_moid spike_rate spike_time to_time_last van_rossum_distance""",
     "io": """Event SUFFIXES bins crop encode_1d_spikes encode_2d_spikes encode_np_spikes from_frames from_structured
@@ -44,7 +44,9 @@ PUBLIC = {
         learning_curve raster raster_pair rate_traces read_metrics report run_figures set_caption show_event style
         weight_histogram""",
     "spike": "Spike",
-    "synapse": "Conv Dense Pool Synapse",
+    "synapse": "Conv ConvTranspose Dense Pool Synapse Unpool complex layer",
+    "synapse.complex": "ComplexSynapse Conv ConvTranspose Dense Pool Unpool",
+    "synapse.layer": "Conv ConvTranspose Dense Pool Unpool",
     "train": """DataOptions EventData Learner Network NetworkOptions Recipe Run Schedule TrainerOptions build_data
         build_learner build_network fit read_recipe write_recipe""",
     "utils": """Assistant LearningStat LearningStats QUANTIZE_MODE diagonal_mask dotdict event_rate filter int_utils

@@ -159,3 +159,25 @@ def conv(
     height, width = (Axis(*axis) for axis in axes)
     y = sparse_conv(values.to(dtype), weight.to(dtype), (c, h, w), images, num_steps * size, (height, width), groups)
     return y.unflatten(0, (num_steps, size)).permute(1, 2, 3, 4, 0)
+
+
+def conv_transpose(
+    x: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    """`functional.conv_transpose` of sparse events, whose arguments are checked.
+
+    It is a convolution with the kernel turned round, of an image with the events `stride` apart.
+    """
+    indices, values = coordinates(x)
+    apart = torch.stack([indices[0], indices[1], indices[2] * stride[0], indices[3] * stride[1], indices[4]])
+    size = (*x.shape[:2], *((x.shape[2 + i] - 1) * stride[i] + 1 for i in range(2)), x.shape[-1])
+    events = torch.sparse_coo_tensor(apart, values, size, is_coalesced=_is_whole(x), check_invariants=False)
+    turned = weight.flip(2, 3).unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    outside = tuple(dilation[i] * (weight.shape[2 + i] - 1) - padding[i] for i in range(2))
+    return conv(events, turned, (1, 1), (outside[0], outside[1]), dilation, groups, dtype)

@@ -41,9 +41,19 @@ def _check_weight(function: str, weight: Tensor, x: Tensor) -> None:
     check_finite(function, "weight", weight)
 
 
-def _pair(name: str, value: tuple[int, int], low: int) -> tuple[int, int]:
-    height, width = check_sequence("conv", name, value, 2, "(height, width)")
-    return check_integer("conv", name, height, low), check_integer("conv", name, width, low)
+def _pair(function: str, name: str, value: tuple[int, int], low: int) -> tuple[int, int]:
+    height, width = check_sequence(function, name, value, 2, "(height, width)")
+    return check_integer(function, name, height, low), check_integer(function, name, width, low)
+
+
+def _geometry(
+    function: str, stride: tuple[int, int], padding: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    return (
+        _pair(function, "stride", stride, 1),
+        _pair(function, "padding", padding, 0),
+        _pair(function, "dilation", dilation, 1),
+    )
 
 
 def dense(x: Tensor, weight: Tensor) -> Tensor:
@@ -113,9 +123,7 @@ def conv(
     """
     sparse.check_input("conv", x)
     _check_weight("conv", weight, x)
-    stride = _pair("stride", stride, 1)
-    padding = _pair("padding", padding, 0)
-    dilation = _pair("dilation", dilation, 1)
+    stride, padding, dilation = _geometry("conv", stride, padding, dilation)
     if weight.ndim != 4:
         rule = "(O, C / groups, kernel height, kernel width)"
         raise ShapeError(message("conv", "weight has the wrong shape", rule, tuple(weight.shape)))
@@ -134,4 +142,64 @@ def conv(
         return sparse.conv(x, weight, stride, padding, dilation, groups, dtype)
     with full_precision(x):
         y = F.conv2d(images(x.to(dtype)), kernel(weight.to(dtype)), None, stride, padding, dilation, groups)
+    return _of_images(y, x)
+
+
+def _of_images(y: Tensor, x: Tensor) -> Tensor:
+    """(T N, C, H, W) -> (N, C, H, W, T), with N and T of x."""
     return y.unflatten(0, (x.shape[-1], x.shape[0])).permute(1, 2, 3, 4, 0)
+
+
+def conv_transpose(
+    x: Tensor,
+    weight: Tensor,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """Convolve each step's image the other way: the adjoint of `conv`, which makes images larger.
+
+    y[o, stride i + dilation k - padding] = sum over c, i and k of weight[c, o, k] x[c, i], with places i and k
+
+    Args:
+        x: (N, C, H, W, T), dense or sparse, as `dense` takes it.
+        weight: (C, O / groups, kernel height, kernel width).
+        stride, padding, dilation: (height, width).
+        groups: of channels.
+
+    Returns:
+        (N, O, H', W', T), float32 or float64, with H' = (H - 1) stride - 2 padding + dilation (kernel - 1) + 1.
+
+    Raises:
+        ShapeError: x is no sequence of images, the weight does not fit, or nothing is left of the image.
+        DtypeError, ArgumentError: an argument of the wrong type or range.
+
+    Example:
+        >>> conv_transpose(torch.ones(1, 1, 3, 3, 2), torch.ones(1, 1, 2, 2), stride=(2, 2)).shape
+        torch.Size([1, 1, 6, 6, 2])
+    """
+    sparse.check_input("conv_transpose", x)
+    _check_weight("conv_transpose", weight, x)
+    stride, padding, dilation = _geometry("conv_transpose", stride, padding, dilation)
+    if weight.ndim != 4:
+        rule = "(C, O / groups, kernel height, kernel width)"
+        raise ShapeError(message("conv_transpose", "weight has the wrong shape", rule, tuple(weight.shape)))
+    if weight.shape[0] % check_integer("conv_transpose", "groups", groups, 1):
+        rule = f"a divisor of {weight.shape[0]} channels"
+        raise ArgumentError(message("conv_transpose", "groups does not divide the channels", rule, groups))
+    if x.ndim != 5 or x.shape[1] != weight.shape[0]:
+        rule = f"(N, {weight.shape[0]}, H, W, T)"
+        raise ShapeError(message("conv_transpose", "x does not fit the kernel", rule, tuple(x.shape)))
+    reach = [dilation[i] * (weight.shape[2 + i] - 1) for i in range(2)]
+    sizes = tuple((x.shape[2 + i] - 1) * stride[i] - 2 * padding[i] + reach[i] + 1 for i in range(2))
+    if min(x.shape[2:4]) < 1 or min(sizes) < 1:
+        rule = "less padding than there is image"
+        raise ShapeError(message("conv_transpose", "nothing is left of the image", rule, sizes))
+    dtype = _dtype(x, weight)
+    if sparse.is_sparse(x):
+        return sparse.conv_transpose(x, weight, stride, padding, dilation, groups, dtype)
+    with full_precision(x):
+        steps, weight = images(x.to(dtype)), kernel(weight.to(dtype))
+        y = F.conv_transpose2d(steps, weight, None, stride, padding, 0, groups, dilation)
+    return _of_images(y, x)

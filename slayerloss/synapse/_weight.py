@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,9 @@ class Synapse(torch.nn.Module):
         ['weight']
     """
 
+    complex: ClassVar[bool] = False
+    """Whether spikes cause a real and an imaginary part."""
+
     def __init__(self, weight: Tensor, weight_norm: bool = False, pre_hook_fx: Hook | None = None) -> None:
         super().__init__()
         name = type(self).__name__
@@ -52,13 +55,18 @@ class Synapse(torch.nn.Module):
         """Whether the weight is held as direction and length."""
         return "weight_v" in self._parameters
 
+    @property
+    def shape(self) -> torch.Size:
+        """Of the weight."""
+        return (self.weight_v if self.weight_norm_enabled else self.weight).shape
+
     def __getattr__(self, name: str) -> Any:
         if name == "weight" and "weight_v" in self.__dict__.get("_parameters", {}):
             return torch._weight_norm(self.weight_v, self.weight_g, 0)
         return super().__getattr__(name)
 
     def extra_repr(self) -> str:
-        shape = (self.weight_v if self.weight_norm_enabled else self.weight).shape[:4]
+        shape = self.shape[:4]
         text = f"weight={tuple(shape if any(size > 1 for size in shape[2:]) else shape[:2])}"
         return f"{text}, weight_norm=True" if self.weight_norm_enabled else text
 

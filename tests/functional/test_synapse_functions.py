@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slayerloss import ShapeError
-from slayerloss.functional import conv, dense, quantize_weight
+from slayerloss.functional import conv, conv_transpose, dense, quantize_weight
 from slayerloss.functional._space import channels_together
 
 GEOMETRY = {
@@ -37,11 +37,61 @@ def test_conv_is_conv2d_at_every_step(geometry):
     torch.testing.assert_close(conv(x, w, **options), expected)
 
 
+@pytest.mark.parametrize("geometry", GEOMETRY)
+def test_conv_transpose_is_conv_transpose2d_at_every_step(geometry):
+    options = GEOMETRY[geometry]
+    x = torch.randn(2, 4, 4, 5, 3, dtype=torch.float64)
+    w = torch.randn(4, 6 // options.get("groups", 1), 3, 2, dtype=torch.float64)
+    expected = torch.stack(
+        [torch.nn.functional.conv_transpose2d(step, w, None, **options) for step in x.unbind(-1)], -1
+    )
+    torch.testing.assert_close(conv_transpose(x, w, **options), expected)
+    torch.testing.assert_close(conv_transpose(x.to_sparse(), w, **options), expected)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRY)
+def test_conv_transpose_is_the_adjoint_of_conv(geometry):
+    options = GEOMETRY[geometry]
+    x = torch.randn(2, 4, 7, 6, 3, dtype=torch.float64)
+    w = torch.randn(6, 4 // options.get("groups", 1), 3, 2, dtype=torch.float64)
+    y = conv(x, w, **options)
+    z = torch.randn_like(y)
+    back = conv_transpose(z, w, **options)  # which does not reach the rest that a stride leaves over
+    torch.testing.assert_close((y * z).sum(), (x[:, :, : back.shape[2], : back.shape[3]] * back).sum())
+
+
+def test_sparse_events_of_conv_transpose_have_the_gradients_of_dense_ones():
+    x = (torch.rand(2, 4, 4, 5, 3, generator=torch.Generator().manual_seed(0)) > 0.7).double()
+    w = torch.randn(4, 3, 3, 2, dtype=torch.float64, requires_grad=True)
+    grads = []
+    for events in (x, x.to_sparse()):
+        y = conv_transpose(events, w, (2, 1), (3, 2), (1, 2), 2)  # of the kernel's height less than the padding
+        weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+        grads.append(torch.autograd.grad((y * weights).sum(), w)[0])
+    torch.testing.assert_close(*grads)
+    assert grads[0].any()
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "problem"),
+    [
+        (torch.ones(1, 3, 2, 2, 1), {}, "x does not fit the kernel"),
+        (torch.ones(1, 2, 2, 2, 1), {"padding": (2, 0)}, r"nothing is left of the image; expected .* got \(-1, 3\)"),
+        (torch.ones(1, 2, 0, 2, 1), {}, "nothing is left of the image"),
+    ],
+)
+def test_conv_transpose_refuses_what_does_not_fit(x, options, problem):
+    for events in (x, x.to_sparse()):
+        with pytest.raises(ShapeError, match=problem):
+            conv_transpose(events, torch.ones(2, 2, 2, 2), **options)
+
+
 def test_gradients():
     x, w = torch.randn(2, 4, 3, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
     assert torch.autograd.gradcheck(dense, (x.requires_grad_(), w.requires_grad_()))
     x, w = torch.randn(1, 2, 3, 3, 2, dtype=torch.float64), torch.randn(2, 2, 2, 2, dtype=torch.float64)
     assert torch.autograd.gradcheck(conv, (x.requires_grad_(), w.requires_grad_()))
+    assert torch.autograd.gradcheck(conv_transpose, (x, w))
 
 
 @settings(max_examples=25, deadline=None)
