@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from slayerloss._check import (
@@ -77,6 +76,7 @@ def adaptive_threshold(
         ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
 
     Example:
+        >>> import torch
         >>> theta, r = adaptive_threshold(torch.tensor([[[1.0, 2.5, 2.5, 2.5]]]), 0.5, 0.5, threshold=1.0, step=0.5)
         >>> theta, r
         (tensor([[[1.0000, 1.2500, 1.3750, 1.1875]]]), tensor([[[0.0000, 1.0000, 1.7500, 0.8750]]]))
@@ -130,6 +130,7 @@ def adapted(threshold: Tensor, refractory: Tensor, spikes: Tensor, step: float) 
         (N, C, ...) each; the spikes count as constants.
 
     Example:
+        >>> import torch
         >>> theta, r = torch.tensor([[[1.0]]]), torch.tensor([[[0.5]]])
         >>> adapted(theta, r, torch.ones(1, 1, 1), step=0.25)
         AdaptiveState(threshold=tensor([[1.2500]]), refractory=tensor([[2.5000]]))
