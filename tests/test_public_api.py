@@ -14,21 +14,27 @@ import slayerloss
 
 PUBLIC = {
     "": """ArgumentError BackendError DivergedError DtypeError FileError FormatError MissingFileError
-        MissingPackageError ShapeError SlayerError __version__ auto axon block classifier data debug_checks filter
-        functional io kernels loss netx neuron plot spike synapse train use_backend
+        MissingPackageError ShapeError SlayerError __version__ auto axon block bootstrap classifier data debug_checks
+        filter functional io kernels loss netx neuron plot spike synapse train use_backend
         utils""",
     "auto": "SequentialNetwork",
     "axon": "Delay delay",
     "block": "BlockState SpikingBlock cuba reset_state",
     "block.cuba": "Affine Average Conv Dense Flatten Input Pool Recurrent",
+    "bootstrap": "Mode ann_sampler block routine",
+    "bootstrap.ann_sampler": "AnnSampler",
+    "bootstrap.block": "base cuba",
+    "bootstrap.block.base": "AbstractBlock Mode",
+    "bootstrap.block.cuba": "Affine Conv Dense Flatten Input",
+    "bootstrap.routine": "LayerMode Mode Scheduler",
     "classifier": "MovingWindow Rate",
     "cli": "main",
     "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
     "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
-    "functional": """CubaState WindowState causal_conv causal_corr confidence conv conv_transpose count cuba delay dense
-        event_rate exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire latency_to_decision
-        leaky_integrator moving_window predict quantize quantize_weight rate rate_band recurrent_cuba shift sparsity
-        spike spike_max spike_moid spike_rate spike_time to_time_last van_rossum_distance""",
+    "functional": """AdaptiveState CubaState WindowState adapted adaptive_threshold causal_conv causal_corr confidence conv conv_transpose count cuba delay dense
+        event_rate exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire
+        latency_to_decision leaky_integrator moving_window predict quantize quantize_weight rate rate_band recurrent_cuba
+        shift sparsity spike spike_max spike_moid spike_rate spike_time to_time_last van_rossum_distance""",
     "io": """Event SUFFIXES bins crop encode_1d_spikes encode_2d_spikes encode_np_spikes from_frames from_structured
         read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
     "kernels": "reference use_backend",
@@ -36,8 +42,14 @@ PUBLIC = {
     "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations
         Network Operations Quirks Recording State check compare describe energy export inspect operations quirks read
         to_torch write""",
-    "neuron": "Dropout cuba norm",
+    "neuron": "Dropout base cuba dynamics norm",
     "neuron.cuba": "Neuron",
+    "neuron.dynamics": "adaptive_phase_th adaptive_resonator adaptive_threshold leaky_integrator resonator",
+    "neuron.dynamics.adaptive_phase_th": "dynamics persistent_ref_state persistent_th_state",
+    "neuron.dynamics.adaptive_resonator": "dynamics persistent_ref_state persistent_th_state",
+    "neuron.dynamics.adaptive_threshold": "dynamics persistent_ref_state persistent_th_state",
+    "neuron.dynamics.leaky_integrator": "dynamics persistent_state",
+    "neuron.dynamics.resonator": "dynamics persistent_imag_state persistent_real_state",
     "neuron.norm": "MeanOnlyBatchNorm",
     "plot": """Evaluation PALETTE Sample animate_event confidence_traces confusion_matrix decision_figure
         energy_per_layer error_figure error_traces event_frames events_per_layer filter_responses impulse_responses
