@@ -115,8 +115,13 @@ class Delay(torch.nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
     ) -> None:
-        saved, to_draw = state_dict.get(prefix + "delay"), local_metadata.get("to_draw", False)
-        if isinstance(saved, Tensor) and (self.channels is None or (to_draw and self._takes_channels)):
-            self.delay.data = self.delay.data.new_empty(saved.shape)
-            self.channels = None if to_draw else saved.numel()
+        key = prefix + "delay"
+        saved = state_dict.get(key)
+        if isinstance(saved, Tensor):
+            to_draw = local_metadata.get("to_draw", False) or (saved.shape == (1,) and not saved.any())  # lava-dl's
+            if to_draw and not self._takes_channels:
+                state_dict[key] = torch.rand_like(self.delay)
+            elif to_draw or self.channels is None:
+                self.delay.data = self.delay.data.new_empty(saved.shape)
+                self.channels = None if to_draw else saved.numel()
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)

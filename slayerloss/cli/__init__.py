@@ -24,6 +24,7 @@ _COMMANDS = {
     "check": "say what Lava would refuse, change or ignore in a network file",
     "simulate": "run a network file on recordings: accuracy, operations, energy",
     "data": "say what is wrong with a folder of recordings, or with one",
+    "migrate": "turn what a network of lava-dl saved into a state dict to load",
     "demo": "train, plot, export and check the export, on the embedded digits",
 }
 

@@ -47,7 +47,8 @@ def to_decay(parameter: Tensor) -> Tensor:
 
 def stored(name: str, decay: float | Sequence[float]) -> Stored:
     """A decay as a parameter of a neuron; see `initial` for its arguments."""
-    return Stored(functools.partial(_drawn, name, decay), math.log(SMALLEST), 0.0, from_state_dict)
+    undrawn = to_parameter(torch.tensor(_range(name, decay)[0]).mul(DECAY_SCALE).round() / DECAY_SCALE)
+    return Stored(functools.partial(_drawn, name, decay), math.log(SMALLEST), 0.0, from_state_dict, float(undrawn))
 
 
 def _drawn(name: str, decay: float | Sequence[float], channels: int | None) -> Tensor:
@@ -69,6 +70,12 @@ def initial(name: str, decay: float | Sequence[float], channels: int | None) -> 
         way_out = "shared_param=False takes (lowest, highest)" if isinstance(decay, (list, tuple)) else ""
         check_range("Neuron", name, decay, 0, 1, way_out=way_out)
         return torch.tensor([float(decay)])  # type: ignore[arg-type]
+    low, high = _range(name, decay)
+    return low + (high - low) * torch.rand(channels)
+
+
+def _range(name: str, decay: float | Sequence[float]) -> tuple[float, float]:
+    """What decays per channel are drawn from."""
     if isinstance(decay, Sequence) and not isinstance(decay, str):
         if len(decay) != 2:
             raise ArgumentError(message("Neuron", f"{name} is no range", "(lowest, highest)", decay))
@@ -78,7 +85,7 @@ def initial(name: str, decay: float | Sequence[float], channels: int | None) -> 
         low, high = decay * (1 - JITTER), min(decay * (1 + JITTER), 1.0)
     check_range("Neuron", name, low, 0, 1)
     check_range("Neuron", name, high, low, 1)
-    return low + (high - low) * torch.rand(channels)
+    return float(low), float(high)
 
 
 def from_state_dict(key: str, value: Tensor, version: int | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,12 +19,18 @@ class Stored:
         lowest, highest: bounds of the stored form.
         load: (key, value, version) of a state dict -> the stored form; the version of the neuron that was saved, None
             where it was lost.
+        undrawn: what lava-dl saves, in the stored form, as long as the values per channel are not drawn.
     """
 
     draw: Callable[[int | None], Tensor]
     lowest: float
     highest: float
     load: Callable[[str, Tensor, int | None], Tensor]
+    undrawn: float = math.nan
+
+    def is_undrawn(self, saved: Tensor) -> bool:
+        """Whether a stored value is lava-dl's for "not drawn yet"."""
+        return saved.shape == (1,) and bool(torch.isclose(saved, saved.new_tensor(self.undrawn), equal_nan=True))
 
     def clamp_(self, parameter: Tensor) -> None:
         """Bring a parameter that an optimiser moved out of range back, in place and outside of autograd."""

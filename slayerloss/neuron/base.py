@@ -291,10 +291,13 @@ class Neuron(torch.nn.Module):
             if not isinstance(state_dict.get(key), Tensor):
                 continue
             saved = stored.load(key, state_dict[key], local_metadata.get("version"))
-            state_dict[key] = saved
-            to_draw = not self.shared_param and name in local_metadata.get("to_draw", ())
-            if not self.shared_param and saved.shape != parameter.shape and (to_draw or parameter.numel() == 1):
+            to_draw = name in local_metadata.get("to_draw", ()) or stored.is_undrawn(saved)
+            to_draw = to_draw and not self.shared_param
+            if to_draw and self._channels is not None:
+                saved, to_draw = stored.draw(self._channels).to(parameter), False
+            elif not self.shared_param and saved.shape != parameter.shape and (to_draw or parameter.numel() == 1):
                 parameter.data = parameter.data.new_empty(saved.shape)
+            state_dict[key] = saved
             self._to_draw = self._to_draw | {name} if to_draw else self._to_draw - {name}
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 

@@ -95,8 +95,14 @@ def test_delays_that_were_not_drawn_yet_are_drawn_after_loading():
         axon.load_state_dict(initial)
         assert axon(torch.rand(1, 3, 5)).shape == (1, 3, 5)
         assert axon.delay.unique().numel() == 3
+    for saved in (initial, {"delay": torch.zeros(1)}):  # the latter is lava-dl's
+        axon = Delay(channels=3)
+        axon.delay.data.fill_(9)
+        axon.load_state_dict(saved)
+        assert axon.delay.unique().numel() == 3
+        assert (axon.whole_delay == 0).all()
     with pytest.raises(RuntimeError, match="size mismatch for delay"):
-        Delay(channels=3).load_state_dict(initial)
+        axon.load_state_dict({"delay": torch.ones(1)})
 
 
 def test_errors():

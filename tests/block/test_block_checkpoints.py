@@ -62,6 +62,23 @@ def test_what_was_not_drawn_yet_is_drawn_after_loading(build):
     assert torch.equal(other(x), y)
 
 
+@pytest.mark.parametrize("build", [lambda: cuba.Dense(EACH, 6, 2), lambda: cuba.Pool(EACH, 2)])
+def test_what_lava_dl_had_not_drawn_yet_is_drawn(build):
+    """It saves the lowest value of the range in place of one per channel."""
+    block, other = build(), build()
+    lowest = {
+        f"neuron.{name}_decay": torch.tensor([4096 * 0.99 * EACH[f"{name}_decay"]]) for name in ("current", "voltage")
+    }
+    block.load_state_dict({**block.state_dict(), **lowest})
+    for neuron in (block.neuron, other.neuron):
+        neuron(torch.zeros(1, 2, 3))
+    for mine, others in zip(block.neuron.decays, other.neuron.decays, strict=True):
+        assert mine.unique().numel() == 2
+        assert ((mine / others - 1).abs() < 0.03).all()
+    with pytest.raises(RuntimeError, match=r"size mismatch for neuron.current_decay"):
+        cuba.Dense(EACH, 6, 2).load_state_dict({**block.state_dict(), "neuron.current_decay": torch.tensor([999.0])})
+
+
 def make_fresh(name: str, seed: int, params: dict | None = None):
     """A block that has never run."""
     torch.manual_seed(seed)

@@ -20,7 +20,7 @@ from slayerloss import cli, train
 from slayerloss.train.options import SHIPPED, shipped
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = ("fit", "test", "plot", "export", "verify", "inspect", "check", "simulate", "data", "demo")
+COMMANDS = ("fit", "test", "plot", "export", "verify", "inspect", "check", "simulate", "data", "migrate", "demo")
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:

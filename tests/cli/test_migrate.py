@@ -1,0 +1,128 @@
+"""`slayerloss migrate`: what becomes of every key, and what is refused.
+
+lava-dl's own files: block/test_lava_dl_states.py.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slayerloss import cli
+from slayerloss.block import cuba
+
+PARAMS = {"threshold": 1.25, "current_decay": 0.5, "voltage_decay": 0.5}
+
+
+def saved_by_lava_dl() -> dict[str, torch.Tensor]:
+    """The state dict of a Recurrent and a Dense of lava-dl."""
+    return {
+        "0.spike_state": torch.ones(32, 3),
+        "0.neuron.current_decay": torch.tensor([1024.0]),
+        "0.neuron.voltage_decay": torch.tensor([122.88]),
+        "0.input_synapse.weight": torch.randn(3, 4, 1, 1, 1),
+        "0.recurrent_synapse.weight": torch.randn(3, 3, 1, 1, 1),
+        "1.neuron.current_decay": torch.tensor([0.0, 4096.0]),
+        "1.neuron.voltage_decay": torch.tensor([0.0, 0.0]),
+        "1.synapse.weight_g": torch.ones(2, 1, 1, 1, 1),
+        "1.synapse.weight_v": torch.randn(2, 3, 1, 1, 1),
+    }
+
+
+def network() -> torch.nn.Sequential:
+    each = {**PARAMS, "shared_param": False}
+    return torch.nn.Sequential(cuba.Recurrent(PARAMS, 4, 3), cuba.Dense(each, 3, 2, weight_norm=True))
+
+
+def migrated(tmp_path: Path, checkpoint: Any) -> OrderedDict[str, torch.Tensor]:
+    torch.save(checkpoint, tmp_path / "old.pt")
+    assert cli.main(["migrate", str(tmp_path / "old.pt"), "-o", str(tmp_path / "new.pt")]) == 0
+    return torch.load(tmp_path / "new.pt", weights_only=True)
+
+
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture, checkpoint: Any) -> str:
+    """The one line that is printed; nothing is written."""
+    torch.save(checkpoint, tmp_path / "old.pt")
+    assert cli.main(["migrate", str(tmp_path / "old.pt"), "-o", str(tmp_path / "new.pt")]) == 2
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["old.pt"]
+    return printed
+
+
+def test_every_key_has_its_line_and_the_network_loads(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    saved = saved_by_lava_dl()
+    state = migrated(tmp_path, saved)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:10]] == list(saved)
+    assert saved.keys() - state.keys() == {"0.spike_state"}
+    block = network()
+    block.load_state_dict(state)
+    assert block[0].neuron.cx_current_decay == 1024
+    assert block[0].neuron.cx_voltage_decay == 123
+    assert block[1].neuron.cx_current_decay.tolist() == [0, 4096]  # which a plain dict leaves open
+    assert block[1].neuron.cx_voltage_decay.tolist() == [0, 0]
+
+
+def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    training = {"epoch": 7, "optimizer": {"state": {0: {"step": torch.ones(())}}}, "best": torch.ones(2)}
+    migrated(tmp_path, {"net": {"weights": saved_by_lava_dl(), "name": "N-MNIST"}, **training})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{tmp_path / 'old.pt'}: state dict of lava-dl under net.weights"
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:-1]}
+    assert said["0.spike_state"] == "(32, 3) left out of the last batch; a run begins at rest"
+    assert said["0.neuron.voltage_decay"] == "(1,) converted 122.88 / 4096 a step"
+    assert said["1.neuron.current_decay"] == "(2,) converted 0 to 4096 / 4096 a step"
+    assert said["1.synapse.weight_g"] == "(2, 1, 1, 1, 1) kept"
+    assert said["epoch"] == "left out not of the network"
+    assert said["optimizer"] == "left out of the training of the other parameters"
+    assert said["best"] == "(2,) left out not of the network"
+    assert said["net.name"] == "left out not of the network"
+    assert lines[-2] == "4 converted, 4 kept, 5 left out"
+    assert lines[-1] == f"  state dict  {tmp_path / 'new.pt'}"
+
+
+def test_what_lies_in_a_state_dict_and_is_no_tensor_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    state = migrated(tmp_path, {**saved_by_lava_dl(), "epoch": 3})
+    assert "epoch" not in state
+    assert "no tensor, but int" in capsys.readouterr().out
+
+
+def test_other_modules_of_the_network_are_kept(tmp_path: Path) -> None:
+    state = migrated(tmp_path, {**saved_by_lava_dl(), "head.weight": torch.ones(2, 2)})
+    assert torch.equal(state["head.weight"], torch.ones(2, 2))
+
+
+def test_wrong_checkpoints_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    saved = saved_by_lava_dl()
+    said = refused(tmp_path, capsys, {"fc.weight": torch.ones(2)})
+    assert "holds no neuron of lava-dl; expected keys such as blocks.0.neuron.current_decay, got fc.weight." in said
+    assert "got no key" in refused(tmp_path, capsys, {})
+    assert "is no checkpoint; expected a state dict, " in refused(tmp_path, capsys, [saved])
+    said = refused(tmp_path, capsys, {"model": saved, "average": saved})
+    assert "holds several networks; expected one, got model, average. Save the one" in said
+    said = refused(tmp_path, capsys, {**saved, "1.neuron.voltage_decay": torch.tensor([9000.0, 1.0])})
+    assert said.startswith(
+        "slayerloss migrate: 1.neuron.voltage_decay is not a lava-dl decay; expected values in [0, 4096]"
+    )
+    assert "got [-0.69" in refused(tmp_path, capsys, dict(network().state_dict()))
+    said = refused(tmp_path, capsys, network().state_dict())
+    assert "0.neuron.current_decay is slayerloss's already; expected lava-dl's, got version 2" in said
+
+
+def test_no_code_of_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    said = refused(tmp_path, capsys, network())
+    assert "holds Python objects, whose code is not run" in said
+    assert "got torch.nn.modules.container.Sequential. Where lava-dl is installed, save the state dict alone" in said
+
+
+def test_a_file_is_not_replaced_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "old.pt"
+    torch.save(saved_by_lava_dl(), path)
+    before = path.read_bytes()
+    assert cli.main(["migrate", str(path), "-o", str(path)]) == 2
+    assert "would replace the checkpoint itself" in capsys.readouterr().err
+    assert path.read_bytes() == before
