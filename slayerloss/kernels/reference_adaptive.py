@@ -25,14 +25,14 @@ def adaptive_threshold(
         x: (T, N, C, ...) float, what is compared.
         keeps: k and l, 1 - decay of threshold and refractory state, float64, broadcast over (N, C, ...).
         states: theta' and r' of the step before, (N, C, ...) float, in units of x.
-        base, step: what theta relaxes to, and what a spike adds to it, in units of x.
+        base, step: what theta relaxes to, and what a spike adds to it, in units of x; multiples of 1/state_scale.
         state_scale: state LSBs per unit.
 
     Returns:
         theta and r as the spike meets them, of the shape and dtype of x.
     """
     theta, refractory = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
-    base, step = float(int(base * state_scale)), float(int(step * state_scale))
+    base, step = float(round(base * state_scale)), float(round(step * state_scale))
     height, rest = (truncate_(state.double() * state_scale) for state in states)
     height.sub_(base)
     for x_t, theta_t, r_t in zip(truncate_(x * state_scale).unbind(), theta.unbind(), refractory.unbind(), strict=True):
