@@ -62,9 +62,10 @@ PUBLIC = {
     "train": """DataOptions EventData Learner Network NetworkOptions Recipe Run Schedule TrainerOptions build_data
         build_learner build_network fit read_recipe write_recipe""",
     "utils": """Assistant LearningStat LearningStats QUANTIZE_MODE diagonal_mask dotdict event_rate filter int_utils
-        quantize quantize_hook_fx staticproperty time""",
+        quantize quantize_hook_fx recurrent staticproperty time""",
     "utils.filter": "FIR FIRBank conv corr",
     "utils.int_utils": "right_shift_to_zero",
+    "utils.recurrent": "custom_recurrent custom_recurrent_ground_truth_1 custom_recurrent_ground_truth_2",
     "utils.time": "replicate shift",
 }
 

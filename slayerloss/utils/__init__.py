@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slayerloss.utils import filter, int_utils, time
+from slayerloss.utils import filter, int_utils, recurrent, time
 from slayerloss.utils.assistant import Assistant
 from slayerloss.utils.quantize import MODE as QUANTIZE_MODE
 from slayerloss.utils.quantize import quantize, quantize_hook_fx
@@ -21,6 +21,7 @@ __all__ = [
     "int_utils",
     "quantize",
     "quantize_hook_fx",
+    "recurrent",
     "staticproperty",
     "time",
 ]
