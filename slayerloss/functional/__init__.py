@@ -19,7 +19,7 @@ from slayerloss.functional.neuron import (
 )
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.rate import count, event_rate, rate
-from slayerloss.functional.resonator import ResonatorState, last_state, resonator
+from slayerloss.functional.resonator import ResonatorState, resonator, resonator_state
 from slayerloss.functional.sparsity import rate_band, sparsity
 from slayerloss.functional.spike import phase_spike, spike
 from slayerloss.functional.spike_max import spike_max
@@ -53,7 +53,6 @@ __all__ = [
     "from_time_last",
     "integrate_and_fire",
     "latency_to_decision",
-    "last_state",
     "leaky_integrator",
     "moving_window",
     "phase_spike",
@@ -64,6 +63,7 @@ __all__ = [
     "rate_band",
     "recurrent_cuba",
     "resonator",
+    "resonator_state",
     "shift",
     "sparsity",
     "spike",

@@ -18,19 +18,23 @@ from slayerloss.functional.quantize import quantize
 from slayerloss.kernels.reference import DECAY_SCALE
 
 
+def fraction(function: str, name: str, value: Tensor | float, x: Tensor) -> Tensor:
+    """A number in [0, 1] on the chip's grid, in float64, (1,) or (C,)."""
+    if not isinstance(value, Tensor):
+        check_range(function, name, value, 0, 1)
+        return torch.tensor([round(value * DECAY_SCALE) / DECAY_SCALE], dtype=torch.float64, device=x.device)
+    check_tensor(function, name, value)
+    if value.numel() != 1 and tuple(value.shape) != (x.shape[1],):
+        rule = f"one number, or one per channel ({x.shape[1]},)"
+        raise ShapeError(message(function, f"{name} does not fit the channels", rule, tuple(value.shape)))
+    check_same_device(function, name, value, "x", x)
+    check_values(function, name, value, 0, 1)
+    return quantize(value.double(), 1 / DECAY_SCALE).reshape(-1)
+
+
 def kept_fraction(function: str, name: str, decay: Tensor | float, x: Tensor) -> Tensor:
     """1 - decay on the chip's grid, in float64, (1,) or (C,)."""
-    if not isinstance(decay, Tensor):
-        check_range(function, name, decay, 0, 1)
-        return torch.tensor([1 - round(decay * DECAY_SCALE) / DECAY_SCALE], dtype=torch.float64, device=x.device)
-    check_tensor(function, name, decay)
-    if decay.numel() != 1 and tuple(decay.shape) != (x.shape[1],):
-        rule = f"one number, or one per channel ({x.shape[1]},)"
-        raise ShapeError(message(function, f"{name} does not fit the channels", rule, tuple(decay.shape)))
-    check_same_device(function, name, decay, "x", x)
-    check_values(function, name, decay, 0, 1)
-    keep: Tensor = 1 - quantize(decay.double(), 1 / DECAY_SCALE)
-    return keep.reshape(-1)
+    return 1 - fraction(function, name, decay, x)
 
 
 def initial_state(function: str, state: Tensor | None, x: Tensor) -> Tensor | None:

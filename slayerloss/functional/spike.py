@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from slayerloss._check import (
     ShapeError,
+    check_events,
     check_finite,
     check_flag,
     check_range,
     check_same_device,
+    check_same_shape,
+    check_state,
     check_tensor,
     message,
 )
@@ -70,7 +74,6 @@ def spike(
         DtypeError: an argument of the wrong type.
 
     Example:
-        >>> import torch
         >>> voltage = torch.tensor([1.0, 1.5, 2.0])
         >>> spike(voltage, 1.5, tau=1.0), spike(voltage, 1.5, tau=1.0, inclusive=True)
         (tensor([0., 0., 1.]), tensor([0., 1., 1.]))
@@ -85,4 +88,63 @@ def spike(
     voltage = promote(voltage)
     options = float(tau), float(scale), bool(graded), bool(inclusive)
     s: Tensor = kernels.Spike.apply(voltage, _threshold("spike", threshold, voltage), *options)
+    return s
+
+
+def phase_spike(
+    real: Tensor,
+    imag: Tensor,
+    threshold: float | Tensor,
+    *,
+    tau: float,
+    scale: float = 1.0,
+    graded: bool = False,
+    before: Tensor | None = None,
+) -> Tensor:
+    """Spike where the imaginary part comes up through zero while the real part is at the threshold or above.
+
+    s[t] = [real[t] >= threshold] [imag[t] >= 0] [imag[t-1] < 0], times real[t] if graded.
+
+    With d(x) = exp(-abs(x) / tau) / (2 tau) and its integral h: ds/dreal = scale d(real - threshold) d(imag),
+    ds/dimag = -scale / tau sign(imag) d(imag) h(real - threshold), ds/dthreshold = -ds/dreal.
+
+    Args:
+        real, imag: (N, C, ..., T), any real dtype.
+        threshold: of the real part, a number or a tensor that broadcasts to its shape.
+        tau: width of the surrogate, in units of the state, above 0.
+        scale: factor of the surrogate.
+        graded: whether the spike carries the real part; d(real - threshold) is then
+            exp(min(real - threshold, 0) / tau).
+        before: (N, C, ...), the imaginary part before the first step; None for zero, so that no spike comes first.
+
+    Returns:
+        Of the shape of the state, and of its dtype if that is a float. Differentiable with respect to both parts and
+        a threshold that is a tensor.
+
+    Raises:
+        ArgumentError: tau is not positive, or a number is NaN or infinite.
+        ShapeError: the parts, the threshold or `before` do not fit.
+        DtypeError: an argument of the wrong type.
+
+    Example:
+        >>> real, imag = torch.tensor([[[1.0, 2.0, 2.0]]]), torch.tensor([[[-1.0, 1.0, 2.0]]])
+        >>> phase_spike(real, imag, 1.5, tau=1.0)
+        tensor([[[0., 1., 0.]]])
+
+    References:
+        Izhikevich, Resonate-and-fire neurons, Neural Networks 14, 2001; lava-dl 0.6.0,
+        ``lava.lib.dl.slayer.spike.complex.Spike``.
+    """
+    name = "phase_spike"
+    check_events(name, real, "real")
+    check_events(name, imag, "imag")
+    check_same_shape(name, "real", real, "imag", imag)
+    check_same_device(name, "imag", imag, "real", real)
+    check_surrogate(name, tau, scale, graded)
+    dtype = torch.promote_types(promote(real).dtype, promote(imag).dtype)
+    real, imag = real.to(dtype), imag.to(dtype)
+    if before is not None:
+        check_state(name, "before", before, imag.shape[:-1], imag)
+    options = float(tau), float(scale), bool(graded)
+    s: Tensor = kernels.PhaseSpike.apply(real, imag, _threshold(name, threshold, real), before, *options)
     return s

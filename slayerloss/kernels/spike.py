@@ -36,3 +36,57 @@ class Spike(torch.autograd.Function):
             return *differentiable_gradients(reference.smooth_spike, inputs, needed, grad), None
         slope = reference.surrogate(voltage, threshold, *ctx.constants).mul_(grad)
         return slope, -slope.sum_to_size(threshold.shape) if learns else None, None, None, None, None
+
+
+class PhaseSpike(torch.autograd.Function):
+    """(real, imag, threshold, before, tau, scale, graded) -> spikes of (..., T); `before` may be None for zero."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        real: Tensor,
+        imag: Tensor,
+        threshold: float | Tensor,
+        before: Tensor | None,
+        tau: float,
+        scale: float,
+        graded: bool,
+    ) -> Tensor:
+        varies = isinstance(threshold, Tensor)
+        ctx.save_for_backward(real, imag, threshold if varies else None)
+        ctx.threshold = None if varies else threshold
+        ctx.constants = tau, scale, graded
+        fires = (real >= threshold) & (imag >= 0) & _was_below(imag, before)
+        return real.masked_fill(~fires, 0) if graded else fires.to(real.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Gradients:
+        real, imag, threshold = ctx.saved_tensors
+        threshold = ctx.threshold if threshold is None else threshold
+        slopes = phase_surrogate(real, imag, threshold, *ctx.constants)
+        of_real, of_imag = (slope * grad for slope in slopes)
+        of_threshold = -of_real.sum_to_size(threshold.shape) if ctx.needs_input_grad[2] else None
+        return of_real, of_imag, of_threshold, None, None, None, None
+
+
+def _was_below(imag: Tensor, before: Tensor | None) -> Tensor:
+    """Whether the state of the step before was below zero, in the memory order of the state."""
+    below, steps = imag < 0, imag.shape[-1]
+    earlier = torch.empty_like(below)
+    earlier.narrow(-1, 1, steps - 1).copy_(below.narrow(-1, 0, steps - 1))
+    earlier.select(-1, 0).copy_(torch.zeros_like(earlier.select(-1, 0)) if before is None else before < 0)
+    return earlier
+
+
+def phase_surrogate(
+    real: Tensor, imag: Tensor, threshold: float | Tensor, tau: float, scale: float, graded: bool
+) -> tuple[Tensor, Tensor]:
+    """The derivatives that stand for those of step(real - threshold) delta(imag), both made smooth over tau.
+
+    They are differentiable themselves.
+    """
+    distance = real - threshold
+    near_real = (distance.clamp(max=0) / tau).exp() if graded else (distance.abs() / -tau).exp() / (2 * tau)
+    near_imag = (imag.abs() / -tau).exp() * (scale / (2 * tau))
+    step = (1 + distance.sign() * (1 - 2 * tau * near_real)) / 2
+    return near_real * near_imag, -imag.sign() * near_imag * step / tau

@@ -53,6 +53,15 @@ def adaptive(dtype: torch.dtype, time_first: bool) -> None:
         back(*F.adaptive_threshold(signal(dtype, time_first, *shape), decays[0][:1], 0.2, 0.5, 0.25))
 
 
+def resonators(dtype: torch.dtype, time_first: bool) -> None:
+    turn = torch.linspace(0.1, 0.6, 5, requires_grad=True), torch.linspace(0.7, 0.3, 5, requires_grad=True)
+    for shape, threshold in (((3, 5, 2, 70), 0.5), ((3, 5, 1), None), ((2, 205, 33), 0.5), ((1, 5, 600), None)):
+        turn_of_shape = turn if shape[1] == 5 else (0.4, 0.8)
+        state = F.ResonatorState(*(signal(dtype, False, *shape[:-1]).mul(4096).round().div(4096) for _ in range(2)))
+        parts = signal(dtype, time_first, *shape), signal(dtype, not time_first, *shape)
+        back(*F.resonator(*parts, *turn_of_shape, threshold, state=state))
+
+
 def delays(dtype: torch.dtype, time_first: bool) -> None:
     for shape, longest in (((3, 5, 2, 70), 30.0), ((2, 41, 33), 63.0), ((2, 41, 90), 200.0), ((2, 7, 5, 1), 0.0)):
         times = torch.linspace(0, longest, shape[1]).requires_grad_()
@@ -121,7 +130,7 @@ def products(dtype: torch.dtype, time_first: bool) -> None:
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    *(cuba, leaky, adaptive, delays, sparse_images, products),
+    *(cuba, leaky, adaptive, resonators, delays, sparse_images, products),
     *(time_orders, windows, low_passes, spike_times, class_losses),
 )
 
