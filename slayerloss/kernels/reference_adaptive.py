@@ -33,7 +33,7 @@ def adaptive_threshold(
     """
     theta, refractory = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
     base, step = float(round(base * state_scale)), float(round(step * state_scale))
-    height, rest = (truncate_(state.double() * state_scale) for state in states)
+    height, rest = (truncate_((state * state_scale).double()) for state in states)
     height.sub_(base)
     for x_t, theta_t, r_t in zip(truncate_(x * state_scale).unbind(), theta.unbind(), refractory.unbind(), strict=True):
         height, rest = truncate_(height * keeps[0]), truncate_(rest * keeps[1])
