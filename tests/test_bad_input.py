@@ -29,6 +29,7 @@ from slayerloss import (
     auto,
     axon,
     block,
+    bootstrap,
     classifier,
     data,
     filter,
@@ -73,6 +74,12 @@ FILTER: dict[str, Any] = {"order": 2, "normalize": "peak"}
 def method(make: Any, name: str = "__call__") -> Any:
     """A method as a function: its object is made anew for each call."""
     return lambda **arguments: getattr(make(), name)(**arguments)
+
+
+def fitted_sampler(z: Any) -> torch.Tensor:
+    sampler = bootstrap.ann_sampler.AnnSampler()
+    sampler.append(X, X)
+    return sampler(z)
 
 
 GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -187,7 +194,15 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "cuba.Input": (cuba.Input, {"neuron_params": P, "weight": 1.0, "bias": 0.1, "delay_shift": True}),
     "cuba.Dense": (cuba.Dense, {**BLOCK, "in_neurons": 3, "out_neurons": 4, **DELAYS, "mask": torch.ones(4, 3)}),
     "cuba.Conv": (cuba.Conv, {**BLOCK, "in_features": 2, "out_features": 4, **IMAGES, "groups": 1, **DELAYS}),
+    "cuba.ConvT": (cuba.ConvT, {**BLOCK, "in_features": 2, "out_features": 4, **IMAGES, "groups": 1, **DELAYS}),
     "cuba.Pool": (cuba.Pool, {**BLOCK, **IMAGES, **DELAYS}),
+    "cuba.Unpool": (cuba.Unpool, {**BLOCK, **IMAGES, **DELAYS}),
+    "cuba.KWTA": (
+        cuba.KWTA,
+        {**BLOCK, "in_neurons": 3, "out_neurons": 4, "num_winners": 2, "self_excitation": 0.5, "delay_shift": True},
+    ),
+    "cuba.TimeDecimation": (cuba.TimeDecimation, {"factor": 2, "count_log": False}),
+    "cuba.TimeDecimation()": (method(lambda: cuba.TimeDecimation(2)), {"x": X, "lengths": LENGTHS}),
     "cuba.Recurrent": (cuba.Recurrent, {**BLOCK, "in_neurons": 3, "out_neurons": 4, "requires_grad": True, **DELAYS}),
     "cuba.Affine": (cuba.Affine, {**BLOCK, "in_neurons": 3, "out_neurons": 4, "dynamics": True}),
     "cuba.Average": (cuba.Average, {"num_outputs": 3, "count_log": False}),
@@ -197,6 +212,29 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
         {"x": X, "state": BlockState(torch.zeros(2, 4, 1), None), "lengths": LENGTHS},
     ),
     "cuba.Recurrent.run": (method(lambda: cuba.Recurrent(P, 3, 4), "run"), {"x": X, "state": None}),
+    "bootstrap.AnnSampler": (
+        bootstrap.ann_sampler.AnnSampler,
+        {"num_centers": 5, "sample_range": [0.1, 0.9], "eps": 1e-5},
+    ),
+    "AnnSampler.append": (method(bootstrap.ann_sampler.AnnSampler, "append"), {"a": X, "z": X, "lengths": LENGTHS}),
+    "AnnSampler()": (fitted_sampler, {"z": X}),
+    "bootstrap.Scheduler": (
+        bootstrap.routine.Scheduler,
+        {"num_sample_iter": 2, "sample_period": 5, "crossover_epochs": [1, 2]},
+    ),
+    "Scheduler.mode": (method(bootstrap.routine.Scheduler, "mode"), {"epoch": 0, "iteration": 0, "train": True}),
+    "Scheduler.sync_snn_stat": (
+        method(bootstrap.routine.Scheduler, "sync_snn_stat"),
+        {"stat": utils.LearningStat()},
+    ),
+    "bootstrap.LayerMode": (
+        bootstrap.routine.LayerMode,
+        {"crossover": 1, "base_mode": bootstrap.Mode.ANN},
+    ),
+    "bootstrap.Dense()": (
+        method(lambda: bootstrap.block.cuba.Dense(P, 3, 4)),
+        {"x": X, "mode": bootstrap.Mode.SAMPLE, "lengths": LENGTHS},
+    ),
     "utils.quantize": (utils.quantize, {"input": X, "step": 1.0, "mode": utils.QUANTIZE_MODE.FLOOR}),
     "utils.time.replicate": (utils.time.replicate, {"input": LABELS, "num_steps": 3}),
     "utils.time.shift": (utils.time.shift, {"input": LABELS, "shift_val": 1, "sampling_time": 1}),

@@ -23,6 +23,7 @@ FENCE = re.compile(r"^(```+|:::+)(?P<kind>[^\n`]*)\n(?P<text>.*?)^\1\s*$", re.MU
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 MODULES = ["functional", "loss", "classifier", "filter", "neuron", "synapse", "axon", "block", "block.cuba", "io"]
 MODULES += ["synapse.complex"]
+MODULES += ["bootstrap", "bootstrap.ann_sampler", "bootstrap.block.base", "bootstrap.block.cuba", "bootstrap.routine"]
 MODULES += ["data", "netx", "plot", "train", "utils", "utils.filter", "utils.int_utils", "utils.time"]
 
 

@@ -20,6 +20,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"train"},
+    {"bootstrap"},
     {"utils"},
     {"data", "plot", "auto"},
     {"netx"},

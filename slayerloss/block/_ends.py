@@ -21,6 +21,12 @@ NO_SPIKES = STATE_LIMIT // 64
 """The lowest threshold in weight LSBs that a voltage on the chip cannot pass."""
 
 
+def silent_fields(block: SpikingBlock) -> dict[str, Any]:
+    """Of a dense layer whose neurons cannot spike."""
+    fields = dense_fields(block)
+    return fields | {"neuron": fields["neuron"] | {"vThMant": NO_SPIKES}}
+
+
 class Input(SpikingBlock):
     """The entrance of a network: real values in, spikes out, z = q(x) q(weight) + q(bias) into the neuron.
 
@@ -138,5 +144,4 @@ class Affine(SpikingBlock):
         """A dense layer whose neurons cannot spike; only with dynamics and the step of delay is it the chip's."""
         if not self.dynamics or self.delay_shift is not True:
             return super().layer_fields()
-        fields = dense_fields(self)
-        return fields | {"neuron": fields["neuron"] | {"vThMant": NO_SPIKES}}
+        return silent_fields(self)
