@@ -138,7 +138,7 @@ def unloadable(layer: Layer, place: str) -> Iterator[Finding]:
     elif kind is None:
         yield fatal(place, f"Lava cannot load {layer.type} layers without neurons", "Train a block with neurons")
     elif kind in NEURONS:
-        known = ", ".join(sorted(name for name in runs if name))
+        known = ", ".join(sorted(name for name in runs if name and name not in LAVA_TAKES_FOR))
         yield fatal(f"{place}/type", f"Lava cannot load {layer.type} layers of {kind} neurons", f"It loads {known}")
     elif "RF" in kind:
         taken = "RF_PHASE" if "PHASE" in kind else "RF_IZHIKEVICH"
