@@ -23,7 +23,10 @@ import slayerloss
 
 PLACES = {"slayerloss": "lava.lib.dl.slayer", "slayerloss.bootstrap": "lava.lib.dl.bootstrap"}
 """Package here -> its name there."""
-LAVA_DLS = "auto axon block bootstrap classifier dendrite io loss neuron spike synapse utils".split()
+LAVA_DLS = {
+    *("auto", "axon", "block", "bootstrap", "classifier", "dendrite"),
+    *("io", "loss", "neuron", "spike", "synapse", "utils"),
+}
 
 
 def put_in_place() -> None:
