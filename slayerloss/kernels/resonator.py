@@ -93,8 +93,9 @@ def _smooth(
 ) -> tuple[Tensor, Tensor]:
     turn = [_per_channel(part.to(x_real.dtype), x_real) for part in (sin, cos)]
     states = [_or_zero(part, x_real) for part in (real, imag)]
-    given = [*(part.movedim(-1, 0) for part in (x_real, x_imag, value_real, value_imag)), *turn, *states]
-    re, im = reference.smooth_resonator(*given, threshold=threshold, reset=reset)
+    x_real, x_imag, *values = (part.movedim(-1, 0) for part in (x_real, x_imag, value_real, value_imag))
+    known = x_real, x_imag, values[0], values[1]
+    re, im = reference.smooth_resonator(*known, turn[0], turn[1], states[0], states[1], threshold, reset)
     return re.movedim(0, -1), im.movedim(0, -1)
 
 

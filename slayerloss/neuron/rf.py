@@ -1,0 +1,155 @@
+"""The resonate-and-fire neuron (RF), which spikes at a phase of its oscillation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss.functional.resonator import ResonatorState, resonator, resonator_state
+from slayerloss.functional.spike import phase_spike
+from slayerloss.neuron._oscillation import OscillatingNeuron, Range, oscillation_arguments
+
+__all__ = ["Neuron", "neuron_params"]
+
+Pair = tuple[Tensor, Tensor]
+
+
+def neuron_params(device_params: dict[str, Any], scale: int = 64, p_scale: int = 4096) -> dict[str, Any]:
+    """The arguments of a neuron from its fields in a network file.
+
+    Args:
+        device_params: as `Neuron.device_params`.
+        scale: weight LSBs per unit.
+        p_scale: LSBs of a decay per unit.
+
+    Returns:
+        Arguments of `Neuron`.
+
+    Example:
+        >>> params = neuron_params(Neuron(threshold=1.0, period=8, decay=0.1).device_params)
+        >>> params["threshold"], round(float(params["period"]), 2), round(float(params["decay"]), 2)
+        (1.0, 8.0, 0.1)
+    """
+    return oscillation_arguments(device_params, scale, p_scale)
+
+
+class Neuron(OscillatingNeuron):
+    """A population of resonate-and-fire neurons, in the chip's integers: they spike at phase zero, nothing is reset.
+
+    z[t] = (1 - decay) exp(2 pi i / period) z[t-1] + norm(x[t]);
+    s[t] = real(z[t]) >= threshold and imag(z[t]) >= 0 and imag(z[t-1]) < 0. `slayerloss.functional.resonator` and
+    `slayerloss.functional.phase_spike` are the equations.
+
+    Args:
+        threshold: of the real part; cut to multiples of 1/scale, as the chip holds it.
+        period: steps per turn, at least 4; with `shared_param=False` also (lowest, highest).
+        decay: the fraction of z lost per step, in [0, 1]; with `shared_param=False` also (lowest, highest).
+        tau_grad: width of the surrogate gradient, in units of half a threshold.
+        scale_grad: height of the surrogate gradient, in units of 10.
+        scale: weight LSBs per unit.
+        norm: a class such as `norm.MeanOnlyBatchNorm`, applied to both parts of the input.
+        dropout: an instance of `Dropout`, applied to the spikes.
+        shared_param: one oscillation for all neurons; False has one per channel.
+        persistent_state: go on from the last run's state until `reset_state`.
+        requires_grad: learn period and decay.
+        graded_spike: a spike carries the real part.
+        log_init: periods per channel divide their range evenly by their logarithm; False draws frequencies uniformly.
+        channels: C, if oscillations per channel are to be drawn now; None to draw them at the first run.
+
+    Raises:
+        ArgumentError, DtypeError: a value out of range.
+
+    Example:
+        >>> neuron = Neuron(threshold=0.5, period=4, decay=0.05)
+        >>> x = torch.tensor([[[1.0, 0, 0, 0, 0, 0, 0, 0, 0]]])
+        >>> neuron((x, torch.zeros_like(x)))
+        tensor([[[0., 0., 0., 0., 1., 0., 0., 0., 1.]]])
+
+    Note:
+        The parameters `log_decay` and `log_frequency` hold logarithms; `sin_decay` and `cos_decay` give what the
+        equations have. State dicts of lava-dl, which hold those times 4096, are converted when they are loaded.
+    """
+
+    TAU_FACTOR = 0.5
+    SCALE_FACTOR = 10
+
+    def __init__(
+        self,
+        threshold: float,
+        period: Range,
+        decay: Range,
+        tau_grad: float = 1,
+        scale_grad: float = 1,
+        scale: int = 64,
+        norm: Callable[..., torch.nn.Module] | None = None,
+        dropout: torch.nn.Module | None = None,
+        shared_param: bool = True,
+        persistent_state: bool = False,
+        requires_grad: bool = False,
+        graded_spike: bool = False,
+        log_init: bool = True,
+        channels: int | None = None,
+    ) -> None:
+        common = norm, dropout, shared_param, persistent_state, requires_grad, graded_spike, channels
+        super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        self._declare_oscillation(period, decay, log_init)
+        self._imag_before: Tensor | None = None
+
+    def extra_repr(self) -> str:
+        return f"threshold={self.threshold:g}, {self._turn_repr()}"
+
+    @property
+    def device_params(self) -> dict[str, Any]:
+        """The neuron in the fields of a network file."""
+        fields = {"type": "RF_PHASE", **self.turn_params}
+        return {**fields, "vThMant": self.v_th_mant, "gradedSpike": self.graded_spike}
+
+    def dynamics(self, input: Pair, lengths: Tensor | None = None) -> Pair:
+        """Real and imaginary part, each (N, C, ..., T)."""
+        before = self.state
+        real, imag, state = self.run_dynamics(input, before, lengths)
+        self._imag_before = None if before is None else before.imag
+        self._keep(state)
+        return real, imag
+
+    def spike(self, real: Tensor, imag: Tensor) -> Tensor:
+        """The spikes of a state, after dropout; the state before is that before the last `dynamics`."""
+        return self._spike(real, imag, self._imag_before)
+
+    def _spike(self, real: Tensor, imag: Tensor, before: Tensor | None) -> Tensor:
+        surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
+        return self._dropped(phase_spike(real, imag, self.threshold, before=before, **surrogate))
+
+    def run(
+        self, x: Pair, state: ResonatorState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, ResonatorState]:
+        """The spikes and the state after them, from a given state, with gradients through both."""
+        real, imag, after = self.run_dynamics(x, state, lengths)
+        spikes = self._spike(real, imag, self._before(state)[1])
+        return spikes.to(x[0].dtype) if x[0].is_floating_point() else spikes, after
+
+    def run_dynamics(
+        self,
+        x: Pair,
+        state: ResonatorState | None = None,
+        lengths: Tensor | None = None,
+        threshold: float | None = None,
+    ) -> tuple[Tensor, Tensor, ResonatorState]:
+        """Real and imaginary part and the state after them, from a given state; no `threshold` changes them."""
+        drive = self._drive(x, lengths)
+        real, imag = resonator(*drive, *self._turn(), state=self._started(state), scale=self.scale)
+        return real, imag, resonator_state(real, imag)
+
+    @torch.no_grad()
+    def chip_states(self, x: Pair, threshold: float | None = None) -> dict[str, Tensor]:
+        """The states after each step of a run from rest, in the chip's integers, (N, C, ..., T) int64 each.
+
+        Args:
+            x: (N, C, ..., T) each, the parts of the weighted input.
+            threshold: without effect.
+        """
+        real, imag, _ = self.run_dynamics(x)
+        return {name: (part * self.lsb).round().long() for name, part in (("real", real), ("imag", imag))}
