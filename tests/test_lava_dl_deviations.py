@@ -8,16 +8,16 @@ deviation is one more function with `@deviation(name)`, and the numbers of the f
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import io
 import math
 import pickle
 
-import numpy as np
 import pytest
 import torch
 from block_zoo import CHANNELS, NEURON, NORM, events, make
-from lava_dl_defects import DEVIATIONS, deviation
+from lava_dl_defects import ANSWERED, CONVENTIONS, DEVIATIONS, ITEMS, deviation
 
 import slayerloss as slayer
 from slayerloss.block import cuba
@@ -25,6 +25,9 @@ from slayerloss.functional import cuba as run_cuba
 from slayerloss.functional import leaky_integrator, quantize_weight, shift
 from slayerloss.neuron.cuba import Neuron
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
+
+for others in ("lava_dl_other_deviations", "lava_dl_conventions"):
+    importlib.import_module(others)  # whose checks are run and counted here, too
 
 # Neurons
 
@@ -314,6 +317,31 @@ def _() -> None:
     assert cuba.Flatten()(torch.zeros(2, 3, 4)).shape == (2, 3, 4)
 
 
+@deviation("blocks without parameters of a neuron have their layer in a network file", 54)
+def _() -> None:
+    """lava-dl's Average and its Input without a neuron fail at export."""
+    x = events("dense")
+    for block, kind in ((cuba.Average(3), "average"), (cuba.Input(), "input")):
+        block(x)
+        assert block.layer_fields()["type"] == kind
+
+
+@deviation("a block takes images of any size, one after the other", 42)
+def _() -> None:
+    """lava-dl's neurons keep the shape of their first input, and refuse every other."""
+    block = make("conv")
+    assert block(torch.ones(1, 2, 6, 6, 3)).shape == (1, 4, 6, 6, 3)
+    assert block(torch.ones(1, 2, 5, 8, 3)).shape == (1, 4, 5, 8, 3)
+
+
+@deviation("a block without pre_hook_fx is exported if its weights are whole", 55)
+def _() -> None:
+    """lava-dl's raises."""
+    block = cuba.Dense(NEURON, 6, 5, pre_hook_fx=None)
+    block.synapse.weight.data.fill_(0.5)
+    assert (block.layer_fields()["weight"] == 32).all()
+
+
 @deviation("state dicts load into a model that never ran", 49, 50)
 def _() -> None:
     """lava-dl needs a forward pass for delays, norms and decays per channel, and its Recurrent never loads."""
@@ -361,150 +389,22 @@ def _() -> None:
     assert make("dense").synapse.grad_norm == 0
 
 
-# Helpers
-
-
-@deviation("quantize_hook_fx holds as many bits as it says", 56)
-def _() -> None:
-    """lava-dl's takes one more."""
-    whole = slayer.utils.quantize_hook_fx(torch.tensor([-99.0, 99.0]), descale=True)
-    assert whole.tolist() == [-256, 254]
-
-
-@deviation("replicate takes every dtype and every number of dimensions", 8)
-def _() -> None:
-    """lava-dl's takes floats of 2 to 4 dimensions."""
-    assert slayer.utils.time.replicate(torch.tensor([1, 2]), 2).tolist() == [[1, 1], [2, 2]]
-
-
-@deviation("the event rate is a tensor")
-def _() -> None:
-    """lava-dl's is a Python float, which waits for a GPU."""
-    assert isinstance(slayer.utils.event_rate(events("dense")), torch.Tensor)
-
-
-# Losses, classifiers and filters
-
-SILENT, LABELS = torch.zeros(2, 3, 10), torch.tensor([0, 2])
-
-
-@deviation("SpikeMax is finite and has a gradient where the true class is silent", 2, 3, 4)
-def _() -> None:
-    """lava-dl's is infinite, and its gradient NaN. Here it is at most 3n a rate, where rates are whole spikes."""
-    for window in (None, 4):
-        spikes = SILENT.clone().requires_grad_()
-        value = slayer.loss.SpikeMax(moving_window=window)(spikes, LABELS)
-        value.backward()
-        assert value.isfinite()
-        assert spikes.grad.isfinite().all()
-        assert (spikes.grad[0, 0] < 0).any()
-        assert spikes.grad.abs().max() <= 3 * (window or 1)  # of each rate 3n, of each spike 1/n of that
-
-
-@deviation("SpikeMoid has a gradient however wrong it is", 11)
-def _() -> None:
-    """lava-dl takes the logarithm of a sigmoid, which saturates."""
-    spikes = torch.ones(1, 2, 10, requires_grad=True)
-    slayer.loss.SpikeMoid(alpha=1e-3)(spikes, torch.tensor([[0.0, 1.0]])).backward()
-    assert (spikes.grad[0, 0] > 0).all()
-
-
-@deviation("SpikeRate with a window takes one label a sample", 7)
-def _() -> None:
-    """lava-dl's raises."""
-    assert slayer.loss.SpikeRate(0.5, 0.1, moving_window=3)(SILENT, LABELS).isfinite()
-
-
-@deviation("losses and classifiers take spikes and labels of every dtype", 15, 16)
-def _() -> None:
-    """lava-dl takes float32 and int64."""
-    for spikes in (SILENT.bool(), SILENT.long(), SILENT.half(), SILENT.double()):
-        assert slayer.loss.SpikeMax()(spikes, LABELS.int()).isfinite()
-        assert slayer.classifier.MovingWindow(3)(spikes).shape == (2, 10)
-
-
-@deviation("unknown modes and reductions are refused", 6)
-def _() -> None:
-    """lava-dl takes them for another, or returns None."""
-    with pytest.raises(slayer.ArgumentError, match="mode is unknown"):
-        slayer.loss.SpikeMax(mode="probabilities")
-    with pytest.raises(slayer.ArgumentError, match="mode is unknown"):
-        slayer.classifier.Rate.confidence(SILENT, mode="soft")
-
-
-@deviation("the confidence of negative rates stays within -1 and 1")
-def _() -> None:
-    """lava-dl divides by the sum of the rates, which negative ones bring to 0."""
-    rates = slayer.classifier.Rate.confidence(torch.tensor([[[0.5], [-0.5]]]), mode="probability")
-    assert rates.abs().max() <= 1
-
-
-@deviation("calling a MovingWindow classifier gives the prediction", 1)
-def _() -> None:
-    """lava-dl's gives None."""
-    assert slayer.classifier.MovingWindow(3)(SILENT).tolist() == [[0] * 10] * 2
-
-
-@deviation("SparsityEnforcer.loss is a tensor before anything was appended")
-def _() -> None:
-    """lava-dl's is the number 0.0."""
-    assert isinstance(slayer.loss.SparsityEnforcer().loss, torch.Tensor)
-
-
-@deviation("filters have a gradient with respect to the filter", 20)
-def _() -> None:
-    """lava-dl prints a message and gives None."""
-    kernel = torch.ones(3, requires_grad=True)
-    slayer.utils.filter.conv(torch.ones(1, 2, 5), kernel).sum().backward()
-    assert kernel.grad.abs().sum() > 0
-
-
-# Events
-
-
-@deviation("an Event keeps its channels, and the caller's array", 71)
-def _() -> None:
-    """lava-dl subtracts the smallest channel, in place: a recording of ON events becomes one of OFF events."""
-    channels = np.array([1, 1])
-    event = slayer.io.Event(np.array([0, 1]), np.array([0, 1]), channels, np.array([0.0, 1.0]))
-    assert event.c.tolist() == channels.tolist() == [1, 1]
-
-
-@deviation("binning by SUM adds events of the same bin", 72)
-def _() -> None:
-    """lava-dl keeps one of them."""
-    event = slayer.io.Event(np.array([0, 0]), np.array([0, 0]), np.array([0, 0]), np.array([2.0, 2.0]))
-    assert event.fill_tensor(np.zeros((1, 1, 1, 5)), binning_mode="SUM").sum() == 2
-
-
-# Network files
-
-
-@deviation("auto.SequentialNetwork has the biases of its file, and layers other than dense ones", 70)
-def _() -> None:
-    """lava-dl reads a bias and does not use it, and fails on a convolution."""
-    neuron = {"type": "CUBA", "iDecay": 4096, "vDecay": 0, "vThMant": 64}
-    geometry = {"stride": [1, 1], "padding": [0, 0], "dilation": [1, 1], "groups": 1}
-    conv = {"type": "conv", "shape": [1, 2, 2], "weight": np.full((1, 1, 1, 1), 2), "bias": [40], "neuron": neuron}
-    network = slayer.auto.SequentialNetwork(slayer.netx.describe([{**conv, **geometry}]))
-    assert network(torch.zeros(1, 1, 2, 2, 3))[0, 0, 0, 0].tolist() == [0, 1, 0]
-
-
-@deviation("an Affine block with delay_shift=True is exported, as the chip's readout")
-def _() -> None:
-    """lava-dl's has no step of delay, while the layer that it writes has one."""
-    params = {"threshold": 1, "current_decay": 0.5, "voltage_decay": 0.5}
-    block = cuba.Affine(params, 2, 1, delay_shift=True)
-    torch.nn.init.ones_(block.synapse.weight)
-    assert block(torch.ones(1, 2, 3))[0, 0].tolist() == [0, 2, 4]
-    assert block.layer_fields()["neuron"]["vThMant"] == 1 << 17
-
-
 @pytest.mark.parametrize("name", DEVIATIONS)
 def test_deviation(name: str) -> None:
     DEVIATIONS[name]()
 
 
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_convention(name: str) -> None:
+    CONVENTIONS[name]()
+
+
 def test_every_deviation_says_what_lava_dl_does() -> None:
     for name, check in DEVIATIONS.items():
         assert "lava-dl" in (inspect.getdoc(check) or ""), name
+
+
+def test_every_fact_of_the_list_is_answered() -> None:
+    facts = {number: f"{item}: {fact}" for item, facts in ITEMS.items() for number, fact in facts.items()}
+    assert [facts[number] for number in facts if number not in ANSWERED] == []
+    assert set(ANSWERED) <= set(facts)

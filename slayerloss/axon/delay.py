@@ -51,13 +51,14 @@ class Delay(torch.nn.Module):
         max_delay: the longest delay in steps; None for no limit.
         grad_scale: factor of the delays' gradient.
         channels: C; None to take it from the first input or the state dict.
+        initial: delays start uniformly in [0, initial).
 
     Example:
         >>> Delay(max_delay=62)(torch.ones(1, 3, 5)).shape
         torch.Size([1, 3, 5])
 
     Note:
-        Delays start uniformly in [0, 1), that is at no delay, as in lava-dl. A delay that was loaded stays.
+        Unless `initial` says otherwise, delays start at no whole step, as in lava-dl. A delay that was loaded stays.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Delay(torch.nn.Module):
         grad_scale: float = 1,
         *,
         channels: int | None = None,
+        initial: float = 1,
     ) -> None:
         super().__init__()
         self.sampling_time = check_integer("Delay", "sampling_time", sampling_time, 1)
@@ -75,7 +77,8 @@ class Delay(torch.nn.Module):
         self.grad_scale = float(grad_scale)
         self.channels = None if channels is None else check_integer("Delay", "channels", channels, 1, LARGEST_SIZE)
         self._takes_channels = channels is None
-        self.delay = torch.nn.Parameter(torch.rand(self.channels or 1))
+        self.initial = check_range("Delay", "initial", initial, 0, LONGEST_DELAY)
+        self.delay = torch.nn.Parameter(self.initial * torch.rand(self.channels or 1))
 
     @property
     def whole_delay(self) -> Tensor:
@@ -90,7 +93,7 @@ class Delay(torch.nn.Module):
         """(C,) float, the whole delays in steps for the channels of x, inside their range, with gradient."""
         if self.channels is None:
             self.channels = x.shape[1]
-            self.delay.data = torch.rand(self.channels, dtype=self.delay.dtype, device=self.delay.device)
+            self.delay.data = self.initial * self.delay.new_empty(self.channels).uniform_()
         check_shape("Delay", "delay", self.delay, (x.shape[1],), "A delay belongs to the channels it was made for")
         with torch.no_grad():
             self.delay.clamp_(0, self.max_delay)
@@ -120,7 +123,7 @@ class Delay(torch.nn.Module):
         if isinstance(saved, Tensor):
             to_draw = local_metadata.get("to_draw", False) or (saved.shape == (1,) and not saved.any())  # lava-dl's
             if to_draw and not self._takes_channels:
-                state_dict[key] = torch.rand_like(self.delay)
+                state_dict[key] = self.initial * torch.rand_like(self.delay)
             elif to_draw or self.channels is None:
                 self.delay.data = self.delay.data.new_empty(saved.shape)
                 self.channels = None if to_draw else saved.numel()

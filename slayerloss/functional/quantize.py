@@ -17,6 +17,7 @@ from slayerloss._check import (
     values_are_checked,
 )
 from slayerloss.functional.events import promote
+from slayerloss.kernels.operator import is_transformed
 
 MOST_BITS = 31
 """Of a weight, far beyond the chip's 8."""
@@ -24,6 +25,13 @@ MODES = {"round": torch.round, "floor": torch.floor, "truncate": torch.trunc}
 
 
 class _Round(torch.autograd.Function):
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        if not is_transformed():
+            return super().apply(*args)
+        x, step, mode = args
+        return MODES[mode](x.detach() / step) * step + (x - x.detach())
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: float, mode: str) -> Tensor:
         return MODES[mode](x / step) * step

@@ -1,5 +1,6 @@
 """The neurons as differentiable functions of (N, C, ..., T), float32 or float64.
 
+Where torch.func looks at what runs, they are compositions of torch operations, with the same values and gradients.
 `keep` is 1 - decay: multiples of 1/4096 in float64, of shape (1,) or (C,). `lsb` is the number of state LSBs per unit
 of the input; `caller` is the function that an error names.
 """
@@ -15,13 +16,21 @@ from torch import Tensor
 from slayerloss.kernels import neuron_operators as operators
 from slayerloss.kernels import reference
 from slayerloss.kernels.cpu.layout import is_time_first
-from slayerloss.kernels.operator import differentiable_gradients
+from slayerloss.kernels.operator import differentiable_gradients, is_transformed
+from slayerloss.kernels.spike import spiking
 
 Gradients = tuple[Tensor | None, ...]
 
 
 class LeakyIntegrator(torch.autograd.Function):
     """(x, keep, state, lsb, caller) -> u, as `reference.leaky_integrator`."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        if not is_transformed():
+            return super().apply(*args)
+        x, keep, state, *_ = args
+        return _smooth_filter(x, keep, state, operators.leaky_integrator(*args), math.inf)
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor | None, lsb: float, caller: str) -> Tensor:
@@ -36,6 +45,14 @@ class LeakyIntegrator(torch.autograd.Function):
 
 class IntegrateAndFire(torch.autograd.Function):
     """(x, keep, state, threshold, lsb, caller) -> v before the reset, as `reference.integrate_and_fire`."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        if not is_transformed():
+            return super().apply(*args)
+        x, keep, state, threshold, *others = args
+        values = operators.integrate_and_fire(x, keep, threshold, state, *others)
+        return _smooth_filter(x, keep, state, values, threshold)
 
     @staticmethod
     def forward(
@@ -75,6 +92,14 @@ class Cuba(torch.autograd.Function):
     (x, keep_current, keep_voltage, current, voltage, (threshold, tau, scale, graded), lsb, caller); without
     `keep_current` x is the current. For the backward pass three bytes of each voltage are kept, and x.
     """
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        if not is_transformed():
+            return super().apply(*args)
+        x, keep_current, keep_voltage, current, voltage, (threshold, *surrogate), lsb, _ = args
+        v, *last = _smooth_states(x, keep_current, keep_voltage, current, voltage, threshold, lsb)
+        return spiking(v, threshold, *surrogate).movedim(0, -1), *last
 
     @staticmethod
     def forward(
@@ -130,6 +155,20 @@ def _smooth_cuba(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`Cuba` as a composition of torch operations that has its gradients, of any order."""
     threshold, tau, scale, graded = constants
+    v, *last = _smooth_states(x, keep_current, keep_voltage, current, voltage, threshold, lsb)
+    return reference.smooth_spike(v, threshold, tau, scale, graded).movedim(0, -1), last[0], last[1]
+
+
+def _smooth_states(
+    x: Tensor,
+    keep_current: Tensor | None,
+    keep_voltage: Tensor,
+    current: Tensor | None,
+    voltage: Tensor | None,
+    threshold: float,
+    lsb: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The voltages (T, N, C, ...), and current and voltage after the run, as a composition of torch operations."""
     with torch.no_grad():
         values = operators.leaky_integrator(x, keep_current, current, lsb, "cuba") if keep_current is not None else x
         fired = operators.integrate_and_fire(values, keep_voltage, threshold, voltage, lsb, "cuba")
@@ -139,4 +178,4 @@ def _smooth_cuba(
         u, last = reference.smooth_filter(u, channel, current, values.movedim(-1, 0), math.inf)
     channel = operators.per_channel(keep_voltage.to(x.dtype), x)
     v, last_voltage = reference.smooth_filter(u, channel, voltage, fired.movedim(-1, 0), threshold)
-    return reference.smooth_spike(v, threshold, tau, scale, graded).movedim(0, -1), last, last_voltage
+    return v, last, last_voltage

@@ -8,13 +8,17 @@ import torch
 from torch import Tensor
 
 from slayerloss.kernels import reference
-from slayerloss.kernels.operator import differentiable_gradients
+from slayerloss.kernels.operator import differentiable_gradients, is_transformed
 
 Gradients = tuple[Tensor | None, ...]
 
 
 class Spike(torch.autograd.Function):
     """(voltage, threshold, tau, scale, graded, inclusive) -> spikes; the threshold is a number, or broadcasts."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        return spiking(*args) if is_transformed() else super().apply(*args)
 
     @staticmethod
     def forward(
@@ -36,6 +40,14 @@ class Spike(torch.autograd.Function):
             return *differentiable_gradients(reference.smooth_spike, inputs, needed, grad), None
         slope = reference.surrogate(voltage, threshold, *ctx.constants).mul_(grad)
         return slope, -slope.sum_to_size(threshold.shape) if learns else None, None, None, None, None
+
+
+def spiking(
+    voltage: Tensor, threshold: float | Tensor, tau: float, scale: float, graded: bool, inclusive: bool = False
+) -> Tensor:
+    """`Spike` as a composition of torch operations, for torch.func."""
+    smooth = reference.smooth_spike(voltage, threshold, tau, scale, graded)
+    return reference.fired(voltage.detach(), threshold, graded, inclusive) + (smooth - smooth.detach())
 
 
 class PhaseSpike(torch.autograd.Function):

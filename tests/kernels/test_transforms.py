@@ -10,7 +10,20 @@ import torch.autograd.forward_ad as forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from slayerloss import use_backend
-from slayerloss.functional import exponential_filter, moving_window, spike_max, spike_moid, spike_rate, spike_time
+from slayerloss.functional import (
+    cuba,
+    exponential_filter,
+    fire,
+    integrate_and_fire,
+    leaky_integrator,
+    moving_window,
+    quantize,
+    spike,
+    spike_max,
+    spike_moid,
+    spike_rate,
+    spike_time,
+)
 
 LABELS = torch.tensor([0, 2])
 TARGETS = torch.arange(60.0).reshape(2, 3, 10).remainder(7).eq(0).float()
@@ -51,3 +64,29 @@ def test_batches_of_gradients(function):
     (batched,) = torch.autograd.grad(y, x, grads, is_grads_batched=True, retain_graph=True)
     for grad, found in zip(grads, batched, strict=True):
         torch.testing.assert_close(found, torch.autograd.grad(y, x, grad, retain_graph=True)[0])
+
+
+NEURONS = {
+    "cuba": lambda x, decay: cuba(x, decay, 0.2, 1.0)[0],
+    "cuba, graded": lambda x, decay: cuba(x, decay, decay, 1.0, graded=True)[0],
+    "fire": lambda x, decay: fire(x, decay, 1.0)[0],
+    "leaky_integrator": leaky_integrator,
+    "integrate_and_fire": lambda x, decay: integrate_and_fire(x, decay, 1.0),
+    "spike": lambda x, decay: spike(x + decay[:, None], 1.0, tau=0.5),
+    "quantize": lambda x, decay: quantize(x * decay[:, None], 0.25),
+}
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("name", NEURONS)
+def test_neurons_under_torch_func_are_those_of_autograd(name):
+    function, decays = NEURONS[name], torch.tensor([0.3, 0.4])
+    x = torch.rand(3, 1, 2, 9, generator=torch.Generator().manual_seed(0)) * 1.5
+    assert torch.equal(torch.func.vmap(function, (0, None))(x, decays), torch.stack([function(n, decays) for n in x]))
+    gradients = torch.func.grad(lambda x, decay: function(x, decay).square().sum(), (0, 1))
+    of_x, of_decays = torch.func.vmap(gradients, (0, None))(x, decays)
+    for i, sample in enumerate(x):
+        own = [sample.clone().requires_grad_(), decays.clone().requires_grad_()]
+        function(*own).square().sum().backward()
+        torch.testing.assert_close(of_x[i], own[0].grad)
+        torch.testing.assert_close(of_decays[i], own[1].grad)
