@@ -49,11 +49,26 @@ ZOO = {
         lambda p, **k: cuba.Pool(p, 3, stride=2, padding=1, weight_scale=0.2, delay=True, **k),
         IMAGE,
     ),
+    "transposed conv": (lambda p, **k: cuba.ConvT(p, 2, 3, 2, 2, weight_scale=4, **k), IMAGE),
+    "transposed conv with everything": (
+        lambda p, **k: cuba.ConvT(
+            {**p, **EACH}, 2, 4, (3, 2), (2, 1), (1, 0), 1, 2, weight_scale=6, weight_norm=True, delay=True, **k
+        ),
+        IMAGE,
+    ),
+    "unpool": (lambda p, **k: cuba.Unpool(p, 2, weight_scale=0.75, delay=True, **k), IMAGE),
     "input": (lambda p, **k: cuba.Input(p, weight=0.8, bias=0.1, **k), CHANNELS),
     "input of images": (lambda p, **k: cuba.Input({**p, **EACH}, **k), IMAGE),
     "recurrent": (lambda p, **k: cuba.Recurrent(p, 6, 5, weight_scale=3, **k), CHANNELS),
     "recurrent with everything": (
         lambda p, **k: cuba.Recurrent({**p, **EACH}, 6, 5, weight_scale=3, weight_norm=True, delay=True, **k),
+        CHANNELS,
+    ),
+    "winners": (lambda p, **k: cuba.KWTA(p, 6, 5, 2, weight_scale=6, **k), CHANNELS),
+    "winners with everything": (
+        lambda p, **k: cuba.KWTA(
+            {**p, **EACH, "threshold": 3}, 6, 5, 1, self_excitation=0.9, weight_scale=9, weight_norm=True, **k
+        ),
         CHANNELS,
     ),
 }

@@ -49,9 +49,11 @@ X = (torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(0)) > 0.5).floa
 IMAGE = torch.ones(2, 2, 6, 6, 5)
 LENGTHS, LABELS = torch.tensor([5, 3]), torch.tensor([0, 2])
 REST = f.CubaState(torch.zeros(2, 3), torch.zeros(2, 3))
+RISES = {"threshold_decay": 0.5, "refractory_decay": 0.5}
 P = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.5}
 EVENT = io.Event([1, 2], [1, 0], [0, 1], [0.5, 1.5])
 LIF = {"type": "CUBA", "iDecay": 1, "vDecay": 1, "vThMant": 9}
+ALIF = {**LIF, "thDecay": 1, "refDecay": 1, "vThStep": 9, "type": "ALIF"}
 BINARY = io.Event([1, 2], [1, 0], [0, 1], [0.5, 1.5])
 LINE = io.Event([1, 2], None, [0, 1], [0.5, 1.5])
 NET = netx.describe([{"type": "dense", "shape": [1], "weight": [[2]], "neuron": LIF}])
@@ -83,6 +85,11 @@ def fitted_sampler(z: Any) -> torch.Tensor:
 
 
 GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
+    "adapted": (f.adapted, {"threshold": X, "refractory": X, "spikes": X, "step": 0.5}),
+    "adaptive_threshold": (
+        f.adaptive_threshold,
+        {"x": X, **RISES, "threshold": 1.0, "step": 0.5, "allowed": X > 0, "state": REST, "scale": 64},
+    ),
     "causal_conv": (f.causal_conv, {"x": X, "kernel": torch.ones(2), "state": torch.zeros(2, 3, 1)}),
     "causal_corr": (f.causal_corr, {"x": X, "kernel": torch.ones(2)}),
     "confidence": (f.confidence, {"rate": X, "mode": "softmax", "temperature": 0.5, "eps": 1e-6}),
@@ -161,6 +168,12 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
         {**P, "tau_grad": 1.0, "scale_grad": 1.0, "scale": 64, "norm": MeanOnlyBatchNorm, "dropout": neuron.Dropout()}
         | {"shared_param": True, "persistent_state": False, "requires_grad": False, "graded_spike": False},
     ),
+    "alif.Neuron": (neuron.alif.Neuron, {**P, **RISES, "threshold_step": 0.5}),
+    "alif.Neuron.run": (
+        method(lambda: neuron.alif.Neuron(**P, **RISES, threshold_step=0.5), "run"),
+        {"x": X, "state": neuron.alif.AlifState(*torch.zeros(4, 2, 3)), "lengths": LENGTHS},
+    ),
+    "alif.neuron_params": (neuron.alif.neuron_params, {"device_params": ALIF, "scale": 64, "p_scale": 4096}),
     "Neuron, each its own": (Neuron, {**P, "shared_param": False, "channels": 3}),
     "Neuron.run": (method(lambda: Neuron(**P), "run"), {"x": X, "state": REST, "lengths": LENGTHS}),
     "Dropout": (neuron.Dropout, {"p": 0.5, "inplace": False}),
@@ -189,7 +202,7 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "complex.Pool": (synapse.complex.Pool, {**IMAGES, **SYNAPSE}),
     "complex.Unpool": (synapse.complex.Unpool, {**IMAGES, **SYNAPSE}),
     "axon.delay": (axon.delay, {"input": X, "delay_val": 1, "sampling_time": 1}),
-    "axon.Delay": (axon.Delay, {"sampling_time": 1, "max_delay": 4, "grad_scale": 1.0, "channels": 3}),
+    "axon.Delay": (axon.Delay, {"sampling_time": 1, "max_delay": 4, "grad_scale": 1.0, "channels": 3, "initial": 2.0}),
     "axon.Delay()": (method(axon.Delay), {"input": X}),
     "cuba.Input": (cuba.Input, {"neuron_params": P, "weight": 1.0, "bias": 0.1, "delay_shift": True}),
     "cuba.Dense": (cuba.Dense, {**BLOCK, "in_neurons": 3, "out_neurons": 4, **DELAYS, "mask": torch.ones(4, 3)}),
@@ -427,7 +440,7 @@ def test_what_is_wrong_is_said(name: str, bad: dict[str, Any], error: type[Slaye
     assert ", got " in str(caught.value)
 
 
-MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.cuba neuron.norm
+MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.alif neuron.cuba neuron.norm
     spike synapse synapse.complex utils utils.filter utils.time"""
 
 ELSEWHERE = {

@@ -20,7 +20,7 @@ PUBLIC = {
     "auto": "SequentialNetwork",
     "axon": "Delay delay",
     "block": "BlockState SpikingBlock cuba reset_state",
-    "block.cuba": "Affine Average Conv Dense Flatten Input Pool Recurrent",
+    "block.cuba": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
     "bootstrap": "Mode ann_sampler block routine",
     "bootstrap.ann_sampler": "AnnSampler",
     "bootstrap.block": "base cuba",
@@ -31,7 +31,8 @@ PUBLIC = {
     "cli": "main",
     "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
     "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
-    "functional": """AdaptiveState CubaState WindowState adapted adaptive_threshold causal_conv causal_corr confidence conv conv_transpose count cuba delay dense
+    "functional": """AdaptiveState CubaState ResonatorState WindowState adapted adaptive_threshold causal_conv causal_corr
+        confidence conv conv_transpose count cuba delay dense
         event_rate exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire
         latency_to_decision leaky_integrator moving_window predict quantize quantize_weight rate rate_band recurrent_cuba
         shift sparsity spike spike_max spike_moid spike_rate spike_time to_time_last van_rossum_distance""",
@@ -42,7 +43,8 @@ PUBLIC = {
     "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations
         Network Operations Quirks Recording State check compare describe energy export inspect operations quirks read
         to_torch write""",
-    "neuron": "Dropout base cuba dynamics norm",
+    "neuron": "Dropout alif base cuba dynamics norm",
+    "neuron.alif": "AlifState Neuron neuron_params",
     "neuron.cuba": "Neuron",
     "neuron.dynamics": "adaptive_phase_th adaptive_resonator adaptive_threshold leaky_integrator resonator",
     "neuron.dynamics.adaptive_phase_th": "dynamics persistent_ref_state persistent_th_state",

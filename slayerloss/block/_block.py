@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from slayerloss import synapse as synapses
 from slayerloss._check import (
     ArgumentError,
     DtypeError,
@@ -34,6 +35,7 @@ from slayerloss.functional.sparse import event_count
 from slayerloss.neuron._state import detached, moved
 from slayerloss.neuron.base import Neuron
 from slayerloss.synapse import Synapse
+from slayerloss.synapse.complex import ComplexSynapse
 
 NeuronParams = Mapping[str, Any]
 Hook = Callable[..., Tensor]
@@ -42,8 +44,8 @@ Hook = Callable[..., Tensor]
 class BlockState(NamedTuple):
     """What a block remembers between two runs."""
 
-    history: Tensor | None
-    """(N, C, ..., S), the steps that are still under way in the delay."""
+    history: Any
+    """(N, C, ..., S), the steps that are still under way in the delay; a pair of them with complex neurons."""
     neuron: Any
 
 
@@ -65,6 +67,11 @@ def build_neuron(
     if channels is not None:
         channels = check_integer(name, "number of neurons", channels, 1, LARGEST_SIZE)
     return neuron_type(**{**neuron_params, **instead}, channels=channels)
+
+
+def synapses_of(neuron: Any) -> Any:
+    """The module with the kinds of synapses that this neuron hears through."""
+    return synapses.complex if neuron.is_complex else synapses
 
 
 def in_scale_of(neuron: Any, hook: Hook | None) -> Hook | None:
@@ -106,9 +113,11 @@ class SpikingBlock(Layer):
 
     z = synapse(x);  s = neuron(z delayed by 1 + delay)
 
+    With a complex neuron, such as a resonator, z is a pair, its real and its imaginary part, and both are delayed.
+
     Args:
         neuron: the population.
-        synapse: the map from spikes to dendritic input.
+        synapse: the map from spikes to dendritic input, one of `synapse.complex` for a complex neuron.
         delay: learn an axonal delay of up to 62 steps for each neuron.
         delay_shift: True: the one step that spikes take from layer to layer sits at the block's input, as on the chip;
             False: none; "lava-dl": it sits at the block's output, and the axonal delay with it.
@@ -138,7 +147,7 @@ class SpikingBlock(Layer):
     def __init__(
         self,
         neuron: Any,
-        synapse: Synapse | None,
+        synapse: Synapse | ComplexSynapse[Any] | None,
         delay: bool = False,
         delay_shift: bool | str = True,
         mask: Tensor | None = None,
@@ -159,7 +168,7 @@ class SpikingBlock(Layer):
         self.register_buffer("mask", None)
         if mask is not None and synapse is not None:
             check_tensor(name, "mask", mask)
-            check_shape(name, "mask", mask, synapse.weight.shape[:2])
+            check_shape(name, "mask", mask, synapse.shape[:2])
             check_finite(name, "mask", mask)
             self.mask = mask.detach().clone().reshape(*mask.shape, 1, 1, 1)
         self.state: BlockState | None = None
@@ -207,25 +216,30 @@ class SpikingBlock(Layer):
         before = BlockState(None, None)
         if state is not None:
             before = BlockState(*check_sequence(name, "state", state, 2, "a BlockState"))
-        check_events(name, x, "x", sparse=True)
+        events = self.checked(x)
         if lengths is not None:
-            check_lengths(name, lengths, x)
+            check_lengths(name, lengths, events)
         if self.delays_output:
             y, after = self.respond(self.drive(x), before.neuron, lengths)
             y, history = self._delayed(y, before.history, keep)
         else:
             z, history = self._delayed(self.drive(x), before.history, keep)
             y, after = self.respond(z, before.neuron, lengths)
-        self.input_shape, self.shape = x.shape[1:-1], y.shape[1:-1]
+        self.input_shape, self.shape = events.shape[1:-1], y.shape[1:-1]
         return y, BlockState(history, after)
 
-    def drive(self, x: Tensor) -> Tensor:
-        """The dendritic input that spikes cause."""
-        assert self.synapse is not None  # blocks without a synapse override this
-        z: Tensor = self.synapse(x, self.mask)
-        return z
+    def checked(self, x: Any) -> Tensor:
+        """An input, if it is one."""
+        check_events(type(self).__name__, x, "x", sparse=True)
+        events: Tensor = x
+        return events
 
-    def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+    def drive(self, x: Tensor) -> Any:
+        """The dendritic input that spikes cause; a pair, real and imaginary, with a complex neuron."""
+        assert self.synapse is not None  # blocks without a synapse override this
+        return self.synapse(x, self.mask)
+
+    def respond(self, z: Any, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         """The neurons' spikes and their state after them."""
         run: tuple[Tensor, Any] = self.neuron.run(z, state, lengths)
         return run
@@ -239,13 +253,19 @@ class SpikingBlock(Layer):
         z = self.drive(x)
         return self.states_of(z if self.delays_output else self._delayed(z, None, False)[0])
 
-    def states_of(self, z: Tensor) -> dict[str, Tensor]:
+    def states_of(self, z: Any) -> dict[str, Tensor]:
         """The same from the delayed dendritic input."""
         states: dict[str, Tensor] = self.neuron.chip_states(z)
         return states
 
-    def _delayed(self, z: Tensor, state: Tensor | None, keep: bool) -> tuple[Tensor, Tensor | None]:
+    def _delayed(self, z: Any, state: Any, keep: bool) -> tuple[Any, Any]:
         """What arrives at the neurons, which look whether it is finite, and what is under way."""
+        if isinstance(z, tuple):
+            states = [None] * len(z)
+            if state is not None:
+                states = check_sequence(type(self).__name__, "history", state, len(z), "(real, imag)")
+            arrived, under_way = zip(*(self._delayed(*part, keep) for part in zip(z, states, strict=True)), strict=True)
+            return arrived, under_way if keep else None
         steps = 0 if self.delay_shift is False else 1
         if self.delay is not None:
             times = self.delay.steps(z) + steps
@@ -265,15 +285,20 @@ class SpikingBlock(Layer):
         super()._apply(fn, recurse)
         return self
 
-    def whole_weight(self, synapse: Any) -> NDArray[np.float32]:
-        """(out, in, height, width), the weight in LSBs, as it is applied."""
+    def whole_weight(self, synapse: Any, flat: bool = False) -> Any:
+        """(out, in, height, width), or (out, in) if flat: the applied weight in LSBs; that of each complex part."""
+        if synapse.complex:
+            return {name: self.whole_weight(getattr(synapse, name), flat) for name in ("real", "imag")}
         weight = synapse.effective_weight(self.mask).detach().squeeze(-1) * self.neuron.scale
-        whole: NDArray[np.float32] = weight.float().cpu().numpy()
-        return whole
+        return (weight.flatten(1) if flat else weight).float().cpu().numpy()
 
     def common_fields(self, kind: str) -> dict[str, Any]:
         """What every layer with neurons has: type, shape, neuron, and bias and delay where there are any."""
         fields = {"type": kind, "shape": self.known_shape(), "neuron": self.neuron.device_params}
+        if self.neuron.is_complex and self.neuron.real_norm is not None:
+            problem, rule = "a network file has no bias of a complex neuron", "neurons without norm"
+            got, way_out = type(self.neuron.real_norm).__name__, "Leave the norm out"
+            raise ArgumentError(message("layer_fields", problem, rule, got, way_out))
         if self.neuron.norm is not None:
             fields["bias"] = self.neuron.norm.bias.detach().cpu().numpy().astype(np.float32)
         if self.delay is not None:

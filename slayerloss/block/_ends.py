@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss import synapse
-from slayerloss._check import check_events, check_flag, check_range
-from slayerloss.block._block import Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of
+from slayerloss._check import check_events, check_flag, check_range, check_same_shape, check_sequence
+from slayerloss.block._block import Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of, synapses_of
 from slayerloss.block._feedforward import dense_fields
 from slayerloss.functional.events import accumulation_dtype
 from slayerloss.functional.quantize import quantize, quantize_weight
@@ -29,6 +28,8 @@ def silent_fields(block: SpikingBlock) -> dict[str, Any]:
 
 class Input(SpikingBlock):
     """The entrance of a network: real values in, spikes out, z = q(x) q(weight) + q(bias) into the neuron.
+
+    Complex neurons hear a pair of such values, real and imaginary, or one tensor (2, N, C, ..., T).
 
     Args:
         neuron_params: see `slayerloss.block`; None to pass x on as it is.
@@ -63,18 +64,36 @@ class Input(SpikingBlock):
             self.register_parameter(name, parameter)
         self.pre_hook_fx: Hook | None = None if neuron is None else neuron.quantize_8bit
 
-    def drive(self, x: Tensor) -> Tensor:
+    def checked(self, x: Any) -> Tensor:
+        """The input, of which complex neurons take two parts: a pair, or one tensor (2, N, C, ..., T)."""
+        if self.neuron is None or not self.neuron.is_complex:
+            return super().checked(x)
+        real, imag = parts_of("Input", x)
+        for part in (real, imag):
+            check_events("Input", part, "x")
+        check_same_shape("Input", "imaginary x", imag, "real x", real)
+        return real
+
+    def drive(self, x: Any) -> Any:
         """q(x) q(weight) + q(bias), cut to the whole numbers that the chip's input takes; x itself without a neuron."""
+        if self.neuron is not None and self.neuron.is_complex:
+            real, imag = parts_of("Input", x)
+            return self.encoded(real), self.encoded(imag)
         check_input("Input", x)
         if self.neuron is None or self.pre_hook_fx is None:
             return x
         check_events("Input", x, "x")  # a bias is everywhere
+        return self.encoded(x)
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """What the neurons hear of real values."""
+        assert self.pre_hook_fx is not None  # without a neuron there is nothing to do
         z = self.pre_hook_fx(x.to(accumulation_dtype(x)))
         z = z if self.weight is None else z * self.pre_hook_fx(self.weight)
         z = z if self.bias is None else z + self.pre_hook_fx(self.bias)
         return z if self.delay_shift == "lava-dl" else quantize(z, 1 / self.neuron.scale, "truncate")
 
-    def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+    def respond(self, z: Any, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         return (z, None) if self.neuron is None else super().respond(z, state, lengths)
 
     def layer_fields(self) -> dict[str, Any]:
@@ -89,7 +108,7 @@ class Input(SpikingBlock):
 
 
 class Affine(SpikingBlock):
-    """A readout that does not spike: the voltage of neurons without threshold.
+    """A readout that does not spike: the voltage of neurons without threshold; of complex ones the imaginary part.
 
     Args:
         neuron_params: see `slayerloss.block`.
@@ -122,7 +141,8 @@ class Affine(SpikingBlock):
         delay_shift: bool | str = False,
     ) -> None:
         neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons)
-        dense = synapse.Dense(in_neurons, out_neurons, weight_scale, weight_norm, in_scale_of(neuron, pre_hook_fx))
+        hook = in_scale_of(neuron, pre_hook_fx)
+        dense = synapses_of(neuron).Dense(in_neurons, out_neurons, weight_scale, weight_norm, hook)
         super().__init__(neuron, dense, delay, delay_shift, mask, count_log, out_neurons)
         self.dynamics = check_flag("Affine", "dynamics", dynamics)
         self.shape = torch.Size([out_neurons])
@@ -130,13 +150,13 @@ class Affine(SpikingBlock):
     def log(self, y: Tensor, lengths: Tensor | None) -> None:
         """A readout has no events to count."""
 
-    def respond(self, z: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
+    def respond(self, z: Any, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         if not self.dynamics:
-            return z, None
-        _, voltage, after = self.neuron.run_dynamics(z, state, lengths, threshold=math.inf)
+            return (z[1] if self.neuron.is_complex else z), None
+        _, voltage, *_, after = self.neuron.run_dynamics(z, state, lengths, threshold=math.inf)
         return voltage, after
 
-    def states_of(self, z: Tensor) -> dict[str, Tensor]:
+    def states_of(self, z: Any) -> dict[str, Tensor]:
         states: dict[str, Tensor] = self.neuron.chip_states(z, threshold=math.inf)
         return states
 
@@ -145,3 +165,11 @@ class Affine(SpikingBlock):
         if not self.dynamics or self.delay_shift is not True:
             return super().layer_fields()
         return silent_fields(self)
+
+
+def parts_of(function: str, x: Any) -> tuple[Tensor, Tensor]:
+    """A real and an imaginary part, of a pair or of one tensor that has them in front."""
+    if isinstance(x, Tensor) and x.ndim and x.shape[0] == 2:
+        x = tuple(x)
+    real, imag = check_sequence(function, "x", x, 2, "(real, imag)")
+    return real, imag

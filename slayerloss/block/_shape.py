@@ -7,10 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ShapeError, check_events, check_flag, check_integer, message
+from slayerloss._check import (
+    ArgumentError,
+    ShapeError,
+    check_events,
+    check_flag,
+    check_integer,
+    check_lengths,
+    check_tensor,
+    message,
+)
 from slayerloss.block._block import Layer
 from slayerloss.functional._space import flat
-from slayerloss.functional.events import promote
+from slayerloss.functional.events import LARGEST_SIZE, accumulation_dtype, mask_steps, promote
 from slayerloss.functional.sparse import check_input, is_sparse, joined
 
 
@@ -71,3 +80,47 @@ class Average(Layer):
 
     def layer_fields(self) -> dict[str, Any]:
         return {"type": "average", "shape": self.known_shape()}
+
+
+class TimeDecimation(Layer):
+    """Take the mean over each of the bins of `factor` steps; steps that lack at the end count as silent.
+
+    y[t] = (x[factor t] + ... + x[factor t + factor - 1]) / factor
+
+    Args:
+        factor: steps in a bin, a power of 2.
+        count_log: also return None, as lava-dl does.
+
+    Example:
+        >>> TimeDecimation(2)(torch.tensor([[[1.0, 0.0, 1.0, 1.0, 1.0]]]))
+        tensor([[[0.5000, 1.0000, 0.5000]]])
+
+    Note:
+        `lengths` (N,) of a padded batch become ceil(lengths / factor), which `lengths_after` gives.
+    """
+
+    def __init__(self, factor: int, count_log: bool = False) -> None:
+        super().__init__()
+        self.factor = check_integer("TimeDecimation", "factor", factor, 1, LARGEST_SIZE)
+        if self.factor & (self.factor - 1):
+            raise ArgumentError(message("TimeDecimation", "factor is wrong", "a power of 2", factor))
+        self.count_log = check_flag("TimeDecimation", "count_log", count_log)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Any:
+        """(N, C, ..., T) -> (N, C, ..., ceil(T / factor)); with `count_log` also None.
+
+        What comes after the first `lengths` (N,) steps of a sample counts as silent.
+        """
+        check_events("TimeDecimation", x, "x")
+        if lengths is not None:
+            check_lengths("TimeDecimation", lengths, x)
+        x = mask_steps(x.to(accumulation_dtype(x)), lengths)
+        steps = torch.nn.functional.pad(x, (0, -x.shape[-1] % self.factor))
+        y = steps.unflatten(-1, (-1, self.factor)).mean(-1)
+        self.input_shape, self.shape = x.shape[1:-1], y.shape[1:-1]
+        return (y, None) if self.count_log else y
+
+    def lengths_after(self, lengths: Tensor) -> Tensor:
+        """The steps of each sample that count after this block."""
+        check_tensor("TimeDecimation", "lengths", lengths)
+        return -(-lengths // self.factor)

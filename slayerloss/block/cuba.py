@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from slayerloss.block import _ends, _feedforward, _recurrent
-from slayerloss.block._shape import Average, Flatten
+from slayerloss.block import _ends, _feedforward, _recurrent, _windowed
+from slayerloss.block._shape import Average, Flatten, TimeDecimation
 from slayerloss.neuron.cuba import Neuron
 
-__all__ = ["Affine", "Average", "Conv", "Dense", "Flatten", "Input", "Pool", "Recurrent"]
+__all__ = [
+    "KWTA",
+    "Affine",
+    "Average",
+    "Conv",
+    "ConvT",
+    "Dense",
+    "Flatten",
+    "Input",
+    "Pool",
+    "Recurrent",
+    "TimeDecimation",
+    "Unpool",
+]
 
 
 class Input(_ends.Input):
@@ -17,11 +30,19 @@ class Dense(_feedforward.Dense):
     neuron_type = Neuron
 
 
-class Conv(_feedforward.Conv):
+class Conv(_windowed.Conv):
     neuron_type = Neuron
 
 
-class Pool(_feedforward.Pool):
+class ConvT(_windowed.ConvT):
+    neuron_type = Neuron
+
+
+class Pool(_windowed.Pool):
+    neuron_type = Neuron
+
+
+class Unpool(_windowed.Unpool):
     neuron_type = Neuron
 
 
@@ -30,4 +51,8 @@ class Recurrent(_recurrent.Recurrent):
 
 
 class Affine(_ends.Affine):
+    neuron_type = Neuron
+
+
+class KWTA(_recurrent.KWTA):
     neuron_type = Neuron

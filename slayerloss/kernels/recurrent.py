@@ -1,7 +1,8 @@
-"""The population that hears itself, as a differentiable function of (T, N, C)."""
+"""Populations that hear themselves: CUBA neurons at once, and any other step by step."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -71,3 +72,34 @@ class RecurrentCuba(torch.autograd.Function):
         grad_states = g_u[0] * keep_u, g_v[0] * keep_v, grad_s0
         grad_bias = g_v.sum((0, 1)) if ctx.needs_input_grad[7] else None
         return g_u, grad_feedback, grad_keep_u, grad_keep_v, *grad_states, grad_bias, None, None
+
+
+def step_by_step(
+    step: Callable[[Any, Any], tuple[Tensor, Any]],
+    x: Any,
+    hears: Callable[[Tensor], Any],
+    spikes: Tensor,
+    state: Any = None,
+) -> tuple[Tensor, Any]:
+    """Run neurons that hear their own spikes one step later.
+
+    s[t], state = step(x[t] + hears(s[t-1]), state)
+
+    Args:
+        step: runs the neurons for one step, from a state.
+        x: (N, C, ..., T), or several such in a tuple, real and imaginary.
+        hears: what spikes cause in the neurons, of the kind of x.
+        spikes: (N, C, ..., 1), s[-1].
+        state: of the neurons.
+
+    Returns:
+        The spikes (N, C, ..., T) and the state after them; differentiable as `step` and `hears` are.
+    """
+    parts = x if isinstance(x, tuple) else (x,)
+    sent = []
+    for now in zip(*(part.split(1, -1) for part in parts), strict=True):
+        heard = hears(spikes)
+        inputs = tuple(map(torch.add, now, heard if isinstance(x, tuple) else (heard,)))
+        spikes, state = step(inputs if isinstance(x, tuple) else inputs[0], state)
+        sent.append(spikes)
+    return torch.cat(sent, -1), state

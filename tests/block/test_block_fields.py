@@ -20,7 +20,13 @@ FIELDS = {
         "type", "shape", "weight", "neuron", "inChannels", "outChannels",
         "kernelSize", "stride", "padding", "dilation", "groups",
     },
+    "transposed conv": {
+        "type", "shape", "weight", "neuron", "inChannels", "outChannels",
+        "kernelSize", "stride", "padding", "dilation", "groups",
+    },
     "pool": {"type", "shape", "weight", "neuron", "kernelSize", "stride", "padding", "dilation"},
+    "unpool": {"type", "shape", "weight", "neuron", "kernelSize", "stride", "padding", "dilation", "delay"},
+    "winners": {"type", "shape", "weight", "weight_rec", "neuron", "inFeatures", "outFeatures"},
     "input": {"type", "shape", "weight", "bias", "neuron"},
     "recurrent": {"type", "shape", "weight", "weight_rec", "neuron", "inFeatures", "outFeatures"},
 }  # fmt: skip

@@ -1,0 +1,86 @@
+"""Any neuron as a population that hears its own spikes one step later.
+
+s[t] = neuron(x[t] + R s[t-1])
+
+Real neurons have one matrix R (C, C), complex ones a pair, which causes a real and an imaginary part as x has them.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slayerloss._check import check_sequence, check_state
+from slayerloss.functional.delay import shift
+from slayerloss.functional.synapse import dense
+from slayerloss.kernels.recurrent import step_by_step
+from slayerloss.neuron.base import Neuron, normed
+
+Parts = Any
+"""A tensor, or a real and an imaginary one in a tuple."""
+
+
+def run_recurrent(
+    neuron: Any, x: Parts, feedback: Parts, state: Any = None, lengths: Tensor | None = None
+) -> tuple[Tensor, Any]:
+    """The spikes of the population, and the state after them: that of the neurons, and the last spikes (N, C).
+
+    Norms act on x alone, all of which is known before the run, and dropout on what the population sends to others.
+    """
+    if hasattr(neuron, "run_recurrent"):  # CUBA neurons run all steps at once
+        run: tuple[Tensor, Any] = neuron.run_recurrent(x, feedback, state, lengths)
+        return run
+    y, after = _steps(neuron, _normed(neuron, x, lengths), feedback, state)
+    return neuron._dropped(y), after
+
+
+@torch.no_grad()
+def chip_states(neuron: Any, x: Parts, feedback: Parts) -> dict[str, Tensor]:
+    """The states after each step of a run from rest, in the chip's integers."""
+    states: dict[str, Tensor]
+    if hasattr(neuron, "run_recurrent"):
+        states = neuron.chip_states(x, feedback)
+        return states
+    x = _normed(neuron, x, None)
+    heard = _hear(feedback, shift(_steps(neuron, x, feedback, None)[0]))
+    states = _without_modules(neuron).chip_states(_each(torch.add, x, heard))
+    return states
+
+
+def _steps(neuron: Neuron, x: Parts, feedback: Parts, state: Any) -> tuple[Tensor, Any]:
+    first = x[0] if neuron.is_complex else x
+    population, spikes = None, first.new_zeros(first.shape[:-1])
+    if state is not None:
+        population, spikes = check_sequence("Neuron", "state", state, 2, "(the neuron's state, spikes)")
+        check_state("Neuron", "state", spikes, first.shape[:-1], first)
+    alone = _without_modules(neuron)
+    y, after = step_by_step(alone.run, x, lambda sent: _hear(feedback, sent), spikes[..., None], population)
+    return y, (after, y.select(-1, -1))
+
+
+def _each(change: Any, *values: Parts) -> Parts:
+    """change(*values), part by part."""
+    return tuple(map(change, *values)) if isinstance(values[0], tuple) else change(*values)
+
+
+def _hear(feedback: Parts, spikes: Tensor) -> Parts:
+    """What spikes (N, C, T) cause."""
+    return _each(lambda weight: dense(spikes, weight), feedback)
+
+
+def _normed(neuron: Neuron, x: Parts, lengths: Tensor | None) -> Parts:
+    parts = x if neuron.is_complex else (x,)
+    neuron._begin(parts[0], lengths, *parts[1:])
+    if neuron.is_complex:
+        return normed(neuron.real_norm, x[0], lengths), normed(neuron.imag_norm, x[1], lengths)
+    return normed(neuron.norm, x, lengths)
+
+
+def _without_modules(neuron: Neuron) -> Any:
+    """The same neuron, with the same parameters, without norm and dropout."""
+    alone = copy.copy(neuron)
+    alone._modules = dict.fromkeys(neuron._modules)
+    return alone
