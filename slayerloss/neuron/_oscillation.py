@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class OscillatingNeuron(base.Neuron):
     """A neuron whose state turns: parameters, state and the properties that lava-dl's resonators have."""
 
     is_complex = True
-    state_type = ResonatorState
+    state_type: ClassVar[Any] = ResonatorState
     real_state = kept_state("real")
     imag_state = kept_state("imag")
     log_decay: torch.nn.Parameter
