@@ -68,7 +68,7 @@ class PhaseSpike(torch.autograd.Function):
         ctx.save_for_backward(real, imag, threshold if varies else None)
         ctx.threshold = None if varies else threshold
         ctx.constants = tau, scale, graded
-        fires = (real >= threshold) & (imag >= 0) & _was_below(imag, before)
+        fires = phases(real, imag, threshold, before)
         return real.masked_fill(~fires, 0) if graded else fires.to(real.dtype)
 
     @staticmethod
@@ -81,13 +81,17 @@ class PhaseSpike(torch.autograd.Function):
         return of_real, of_imag, of_threshold, None, None, None, None
 
 
-def _was_below(imag: Tensor, before: Tensor | None) -> Tensor:
-    """Whether the state of the step before was below zero, in the memory order of the state."""
+def phases(real: Tensor, imag: Tensor, threshold: float | Tensor, before: Tensor | None) -> Tensor:
+    """Where the imaginary part comes up through zero while the real part is at the threshold or above.
+
+    In the memory order of the state; `before` is the imaginary part before the first step, which broadcasts, or None.
+    """
     below, steps = imag < 0, imag.shape[-1]
-    earlier = torch.empty_like(below)
-    earlier.narrow(-1, 1, steps - 1).copy_(below.narrow(-1, 0, steps - 1))
-    earlier.select(-1, 0).copy_(torch.zeros_like(earlier.select(-1, 0)) if before is None else before < 0)
-    return earlier
+    was_below = torch.zeros_like(below)
+    was_below.narrow(-1, 1, steps - 1).copy_(below.narrow(-1, 0, steps - 1))
+    if before is not None:
+        was_below.select(-1, 0).copy_(before < 0)
+    return was_below & ~below & (real >= threshold)
 
 
 def phase_surrogate(

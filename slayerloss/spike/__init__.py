@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slayerloss.spike import complex
 from slayerloss.spike.spike import Spike
 
-__all__ = ["Spike"]
+__all__ = ["Spike", "complex"]
