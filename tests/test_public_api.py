@@ -19,7 +19,10 @@ PUBLIC = {
         utils""",
     "auto": "SequentialNetwork",
     "axon": "Delay delay",
-    "block": "BlockState SpikingBlock cuba reset_state",
+    "block": "BlockState SpikingBlock adrf adrf_iz alif cuba reset_state",
+    "block.adrf": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
+    "block.adrf_iz": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
+    "block.alif": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
     "block.cuba": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
     "bootstrap": "Mode ann_sampler block routine",
     "bootstrap.ann_sampler": "AnnSampler",
@@ -31,11 +34,12 @@ PUBLIC = {
     "cli": "main",
     "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
     "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
-    "functional": """AdaptiveState CubaState ResonatorState WindowState adapted adaptive_threshold causal_conv causal_corr
-        confidence conv conv_transpose count cuba delay dense
+    "functional": """AdaptiveState CubaState DeltaState ResonatorState SigmaDeltaState WindowState adapted
+        adaptive_threshold causal_conv causal_corr confidence conv conv_transpose count cuba delay delta dense
         event_rate exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire
-        latency_to_decision leaky_integrator moving_window predict quantize quantize_weight rate rate_band recurrent_cuba
-        shift sparsity spike spike_max spike_moid spike_rate spike_time to_time_last van_rossum_distance""",
+        latency_to_decision leaky_integrator moving_window phase_spike predict quantize quantize_weight rate rate_band
+        recurrent_cuba resonator resonator_state shift sigma sigma_delta sparsity spike spike_max spike_moid
+        spike_rate spike_time to_time_last van_rossum_distance""",
     "io": """Event SUFFIXES bins crop encode_1d_spikes encode_2d_spikes encode_np_spikes from_frames from_structured
         read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
     "kernels": "reference use_backend",
@@ -43,7 +47,9 @@ PUBLIC = {
     "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations
         Network Operations Quirks Recording State check compare describe energy export inspect operations quirks read
         to_torch write""",
-    "neuron": "Dropout alif base cuba dynamics norm",
+    "neuron": "Dropout adrf adrf_iz alif base cuba dynamics norm rf rf_iz",
+    "neuron.adrf": "AdrfState Neuron neuron_params",
+    "neuron.adrf_iz": "AdrfState Neuron neuron_params",
     "neuron.alif": "AlifState Neuron neuron_params",
     "neuron.cuba": "Neuron",
     "neuron.dynamics": "adaptive_phase_th adaptive_resonator adaptive_threshold leaky_integrator resonator",
