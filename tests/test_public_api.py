@@ -51,14 +51,14 @@ PUBLIC = {
     "neuron.adrf": "AdrfState Neuron neuron_params",
     "neuron.adrf_iz": "AdrfState Neuron neuron_params",
     "neuron.alif": "AlifState Neuron neuron_params",
-    "neuron.cuba": "Neuron",
+    "neuron.cuba": "Neuron neuron_params",
     "neuron.dynamics": "adaptive_phase_th adaptive_resonator adaptive_threshold leaky_integrator resonator",
     "neuron.dynamics.adaptive_phase_th": "dynamics persistent_ref_state persistent_th_state",
     "neuron.dynamics.adaptive_resonator": "dynamics persistent_ref_state persistent_th_state",
     "neuron.dynamics.adaptive_threshold": "dynamics persistent_ref_state persistent_th_state",
     "neuron.dynamics.leaky_integrator": "dynamics persistent_state",
     "neuron.dynamics.resonator": "dynamics persistent_imag_state persistent_real_state",
-    "neuron.norm": "MeanOnlyBatchNorm",
+    "neuron.norm": "MeanOnlyBatchNorm WgtScaleBatchNorm",
     "plot": """Evaluation PALETTE Sample animate_event confidence_traces confusion_matrix decision_figure
         energy_per_layer error_figure error_traces event_frames events_per_layer filter_responses impulse_responses
         learning_curve raster raster_pair rate_traces read_metrics report run_figures set_caption show_event style

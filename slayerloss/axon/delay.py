@@ -81,6 +81,16 @@ class Delay(torch.nn.Module):
         self.delay = torch.nn.Parameter(self.initial * torch.rand(self.channels or 1))
 
     @property
+    def shape(self) -> torch.Size:
+        """Of the delays, (C,)."""
+        return self.delay.shape
+
+    def clamp(self) -> None:
+        """Bring delays that an optimiser moved out of range back; every run does it by itself."""
+        with torch.no_grad():
+            self.delay.clamp_(0, self.max_delay)
+
+    @property
     def whole_delay(self) -> Tensor:
         """(C,) int64, the delays in steps as they are used."""
         return (self.delay.detach().clamp(0, self.max_delay) / self.sampling_time).floor().long()
@@ -95,8 +105,7 @@ class Delay(torch.nn.Module):
             self.channels = x.shape[1]
             self.delay.data = self.initial * self.delay.new_empty(self.channels).uniform_()
         check_shape("Delay", "delay", self.delay, (x.shape[1],), "A delay belongs to the channels it was made for")
-        with torch.no_grad():
-            self.delay.clamp_(0, self.max_delay)
+        self.clamp()
         scaled = self.delay * (self.grad_scale / self.sampling_time)
         return self.whole_delay + (scaled - scaled.detach())
 

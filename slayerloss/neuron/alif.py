@@ -148,6 +148,11 @@ class Neuron(AdaptiveNeuron):
         return whole(self.decays[1])
 
     @property
+    def ref_delay(self) -> int:
+        """The chip's steps without spikes after a spike, always 1: none."""
+        return 1
+
+    @property
     def device_params(self) -> dict[str, Any]:
         """The neuron in the fields of a network file."""
         return {
@@ -155,7 +160,7 @@ class Neuron(AdaptiveNeuron):
             "iDecay": self.cx_current_decay,
             "vDecay": self.cx_voltage_decay,
             **self.adaptation_params,
-            "refDelay": 1,
+            "refDelay": self.ref_delay,
             "gradedSpike": self.graded_spike,
         }
 

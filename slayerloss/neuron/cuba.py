@@ -23,7 +23,29 @@ from slayerloss.neuron import _decay, base
 from slayerloss.neuron.base import kept_state, normed, whole
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
-__all__ = ["Neuron"]
+__all__ = ["Neuron", "neuron_params"]
+
+
+def neuron_params(device_params: dict[str, Any], scale: int = 64, p_scale: int = 4096) -> dict[str, Any]:
+    """The arguments of a neuron from its fields in a network file.
+
+    Args:
+        device_params: as `Neuron.device_params`.
+        scale: weight LSBs per unit.
+        p_scale: LSBs of a decay per unit.
+
+    Returns:
+        Arguments of `Neuron`.
+
+    Example:
+        >>> neuron_params(Neuron(threshold=1.25, current_decay=0.25, voltage_decay=0.125).device_params)
+        {'threshold': 1.25, 'current_decay': 0.25, 'voltage_decay': 0.125}
+    """
+    return {
+        "threshold": device_params["vThMant"] / scale,
+        "current_decay": device_params["iDecay"] / p_scale,
+        "voltage_decay": device_params["vDecay"] / p_scale,
+    }
 
 
 class Neuron(base.Neuron):
@@ -107,6 +129,11 @@ class Neuron(base.Neuron):
         return whole(self.decays[1])
 
     @property
+    def ref_delay(self) -> int:
+        """The chip's steps without spikes after a spike, always 1: none."""
+        return 1
+
+    @property
     def device_params(self) -> dict[str, Any]:
         """The neuron in the fields of a network file."""
         return {
@@ -114,7 +141,7 @@ class Neuron(base.Neuron):
             "iDecay": self.cx_current_decay,
             "vDecay": self.cx_voltage_decay,
             "vThMant": self.v_th_mant,
-            "refDelay": 1,
+            "refDelay": self.ref_delay,
             "gradedSpike": self.graded_spike,
         }
 
