@@ -43,7 +43,7 @@ from slayerloss import (
 from slayerloss import functional as f
 from slayerloss.block import BlockState, cuba
 from slayerloss.neuron.cuba import Neuron
-from slayerloss.neuron.norm import MeanOnlyBatchNorm
+from slayerloss.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 
 X = (torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(0)) > 0.5).float()
 IMAGE = torch.ones(2, 2, 6, 6, 5)
@@ -179,6 +179,11 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "Dropout": (neuron.Dropout, {"p": 0.5, "inplace": False}),
     "Dropout()": (method(neuron.Dropout), {"input": X}),
     "MeanOnlyBatchNorm": (MeanOnlyBatchNorm, {"num_features": 3, "momentum": 0.1, "pre_hook_fx": f.quantize_weight}),
+    "WgtScaleBatchNorm": (
+        WgtScaleBatchNorm,
+        {"num_features": 3, "momentum": 0.1, "weight_exp_bits": 3, "eps": 1e-5, "pre_hook_fx": f.quantize_weight},
+    ),
+    "WgtScaleBatchNorm()": (method(WgtScaleBatchNorm), {"inp": X}),
     "MeanOnlyBatchNorm()": (method(MeanOnlyBatchNorm), {"inp": X}),
     "synapse.Dense()": (method(lambda: synapse.Dense(3, 4)), {"input": X, "mask": torch.ones(4, 3)}),
     "synapse.Conv": (synapse.Conv, {"in_features": 2, "out_features": 4, **IMAGES, "groups": 1, **SYNAPSE}),
