@@ -12,6 +12,7 @@ from slayerloss._check import check_range
 from slayerloss.functional.adaptive import AdaptiveState, adapted, adaptive_threshold
 from slayerloss.kernels.reference import STATE_LIMIT
 from slayerloss.neuron import _decay, base
+from slayerloss.neuron._fields import field
 from slayerloss.neuron.base import kept_state, whole
 
 Decay = float | Sequence[float]
@@ -86,8 +87,8 @@ def adaptation_arguments(device_params: dict[str, Any], scale: int, p_scale: int
         lava-dl takes the step from the threshold's field.
     """
     return {
-        "threshold": device_params["vThMant"] / scale,
-        "threshold_step": device_params["vThStep"] / scale,
-        "threshold_decay": device_params["thDecay"] / p_scale,
-        "refractory_decay": device_params["refDecay"] / p_scale,
+        "threshold": field(device_params, "vThMant", scale),
+        "threshold_step": field(device_params, "vThStep", scale),
+        "threshold_decay": field(device_params, "thDecay", p_scale),
+        "refractory_decay": field(device_params, "refDecay", p_scale),
     }

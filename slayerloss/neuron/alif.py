@@ -14,6 +14,7 @@ from slayerloss.functional.neuron import integrate_and_fire, leaky_integrator
 from slayerloss.functional.spike import spike
 from slayerloss.neuron import _decay
 from slayerloss.neuron._adaptation import AdaptiveNeuron, adaptation_arguments
+from slayerloss.neuron._fields import field
 from slayerloss.neuron.base import kept_state, normed, whole
 
 __all__ = ["AlifState", "Neuron", "neuron_params"]
@@ -51,8 +52,8 @@ def neuron_params(device_params: dict[str, Any], scale: int = 64, p_scale: int =
         lava-dl takes the step of the threshold for the threshold itself.
     """
     return {
-        "current_decay": device_params["iDecay"] / p_scale,
-        "voltage_decay": device_params["vDecay"] / p_scale,
+        "current_decay": field(device_params, "iDecay", p_scale),
+        "voltage_decay": field(device_params, "vDecay", p_scale),
         **adaptation_arguments(device_params, scale, p_scale),
     }
 

@@ -20,6 +20,7 @@ from slayerloss.functional.neuron import (
     spike,
 )
 from slayerloss.neuron import _decay, base
+from slayerloss.neuron._fields import field
 from slayerloss.neuron.base import kept_state, normed, whole
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
@@ -42,9 +43,9 @@ def neuron_params(device_params: dict[str, Any], scale: int = 64, p_scale: int =
         {'threshold': 1.25, 'current_decay': 0.25, 'voltage_decay': 0.125}
     """
     return {
-        "threshold": device_params["vThMant"] / scale,
-        "current_decay": device_params["iDecay"] / p_scale,
-        "voltage_decay": device_params["vDecay"] / p_scale,
+        "threshold": field(device_params, "vThMant", scale),
+        "current_decay": field(device_params, "iDecay", p_scale),
+        "voltage_decay": field(device_params, "vDecay", p_scale),
     }
 
 
