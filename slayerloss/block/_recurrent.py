@@ -38,10 +38,8 @@ class SelfHearing(SpikingBlock):
     def fields_of(self, dense: Any, feedback: Any) -> dict[str, Any]:
         """The fields of a layer that hears itself, with the weights from its input and those from itself, in LSBs."""
         if self.neuron.is_complex:
-            way_out = "Use a Dense block"
-            raise ArgumentError(
-                message("layer_fields", "a network file has no feedback of complex neurons", "real ones", self, way_out)
-            )
+            problem, way_out = "a network file has no feedback of complex neurons", "Use a Dense block"
+            raise ArgumentError(message("layer_fields", problem, "real ones", type(self).__name__, way_out))
         out_features, in_features = dense.shape[:2]
         return self.common_fields("dense_rec") | {
             "weight": self.whole_weight(dense, flat=True),

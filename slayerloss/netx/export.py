@@ -149,17 +149,17 @@ def label_of(name: str, block: Any) -> str:
 
 def _refuse_block(block: Any, label: str, last: bool) -> None:
     """Raise ArgumentError for what the fields of a layer would not show."""
-    from slayerloss.block import cuba
+    from slayerloss.block._ends import Affine, Input
     from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
     def refused(problem: str, expected: str, got: object, way_out: str) -> ArgumentError:
         return ArgumentError(message("export", f"layer {label}: {problem}", expected, got, way_out))
 
-    if isinstance(block, cuba.Affine) and not (block.dynamics and block.delay_shift is True):
+    if isinstance(block, Affine) and not (block.dynamics and block.delay_shift is True):
         rule, way_out = "one with delay_shift=True and dynamics", "Build it so, or export the blocks before it"
         got = f"delay_shift={block.delay_shift!r}, dynamics={block.dynamics}"
         raise refused("Lava has no such readout", rule, got, way_out)
-    if isinstance(block, cuba.Affine) and not last:
+    if isinstance(block, Affine) and not last:
         rule, way_out = "an Affine block at the end", "Use a Dense block"
         raise refused("it sends no spikes to the next layer", rule, "one before others", way_out)
     if block.shape is None:
@@ -167,11 +167,11 @@ def _refuse_block(block: Any, label: str, last: bool) -> None:
             "its shape is not known", "a block that has run", "one that has not", "Pass input_shape=(C, H, W)"
         )
     shift = getattr(block, "delay_shift", True)
-    if shift is not True and not (isinstance(block, cuba.Input) and shift is False):
+    if shift is not True and not (isinstance(block, Input) and shift is False):
         way_out = "Build the block with delay_shift=True"
         raise refused("on the chip the step of delay sits at the input", "delay_shift=True", repr(shift), way_out)
     neuron = getattr(block, "neuron", None)
-    if isinstance(block, cuba.Input) and neuron is not None and neuron.scale != 64:
+    if isinstance(block, Input) and neuron is not None and neuron.scale != 64:
         way_out = "Build the Input block with scale=64"
         raise refused("a network file's input has 64 weight LSBs per unit", "scale=64", neuron.scale, way_out)
     norm = getattr(neuron, "norm", None)
