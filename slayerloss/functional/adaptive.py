@@ -129,12 +129,20 @@ def adapted(threshold: Tensor, refractory: Tensor, spikes: Tensor, step: float) 
     Returns:
         (N, C, ...) each; the spikes count as constants.
 
+    Raises:
+        ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
+
     Example:
         >>> import torch
         >>> theta, r = torch.tensor([[[1.0]]]), torch.tensor([[[0.5]]])
         >>> adapted(theta, r, torch.ones(1, 1, 1), step=0.25)
         AdaptiveState(threshold=tensor([[1.2500]]), refractory=tensor([[2.5000]]))
     """
+    for argument, value in (("threshold", threshold), ("refractory", refractory), ("spikes", spikes)):
+        check_events("adapted", value, argument)
+        check_same_shape("adapted", argument, value, "threshold", threshold)
+        check_same_device("adapted", argument, value, "threshold", threshold)
+    check_range("adapted", "step", step, 0, STATE_LIMIT)
     theta = threshold.select(-1, -1)
     fires = (spikes.detach().select(-1, -1) != 0).to(theta.dtype)
     return AdaptiveState(theta + step * fires, refractory.select(-1, -1) + 2 * theta * fires)
