@@ -42,6 +42,7 @@ from slayerloss import (
 )
 from slayerloss import functional as f
 from slayerloss.block import BlockState, cuba
+from slayerloss.neuron import dynamics
 from slayerloss.neuron.cuba import Neuron
 from slayerloss.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
 
@@ -50,6 +51,7 @@ IMAGE = torch.ones(2, 2, 6, 6, 5)
 LENGTHS, LABELS = torch.tensor([5, 3]), torch.tensor([0, 2])
 REST = f.CubaState(torch.zeros(2, 3), torch.zeros(2, 3))
 RISES = {"threshold_decay": 0.5, "refractory_decay": 0.5}
+ADRF = {"threshold": 1.0, "threshold_step": 0.5, "period": 9.0, "decay": 0.1, **RISES}
 P = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.5}
 EVENT = io.Event([1, 2], [1, 0], [0, 1], [0.5, 1.5])
 LIF = {"type": "CUBA", "iDecay": 1, "vDecay": 1, "vThMant": 9}
@@ -58,6 +60,12 @@ BINARY = io.Event([1, 2], [1, 0], [0, 1], [0.5, 1.5])
 LINE = io.Event([1, 2], None, [0, 1], [0.5, 1.5])
 NET = netx.describe([{"type": "dense", "shape": [1], "weight": [[2]], "neuron": LIF}])
 MODEL = cuba.Dense(P, 3, 4)
+HALF = torch.tensor([2048.0])
+HEARS_ITSELF = {"z": X, "neuron": Neuron(**P), "recurrent_synapse": synapse.Dense(3, 3)}
+ADAPTS = {"ref_state": REST.current, "ref_decay": HALF, "th_state": REST.voltage, "th_decay": HALF, "th_scale": 0.5}
+ADAPTS = {**ADAPTS, "th0": 1.0, "w_scale": 4096, "debug": False}
+TURNS = {"real_input": X, "imag_input": X, "sin_decay": HALF, "cos_decay": HALF, "real_state": REST.current}
+TURNS = {**TURNS, "imag_state": REST.voltage}
 FOLDER = Path(tempfile.mkdtemp(prefix="slayerloss_bad_input_"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 for name, event in {"2d.npz": EVENT, "2d.npy": BINARY, "2d.bin": BINARY, "1d.bs1": LINE}.items():
@@ -173,6 +181,20 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
         method(lambda: neuron.alif.Neuron(**P, **RISES, threshold_step=0.5), "run"),
         {"x": X, "state": neuron.alif.AlifState(*torch.zeros(4, 2, 3)), "lengths": LENGTHS},
     ),
+    "adrf.Neuron": (neuron.adrf.Neuron, ADRF),
+    "adrf.Neuron.run": (
+        method(lambda: neuron.adrf.Neuron(**ADRF), "run"),
+        {"x": (X, X), "state": neuron.adrf.AdrfState(*torch.zeros(4, 2, 3)), "lengths": LENGTHS},
+    ),
+    "adrf.neuron_params": (
+        neuron.adrf.neuron_params,
+        {"device_params": neuron.adrf.Neuron(**ADRF).device_params, "scale": 64, "p_scale": 4096},
+    ),
+    "adrf_iz.Neuron": (neuron.adrf_iz.Neuron, ADRF),
+    "adrf_iz.neuron_params": (
+        neuron.adrf_iz.neuron_params,
+        {"device_params": neuron.adrf_iz.Neuron(**ADRF).device_params, "scale": 64, "p_scale": 4096},
+    ),
     "alif.neuron_params": (neuron.alif.neuron_params, {"device_params": ALIF, "scale": 64, "p_scale": 4096}),
     "Neuron, each its own": (Neuron, {**P, "shared_param": False, "channels": 3}),
     "Neuron.run": (method(lambda: Neuron(**P), "run"), {"x": X, "state": REST, "lengths": LENGTHS}),
@@ -253,6 +275,38 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
         method(lambda: bootstrap.block.cuba.Dense(P, 3, 4)),
         {"x": X, "mode": bootstrap.Mode.SAMPLE, "lengths": LENGTHS},
     ),
+    "utils.Assistant": (
+        utils.Assistant,
+        {"net": MODEL, "error": torch.nn.MSELoss(), "optimizer": None, "stats": utils.LearningStats(), "lam": 0.1}
+        | {"classifier": classifier.Rate.predict, "count_log": True},
+    ),
+    "utils.LearningStat": (utils.LearningStat, {}),
+    "utils.LearningStats": (utils.LearningStats, {"loss_str": "loss", "accuracy_unit": ""}),
+    "LearningStats.load": (utils.LearningStats().load, {"path": FOLDER / "stats_"}),
+    "LearningStats.print": (method(utils.LearningStats, "print"),
+        {"epoch": 1, "iter": 1, "time_elapsed": 0.1, "header": ["a"]}),
+    "LearningStats.save": (method(utils.LearningStats, "save"), {"path": FOLDER / "stats_"}),
+    "utils.diagonal_mask": (utils.diagonal_mask, {"dim": 3, "num_diagonals": 1}),
+    "int_utils.right_shift_to_zero": (utils.int_utils.right_shift_to_zero, {"x": LABELS, "bits": 1}),
+    "recurrent.custom_recurrent": (utils.recurrent.custom_recurrent, HEARS_ITSELF),
+    "recurrent.custom_recurrent_ground_truth_1": (utils.recurrent.custom_recurrent_ground_truth_1, HEARS_ITSELF),
+    "recurrent.custom_recurrent_ground_truth_2": (utils.recurrent.custom_recurrent_ground_truth_2, HEARS_ITSELF),
+    "leaky_integrator.dynamics": (dynamics.leaky_integrator.dynamics,
+        {"input": X, "decay": HALF, "state": REST.current, "w_scale": 4096, "threshold": 1.0, "debug": False}),
+    "adaptive_threshold.dynamics": (dynamics.adaptive_threshold.dynamics, {"input": X, **ADAPTS}),
+    "adaptive_phase_th.dynamics": (dynamics.adaptive_phase_th.dynamics,
+        {"re_input": X, "im_input": X, "im_state": REST.current, **ADAPTS}),
+    "resonator.dynamics": (dynamics.resonator.dynamics, {**TURNS, "w_scale": 4096, "threshold": 1.0}),
+    "adaptive_resonator.dynamics": (dynamics.adaptive_resonator.dynamics, TURNS | ADAPTS),
+    "leaky_integrator.persistent_state": (dynamics.leaky_integrator.persistent_state, {"state": X, "spike": X}),
+    "resonator.persistent_real_state": (dynamics.resonator.persistent_real_state, {"real_state": X, "spike": X}),
+    "resonator.persistent_imag_state": (dynamics.resonator.persistent_imag_state,
+        {"imag_state": X, "spike": X, "threshold": 1.0, "scale": 4096}),
+    "persistent_ref_state": (dynamics.adaptive_threshold.persistent_ref_state,
+        {"ref_state": X, "spike": X, "th_state": X}),
+    "persistent_th_state": (dynamics.adaptive_threshold.persistent_th_state,
+        {"th_state": X, "spike": X, "th_step": 0.5}),
+    "cuba.neuron_params": (neuron.cuba.neuron_params, {"device_params": LIF, "scale": 64, "p_scale": 4096}),
     "utils.quantize": (utils.quantize, {"input": X, "step": 1.0, "mode": utils.QUANTIZE_MODE.FLOOR}),
     "utils.time.replicate": (utils.time.replicate, {"input": LABELS, "num_steps": 3}),
     "utils.time.shift": (utils.time.shift, {"input": LABELS, "shift_val": 1, "sampling_time": 1}),
@@ -445,8 +499,11 @@ def test_what_is_wrong_is_said(name: str, bad: dict[str, Any], error: type[Slaye
     assert ", got " in str(caught.value)
 
 
-MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.alif neuron.cuba neuron.norm
-    spike synapse synapse.complex utils utils.filter utils.time"""
+MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.adrf
+    neuron.adrf_iz neuron.alif neuron.cuba neuron.norm neuron.dynamics.adaptive_phase_th
+    neuron.dynamics.adaptive_resonator neuron.dynamics.adaptive_threshold neuron.dynamics.leaky_integrator
+    neuron.dynamics.resonator spike synapse synapse.complex utils utils.filter utils.int_utils utils.recurrent
+    utils.time"""
 
 ELSEWHERE = {
     # plot: a test of errors in each of tests/plot; train: train/test_wrong_recipes.py; cli: cli/test_cli.py
@@ -457,6 +514,8 @@ ELSEWHERE = {
     "data.check": "tests/data/test_data_check.py",
     "io.replacing": "tests/io/test_replacing.py",
     "spike.Spike": "lava-dl's, as it is there; tests/spike/test_lava_dl_spike.py",
+    "utils.dotdict": "a dictionary",
+    "utils.staticproperty": "a decorator",
     "synapse.Synapse": "what the other synapses are made of",
     "synapse.complex.ComplexSynapse": "what the other complex synapses are made of",
 }
