@@ -18,9 +18,11 @@ from torch import Tensor
 from slayerloss._check import ArgumentError, FormatError, message
 from slayerloss._path import check_file_to_read
 from slayerloss.neuron import _decay
+from slayerloss.neuron._oscillation import of_lava_dl
 
 STATES = ("spike", "current", "voltage", "threshold", "refractory", "real", "imag", "pre", "residual", "error")
 """What lava-dl remembers of the last batch under these names with `_state` behind."""
+TURN = ("sin_decay", "cos_decay")
 DECAYS = ("current_decay", "voltage_decay", "threshold_decay", "refractory_decay")
 LAVA_DL = 1
 """The version that torch notes for every module of lava-dl."""
@@ -109,7 +111,7 @@ def _state_dicts(checkpoint: Mapping[Any, Any], place: str) -> Iterator[tuple[st
 
 
 def _is_of_neuron(key: object) -> bool:
-    return isinstance(key, str) and _leaf(key) in DECAYS
+    return isinstance(key, str) and (_leaf(key) in DECAYS + TURN or f".{key}".endswith(".delta.threshold"))
 
 
 def _leaf(key: str) -> str:
@@ -122,20 +124,35 @@ def _module(key: str) -> str:
 
 def _convert(saved: Mapping[str, Any], key: str, state: OrderedDict[str, Tensor]) -> Entry:
     """Put what a key becomes into `state`."""
-    value = saved[key]
+    value, leaf = saved[key], _leaf(key)
     if not isinstance(value, Tensor):
         return Entry(key, None, "left out", f"no tensor, but {type(value).__name__}")
     shape = tuple(value.shape)
-    if _leaf(key).endswith("_state") and _leaf(key).removesuffix("_state") in STATES:
+    if leaf.endswith("_state") and leaf.removesuffix("_state") in STATES:
         return Entry(key, shape, "left out", "of the last batch; a run begins at rest")
-    if _leaf(key) not in DECAYS:
+    if leaf not in DECAYS + TURN:
         state[key] = value
         return Entry(key, shape, "kept", "")
     try:
-        state[key] = _decay.from_state_dict(key, value, _version(saved, key))
+        new = _converted(saved, key)
     except ArgumentError as error:
         raise FormatError(str(error).replace("load_state_dict", "migrate", 1)) from None
-    return Entry(key, shape, "converted", f"{_span(value)} / 4096 a step")
+    state.update(new)
+    names = " and ".join(map(_leaf, new))
+    return Entry(key, shape, "converted", f"{_span(value)} / 4096 a step" + (f", to {names}" if leaf in TURN else ""))
+
+
+def _converted(saved: Mapping[str, Any], key: str) -> dict[str, Tensor]:
+    """The stored form of a decay, or of the decay and the frequency of a turn, under their names."""
+    version, prefix = _version(saved, key), key.removesuffix(_leaf(key))
+    if _leaf(key) in DECAYS:
+        return {key: _decay.from_state_dict(key, saved[key], version)}
+    sin, cos = (saved.get(prefix + name) for name in TURN)
+    if not (isinstance(sin, Tensor) and isinstance(cos, Tensor)):
+        problem = f"{key} is only half of a turn"
+        raise FormatError(message("migrate", problem, " and ".join(prefix + name for name in TURN), key))
+    names = (f"{prefix}log_decay", f"{prefix}log_frequency")
+    return dict(zip(names, of_lava_dl(prefix, sin, cos), strict=True))
 
 
 def _span(values: Tensor) -> str:

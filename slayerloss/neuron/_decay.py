@@ -45,23 +45,26 @@ def to_decay(parameter: Tensor) -> Tensor:
     return parameter.exp()
 
 
-def stored(name: str, decay: float | Sequence[float]) -> Stored:
+def stored(name: str, decay: float | Sequence[float], jitter: float = JITTER) -> Stored:
     """A decay as a parameter of a neuron; see `initial` for its arguments."""
-    undrawn = to_parameter(torch.tensor(_range(name, decay)[0]).mul(DECAY_SCALE).round() / DECAY_SCALE)
-    return Stored(functools.partial(_drawn, name, decay), math.log(SMALLEST), 0.0, from_state_dict, float(undrawn))
+    undrawn = to_parameter(torch.tensor(_range(name, decay, jitter)[0]).mul(DECAY_SCALE).round() / DECAY_SCALE)
+    return Stored(
+        functools.partial(_drawn, name, decay, jitter), math.log(SMALLEST), 0.0, from_state_dict, float(undrawn)
+    )
 
 
-def _drawn(name: str, decay: float | Sequence[float], channels: int | None) -> Tensor:
-    return to_parameter(initial(name, decay, channels))
+def _drawn(name: str, decay: float | Sequence[float], jitter: float, channels: int | None) -> Tensor:
+    return to_parameter(initial(name, decay, channels, jitter))
 
 
-def initial(name: str, decay: float | Sequence[float], channels: int | None) -> Tensor:
+def initial(name: str, decay: float | Sequence[float], channels: int | None, jitter: float = JITTER) -> Tensor:
     """The decays that a neuron starts with.
 
     Args:
         name: of the argument, for errors.
         decay: one number in [0, 1], or (lowest, highest) to draw from.
-        channels: None for one shared decay; else how many to draw uniformly, around a single number within 1 %.
+        channels: None for one shared decay; else how many to draw uniformly.
+        jitter: the fraction of a single number around which they are drawn.
 
     Returns:
         (1,) or (channels,) decays.
@@ -70,11 +73,11 @@ def initial(name: str, decay: float | Sequence[float], channels: int | None) -> 
         way_out = "shared_param=False takes (lowest, highest)" if isinstance(decay, (list, tuple)) else ""
         check_range("Neuron", name, decay, 0, 1, way_out=way_out)
         return torch.tensor([float(decay)])  # type: ignore[arg-type]
-    low, high = _range(name, decay)
+    low, high = _range(name, decay, jitter)
     return low + (high - low) * torch.rand(channels)
 
 
-def _range(name: str, decay: float | Sequence[float]) -> tuple[float, float]:
+def _range(name: str, decay: float | Sequence[float], jitter: float) -> tuple[float, float]:
     """What decays per channel are drawn from."""
     if isinstance(decay, Sequence) and not isinstance(decay, str):
         if len(decay) != 2:
@@ -82,7 +85,7 @@ def _range(name: str, decay: float | Sequence[float]) -> tuple[float, float]:
         low, high = decay
     else:
         check_range("Neuron", name, decay, 0, 1)
-        low, high = decay * (1 - JITTER), min(decay * (1 + JITTER), 1.0)
+        low, high = decay * (1 - jitter), min(decay * (1 + jitter), 1.0)
     check_range("Neuron", name, low, 0, 1)
     check_range("Neuron", name, high, low, 1)
     return float(low), float(high)

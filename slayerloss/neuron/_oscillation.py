@@ -20,6 +20,7 @@ from slayerloss._check import ArgumentError, check_flag, check_range, check_sequ
 from slayerloss.functional.resonator import ResonatorState
 from slayerloss.kernels.reference import DECAY_SCALE
 from slayerloss.neuron import _decay, base
+from slayerloss.neuron._fields import field
 from slayerloss.neuron._stored import Stored
 from slayerloss.neuron.base import kept_state, normed, whole
 
@@ -153,6 +154,11 @@ class OscillatingNeuron(base.Neuron):
         """The oscillation in the fields of a network file."""
         return {"sinDecay": self.cx_sin_decay, "cosDecay": self.cx_cos_decay}
 
+    @property
+    def file_params(self) -> dict[str, Any]:
+        """The fields of a network file. Lava computes and cuts off the turn: of n + 0.5 it makes n everywhere."""
+        return {**self.device_params, **{name: value + 0.5 for name, value in self.turn_params.items()}}
+
     def _drive(self, x: Any, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Check the parts of an input, make the parameters ready, and give the parts after their norms."""
         real, imag = check_sequence("Neuron", "x", x, 2, "a real and an imaginary part")
@@ -174,16 +180,16 @@ class OscillatingNeuron(base.Neuron):
     ) -> None:
         sin, cos = (state_dict.get(prefix + name) for name in ("sin_decay", "cos_decay"))
         if isinstance(sin, Tensor) and isinstance(cos, Tensor):  # lava-dl's, times 4096
-            parameters = _of_lava_dl(prefix, state_dict.pop(prefix + "sin_decay"), state_dict.pop(prefix + "cos_decay"))
+            parameters = of_lava_dl(prefix, state_dict.pop(prefix + "sin_decay"), state_dict.pop(prefix + "cos_decay"))
             state_dict[prefix + "log_decay"], state_dict[prefix + "log_frequency"] = parameters
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
 
 def oscillation_arguments(device_params: dict[str, Any], scale: int, p_scale: int) -> dict[str, Any]:
     """The oscillation's arguments of a neuron from the fields of a network file."""
-    sin, cos = device_params["sinDecay"] / p_scale, device_params["cosDecay"] / p_scale
+    sin, cos = field(device_params, "sinDecay", p_scale), field(device_params, "cosDecay", p_scale)
     return {
-        "threshold": device_params["vThMant"] / scale,
+        "threshold": field(device_params, "vThMant", scale),
         "period": 2 * np.pi / np.arctan2(sin, cos),
         "decay": 1 - np.sqrt(sin**2 + cos**2),
     }
@@ -240,8 +246,8 @@ def _checked(key: str, value: Tensor, version: int | None) -> Tensor:
     return value
 
 
-def _of_lava_dl(prefix: str, sin: Tensor, cos: Tensor) -> tuple[Tensor, Tensor]:
-    """The stored form of lava-dl's sine and cosine times 4096; NaN as long as they are not drawn."""
+def of_lava_dl(prefix: str, sin: Tensor, cos: Tensor) -> tuple[Tensor, Tensor]:
+    """`log_decay` and `log_frequency` from lava-dl's sine and cosine times 4096; NaN as long as they are not drawn."""
     for name, value in (("sin_decay", sin), ("cos_decay", cos)):
         if not bool((value.isnan() | (value.abs() < 2 * DECAY_SCALE)).all()):
             rule = f"values in [0, {DECAY_SCALE}]"

@@ -252,6 +252,12 @@ class Neuron(torch.nn.Module):
         """Where the parameters lie."""
         return next(self.parameters()).device
 
+    @property
+    def file_params(self) -> dict[str, Any]:
+        """`device_params` as a network file has them, so that Lava computes with the same integers."""
+        params: dict[str, Any] = getattr(self, "device_params")  # noqa: B009 - which each neuron has
+        return params
+
     def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
         """Weights as the chip holds them, `functional.quantize_weight` in this neuron's scale."""
         return quantize_weight(weight, self.scale, descale)
@@ -291,13 +297,14 @@ class Neuron(torch.nn.Module):
             if not isinstance(state_dict.get(key), Tensor):
                 continue
             saved = stored.load(key, state_dict[key], local_metadata.get("version"))
-            to_draw = name in local_metadata.get("to_draw", ()) or stored.is_undrawn(saved)
-            to_draw = to_draw and not self.shared_param
-            if to_draw and self._channels is not None:
-                saved, to_draw = stored.draw(self._channels).to(parameter), False
-            elif not self.shared_param and saved.shape != parameter.shape and (to_draw or parameter.numel() == 1):
+            undrawn = name in local_metadata.get("to_draw", ()) or stored.is_undrawn(saved)
+            undrawn = undrawn and not self.shared_param
+            if undrawn:
+                saved = stored.draw(self._channels or 1).to(parameter)
+            if not self.shared_param and (undrawn or parameter.numel() == 1):
                 parameter.data = parameter.data.new_empty(saved.shape)
             state_dict[key] = saved
+            to_draw = undrawn and self._channels is None
             self._to_draw = self._to_draw | {name} if to_draw else self._to_draw - {name}
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 

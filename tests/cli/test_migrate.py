@@ -109,6 +109,8 @@ def test_wrong_checkpoints_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
         "slayerloss migrate: 1.neuron.voltage_decay is not a lava-dl decay; expected values in [0, 4096]"
     )
     assert "got [-0.69" in refused(tmp_path, capsys, dict(network().state_dict()))
+    said = refused(tmp_path, capsys, {"neuron.sin_decay": torch.ones(1)})
+    assert "neuron.sin_decay is only half of a turn; expected neuron.sin_decay and neuron.cos_decay, got" in said
     said = refused(tmp_path, capsys, network().state_dict())
     assert "0.neuron.current_decay is slayerloss's already; expected lava-dl's, got version 2" in said
 
