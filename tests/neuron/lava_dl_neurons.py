@@ -37,8 +37,8 @@ def case(name: str, number: int) -> Case:
     """Case `number` of a neuron, always the same."""
     draw = random.Random(f"{name} {number}")
     per_channel = number % 3 == 0
-    has_space = number % 5 == 1 and not per_channel
-    scale = {9: 32, 19: 128, 29: 48}.get(number % 30, 64)
+    has_space = number % 5 == 1 and not per_channel  # lava-dl has no parameters per channel on images
+    scale = {9: 32, 19: 128, 29: 64 if name == "sigma_delta" else 48}.get(number % 30, 64)
     arguments: dict[str, Any] = {
         "threshold": draw.choice([draw.uniform(0.1, 2), draw.uniform(1, 8)]),
         "tau_grad": draw.uniform(0.02, 2),
@@ -49,7 +49,7 @@ def case(name: str, number: int) -> Case:
         "norm": "MeanOnlyBatchNorm" if number % 7 == 3 else None,
     }
     if name == "sigma_delta":
-        arguments |= {"activation": draw.choice(["relu", "tanh"]), "norm": None}
+        arguments["activation"] = draw.choice(["relu", "tanh"])
     else:
         arguments["graded_spike"] = number % 4 == 1
         arguments |= {key: decay(draw, per_channel) for key in DECAYS[name]}
