@@ -72,6 +72,7 @@ for name, event in {"2d.npz": EVENT, "2d.npy": BINARY, "2d.bin": BINARY, "1d.bs1
     io.write(FOLDER / name, event)
 netx.write(FOLDER / "network.net", NET)
 netx.export(MODEL, FOLDER / "model.net")
+(FOLDER / "stats_loss.txt").write_text("# Train\n1.0\n")
 CLASSES: dict[str, Any] = {"moving_window": 2, "reduction": "sum", "ignore_index": -1, "start": "zero"}
 CLASSES["class_weights"] = [1.0, 1.0, 1.0]
 SYNAPSE: dict[str, Any] = {"weight_scale": 1.0, "weight_norm": False, "pre_hook_fx": f.quantize_weight}

@@ -293,7 +293,9 @@ class Event:
         from slayerloss.plot import animate_event  # which says so if matplotlib is missing
 
         import matplotlib.pyplot as plt  # isort: skip
+        from matplotlib.figure import Figure
 
+        check_type("Event", "fig", fig, (int, Figure, type(None)), "a figure or the number of one")
         return animate_event(self, plt.figure(fig) if isinstance(fig, int) else fig, *arguments)
 
 

@@ -13,6 +13,9 @@ from slayerloss.utils.stats import LearningStat, LearningStats
 
 __all__ = ["Assistant"]
 
+OPTIMIZER, STATS = ("param_groups", "step", "zero_grad"), ("training", "validation", "testing")
+"""What an optimiser and the statistics have to have."""
+
 
 class Assistant:
     """Train, validate and test a network batch by batch, and keep the statistics.
@@ -25,7 +28,7 @@ class Assistant:
             (output, net_loss, count) with both.
         error: (output, target) -> the loss, one number: the mean over the batch, or the sum over it where its attribute
             `reduction` is "sum".
-        optimizer: of the network's parameters.
+        optimizer: of the network's parameters; None if it is not trained.
         stats: a LearningStats, or None.
         classifier: output -> predicted labels, of the shape of the target; None for a regression.
         count_log: whether the network returns counts.
@@ -53,7 +56,7 @@ class Assistant:
         self,
         net: torch.nn.Module,
         error: Callable[[Any, Any], Tensor],
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | None,
         stats: LearningStats | None = None,
         classifier: Callable[[Any], Tensor] | None = None,
         count_log: bool = False,
@@ -63,7 +66,12 @@ class Assistant:
         check_callable("Assistant", "error", error)
         if classifier is not None:
             check_callable("Assistant", "classifier", classifier)
-        self.net, self.error, self.optimizer = net, error, optimizer
+        for name, value, methods in (("optimizer", optimizer, OPTIMIZER), ("stats", stats, STATS)):
+            if value is not None and not all(hasattr(value, method) for method in methods):
+                rule = f"an object with {', '.join(methods)}"
+                raise DtypeError(message("Assistant", f"{name} is none", rule, type(value).__name__))
+        self.net, self.error = net, error
+        self.optimizer: Any = optimizer
         self.stats, self.classifier = stats, classifier
         self.count_log = check_flag("Assistant", "count_log", count_log)
         self.lam = None if lam is None else check_range("Assistant", "lam", lam)
@@ -104,6 +112,8 @@ class Assistant:
 
     def _run(self, input: Tensor, target: Tensor, stage: str) -> tuple[Tensor, Any, Any]:
         """The loss, the network's own, and what the user gets; the statistics of the stage are kept."""
+        check_type("Assistant", "input", input, Tensor, "a tensor")
+        check_type("Assistant", "target", target, Tensor, "a tensor")
         input, target = input.to(self.device), target.to(self.device)
         output, net_loss, count = self._parts(self.net(input))
         loss = self.error(output, target)

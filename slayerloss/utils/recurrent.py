@@ -69,7 +69,8 @@ def custom_recurrent_ground_truth_1(z: Tensor, neuron: Neuron, recurrent_synapse
         >>> custom_recurrent_ground_truth_1(torch.ones(1, 2, 3), Neuron(2.0, 1.0, 0.0), Dense(2, 2)).shape
         torch.Size([1, 2, 3])
     """
-    return _stepwise(z, neuron, recurrent_synapse, recurrent_synapse)
+    _check(z, neuron, recurrent_synapse)
+    return _stepwise(z, neuron, recurrent_synapse)
 
 
 def custom_recurrent_ground_truth_2(z: Tensor, neuron: Neuron, recurrent_synapse: Dense) -> Tensor:
@@ -87,12 +88,12 @@ def custom_recurrent_ground_truth_2(z: Tensor, neuron: Neuron, recurrent_synapse
         >>> custom_recurrent_ground_truth_2(torch.ones(1, 2, 3), Neuron(2.0, 1.0, 0.0), Dense(2, 2)).shape
         torch.Size([1, 2, 3])
     """
-    weight = recurrent_synapse.effective_weight().flatten(1)
-    return _stepwise(z, neuron, recurrent_synapse, lambda spikes: dense(spikes, weight))
-
-
-def _stepwise(z: Tensor, neuron: Neuron, recurrent_synapse: Dense, hears: Callable[[Tensor], Any]) -> Tensor:
     _check(z, neuron, recurrent_synapse)
+    weight = recurrent_synapse.effective_weight().flatten(1)
+    return _stepwise(z, neuron, lambda spikes: dense(spikes, weight))
+
+
+def _stepwise(z: Tensor, neuron: Neuron, hears: Callable[[Tensor], Any]) -> Tensor:
     spikes, after = step_by_step(neuron.run, z, hears, z.new_zeros(*z.shape[:-1], 1), neuron.state)
     neuron._keep(after)
     return spikes

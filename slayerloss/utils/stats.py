@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from slayerloss._check import check_integer, check_sequence
+from slayerloss._check import check_integer, check_range, check_sequence
 from slayerloss._path import check_path
 from slayerloss.io import replacing
 from slayerloss.utils._stats_file import STAGES, Log, has_values, read_logs, write_logs
@@ -175,13 +175,20 @@ class LearningStats:
             header: lines to print above.
             dataloader: whose share that is done is shown.
         """
+        epoch = check_integer("print", "epoch", epoch)
+        iter = None if iter is None else check_integer("print", "iter", iter)
         progress = "" if iter is None else f": i = {iter:5d} "
         if iter is not None and dataloader is not None:
             total = len(dataloader.dataset)
             done = min(iter * (dataloader.batch_size or 1), total)
             progress = f": {done:{len(str(total))}}/{total} ({100 * iter / max(len(dataloader), 1):.0f}%)"
-        seconds = "" if time_elapsed is None else f", {time_elapsed * 1000:12.4f} ms elapsed"
-        lines = [*map(str, header or ()), f"Epoch {epoch:4d}{progress}{seconds}", *self._lines()]
+        elapsed = None if time_elapsed is None else 1000 * check_range("print", "time_elapsed", time_elapsed)
+        seconds = "" if elapsed is None else f", {elapsed:12.4f} ms elapsed"
+        lines = [
+            *map(str, () if header is None else check_sequence("print", "header", header)),
+            f"Epoch {epoch:4d}{progress}{seconds}",
+            *self._lines(),
+        ]
         go_back = self.lines_printed > 0 and sys.stdout.isatty()
         print((f"\033[{self.lines_printed}A\033[J" if go_back else "") + "\n".join(lines))
         self.lines_printed = len(lines)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import check_integer
-from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.rate import event_rate
 
 __all__ = ["diagonal_mask", "dotdict", "event_rate", "staticproperty"]
+
+LARGEST_MASK = 1 << 15
+"""Rows: 4 GiB of float32."""
 
 
 def diagonal_mask(dim: int, num_diagonals: int) -> Tensor:
@@ -20,7 +22,7 @@ def diagonal_mask(dim: int, num_diagonals: int) -> Tensor:
     m[i, j] = [|i - j| <= floor(num_diagonals / 2)]
 
     Args:
-        dim: rows and columns.
+        dim: rows and columns, at most 2^15.
         num_diagonals: at least 1, the main diagonal alone; an even number counts as the next odd one.
 
     Returns:
@@ -35,7 +37,7 @@ def diagonal_mask(dim: int, num_diagonals: int) -> Tensor:
                 [1., 1., 1.],
                 [0., 1., 1.]])
     """
-    dim = check_integer("diagonal_mask", "dim", dim, 1, LARGEST_SIZE)
+    dim = check_integer("diagonal_mask", "dim", dim, 1, LARGEST_MASK)
     reach = check_integer("diagonal_mask", "num_diagonals", num_diagonals, 1) // 2
     place = torch.arange(dim)
     return ((place[:, None] - place).abs() <= reach).to(torch.get_default_dtype())

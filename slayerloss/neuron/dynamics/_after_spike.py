@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from slayerloss.neuron.dynamics._units import fired
+from slayerloss._check import check_range
+from slayerloss.neuron.dynamics._units import after_spike
 
 __all__ = ["persistent_ref_state", "persistent_th_state"]
 
@@ -25,7 +26,7 @@ def persistent_ref_state(ref_state: Tensor, spike: Tensor, th_state: Tensor) -> 
         >>> persistent_ref_state(torch.tensor([0.5, 0.5]), torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0]))
         tensor([0.5000, 2.5000])
     """
-    return ref_state + 2 * fired(spike, ref_state) * th_state
+    return ref_state + 2 * after_spike(spike, ref_state=ref_state, th_state=th_state) * th_state
 
 
 def persistent_th_state(th_state: Tensor, spike: Tensor, th_step: float) -> Tensor:
@@ -45,4 +46,5 @@ def persistent_th_state(th_state: Tensor, spike: Tensor, th_step: float) -> Tens
         >>> persistent_th_state(torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0]), 0.5)
         tensor([1.0000, 1.5000])
     """
-    return th_state + fired(spike, th_state) * th_step
+    check_range("dynamics", "th_step", th_step)
+    return th_state + after_spike(spike, th_state=th_state) * th_step

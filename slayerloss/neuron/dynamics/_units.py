@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from slayerloss._check import check_range, check_tensor
+from slayerloss._check import check_finite, check_range, check_same_shape, check_state, check_tensor
+from slayerloss.functional.events import promote
 from slayerloss.functional.quantize import quantize
 from slayerloss.kernels.reference import DECAY_SCALE
 
@@ -32,10 +32,17 @@ def weight_scale(w_scale: float) -> Any:
 def spread(name: str, state: Tensor, x: Tensor) -> Tensor:
     """A state (N, C, ...) for the input x (N, C, ..., T), from one number for all or from itself."""
     check_tensor("dynamics", name, state)
-    return state.reshape(()).to(x).expand(x.shape[:-1]) if state.numel() == 1 else state
+    if state.numel() == 1:
+        return state.reshape(()).to(x).expand(x.shape[:-1])
+    check_state("dynamics", name, state, x.shape[:-1], x)
+    return state
 
 
-def fired(spike: Tensor, like: Tensor) -> Tensor:
-    """1 where there is a spike, which counts as a constant, else 0."""
+def after_spike(spike: Tensor, **states: Tensor) -> Tensor:
+    """Where there is a spike, which counts as a constant, 1, else 0; in the dtype of the states, which are checked."""
     check_tensor("dynamics", "spike", spike)
-    return (spike.detach() > 0).to(like.dtype if like.is_floating_point() else torch.get_default_dtype())
+    for name, state in states.items():
+        check_tensor("dynamics", name, state)
+        check_same_shape("dynamics", name, state, "spike", spike)
+        check_finite("dynamics", name, state)
+    return (promote(spike.detach()) > 0).to(promote(next(iter(states.values()))).dtype)

@@ -51,6 +51,7 @@ def dynamics(
         lava-dl has no gradients here.
     """
     check_events("dynamics", re_input, "re_input")
+    check_events("dynamics", im_input, "im_input")
     check_same_shape("dynamics", "im_input", im_input, "re_input", re_input)
     state = functional.AdaptiveState(spread("th_state", th_state, re_input), spread("ref_state", ref_state, re_input))
     decays, scale = (fraction("th_decay", th_decay), fraction("ref_decay", ref_decay)), weight_scale(w_scale)

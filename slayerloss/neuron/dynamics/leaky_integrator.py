@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slayerloss import functional
 from slayerloss._check import check_range
-from slayerloss.neuron.dynamics._units import fired, fraction, spread, weight_scale
+from slayerloss.neuron.dynamics._units import after_spike, fraction, spread, weight_scale
 
 __all__ = ["dynamics", "persistent_state"]
 
@@ -67,4 +67,4 @@ def persistent_state(state: Tensor, spike: Tensor) -> Tensor:
         >>> persistent_state(torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]))
         tensor([0.5000, 0.0000])
     """
-    return state * (1 - fired(spike, state))
+    return state * (1 - after_spike(spike, state=state))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from slayerloss import functional
 from slayerloss._check import check_range
-from slayerloss.neuron.dynamics._units import fired, fraction, spread, weight_scale
+from slayerloss.neuron.dynamics._units import after_spike, fraction, spread, weight_scale
 
 __all__ = ["dynamics", "persistent_imag_state", "persistent_real_state"]
 
@@ -73,7 +73,7 @@ def persistent_real_state(real_state: Tensor, spike: Tensor) -> Tensor:
         >>> persistent_real_state(torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]))
         tensor([0.5000, 0.0000])
     """
-    return real_state * (1 - fired(spike, real_state))
+    return real_state * (1 - after_spike(spike, real_state=real_state))
 
 
 def persistent_imag_state(imag_state: Tensor, spike: Tensor, threshold: float, scale: int) -> Tensor:
@@ -92,5 +92,7 @@ def persistent_imag_state(imag_state: Tensor, spike: Tensor, threshold: float, s
         >>> persistent_imag_state(torch.tensor([0.5, 2.0]), torch.tensor([0.0, 1.0]), 1.0, 64)
         tensor([0.5000, 0.9844])
     """
-    spikes = fired(spike, imag_state)
+    check_range("dynamics", "threshold", threshold)
+    check_range("dynamics", "scale", scale, 0, low_open=True)
+    spikes = after_spike(spike, imag_state=imag_state)
     return spikes * (threshold - 1 / scale) + (1 - spikes) * imag_state
