@@ -88,7 +88,7 @@ def events(name: str, samples: int) -> torch.Tensor:
 @torch.no_grad()
 def saved(slayer, neuron: str, name: str) -> dict[str, object]:
     """lava-dl's part of one block; there is no output of what does not run."""
-    network = build(slayer, neuron, name)
+    network = build(slayer, neuron, name, delay_shift=True)  # which the blocks of sigma-delta do not do by default
     block, fresh = network[0], copied(network)
     if (neuron, BLOCKS[name][1]) in BROKEN:
         return {"fresh": fresh, "state": fresh}
