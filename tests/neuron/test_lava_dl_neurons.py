@@ -21,7 +21,7 @@ EXCEPTIONS = {
     "cuba with norm, runs after the first": """lava-dl keeps the current with the mean subtracted and subtracts it
         again, also the part of it that is left from the run before; on the chip the mean is a bias""",
     "parameters per channel on images": "lava-dl broadcasts them along the width; no case has them",
-    "sigma_delta with a scale that is no power of two": """its sums are floats, rounded here in another order than there;
+    "sigma_delta with a scale that is no power of two": """its sums are floats, rounded in another order;
         no case has them""",
     "states of 2^23 and more": "lava-dl goes on in 64 bits, Lava wraps and saturates; no case leaves the chip's range",
     "means beyond the chip's 8 bits": "lava-dl stops the gradient of what saturates for ever; no case has them",
