@@ -32,7 +32,7 @@ from slayerloss.functional.delay import MAX_DELAY, delay_finite, shift_finite
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.sparse import event_count
-from slayerloss.neuron._state import detached, moved
+from slayerloss.functional._state import detached, moved
 from slayerloss.neuron.base import Neuron
 from slayerloss.synapse import Synapse
 from slayerloss.synapse.complex import ComplexSynapse
@@ -294,7 +294,7 @@ class SpikingBlock(Layer):
 
     def common_fields(self, kind: str) -> dict[str, Any]:
         """What every layer with neurons has: type, shape, neuron, and bias and delay where there are any."""
-        fields = {"type": kind, "shape": self.known_shape(), "neuron": self.neuron.device_params}
+        fields = {"type": kind, "shape": self.known_shape(), "neuron": self.neuron.file_params}
         if self.neuron.is_complex and self.neuron.real_norm is not None:
             problem, rule = "a network file has no bias of a complex neuron", "neurons without norm"
             got, way_out = type(self.neuron.real_norm).__name__, "Leave the norm out"

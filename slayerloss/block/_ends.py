@@ -104,7 +104,7 @@ class Input(SpikingBlock):
             parameter = getattr(self, name)
             if parameter is not None:
                 fields[name] = self.neuron.quantize_8bit(parameter, descale=True).detach().cpu().numpy()
-        return fields | {"neuron": self.neuron.device_params}
+        return fields | {"neuron": self.neuron.file_params}
 
 
 class Affine(SpikingBlock):

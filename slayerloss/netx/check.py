@@ -135,7 +135,7 @@ def _rules(layer: Layer) -> dict[str, Field]:
 def _values(tree: Tree, rules: Any, place: str) -> Iterator[Finding]:
     """NaN, fractions, and values beyond the bounds of the schema."""
     for name, rule in rules.items():
-        if name in tree and rule.kind in ("integer", "number"):
+        if name in tree and rule.kind in ("integer", "number", "turn"):
             field, here = tree[name], f"{place}/{name}"
             parts = {f"{here}/{part}": field[part] for part in rule.parts} if isinstance(field, dict) else {here: field}
             for here, values in parts.items():
@@ -146,7 +146,7 @@ def _numbers(values: Any, rule: Field, here: str) -> Iterator[Finding]:
     if not np.all(np.isfinite(values)):
         yield fatal(here, "NaN or infinity; Lava makes some large number of it", "Train again", "file")
         return
-    if np.any(values != np.trunc(values)):
+    if rule.kind != "turn" and np.any(values != np.trunc(values)):
         way_out = "Write integers: train with the 8-bit quantisation that blocks have by default"
         yield lava("error", here, "there are fractions; Lava cuts them off", way_out)
     # as Python's numbers, which do not wrap around

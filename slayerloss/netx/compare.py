@@ -193,19 +193,20 @@ class _Model:
     """
 
     def __init__(self, model: Module, averages: bool) -> None:
-        from slayerloss.block import cuba
+        from slayerloss.block._ends import Affine
+        from slayerloss.block._shape import Average
 
         find_blocks(model)  # which refuses what is no model
         self.model = copy.deepcopy(model).eval()
         named = [
             (name, block)
             for name, block in find_blocks(self.model)
-            if getattr(block, "neuron", None) is not None or (averages and isinstance(block, cuba.Average))
+            if getattr(block, "neuron", None) is not None or (averages and isinstance(block, Average))
         ]
         self.names = [label_of(name, block) for name, block in named]
         self.blocks = [block for _, block in named]
-        self.readouts = [i for i, block in enumerate(self.blocks) if isinstance(block, cuba.Affine)]
-        self.averages = [i for i, block in enumerate(self.blocks) if isinstance(block, cuba.Average)]
+        self.readouts = [i for i, block in enumerate(self.blocks) if isinstance(block, Affine)]
+        self.averages = [i for i, block in enumerate(self.blocks) if isinstance(block, Average)]
         self.given: dict[int, Tensor] = {}
         self.sent: dict[int, Any] = {}
         for i, block in enumerate(self.blocks):
@@ -258,8 +259,13 @@ def _sent(network: Network, x: NDArray[Any], readouts: list[int]) -> list[NDArra
         recording = network.run(x[start : start + some], states=True)
         assert recording.states is not None
         states = recording.states
-        parts.append([states[i]["v"] if i in readouts else sent for i, sent in enumerate(recording.spikes)])
+        parts.append([_voltage(states[i]) if i in readouts else sent for i, sent in enumerate(recording.spikes)])
     return [np.concatenate(layer) for layer in zip(*parts, strict=True)]
+
+
+def _voltage(states: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """What a readout sends of its states; of a resonator the imaginary part."""
+    return states["v"] if "v" in states else states["imag"]
 
 
 def _first_difference(

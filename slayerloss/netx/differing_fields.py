@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from slayerloss.netx.description import Layer, leaves
+from slayerloss.netx.runtime.resonate import turn
 from slayerloss.netx.schema import READOUT
 
 _SAME_NEURON = MappingProxyType({"LOIHI": "CUBA"})
@@ -26,8 +27,9 @@ def differing_fields(own: Layer, other: Layer) -> list[str]:
     """The fields of a layer that say something else in another one of its type.
 
     One value and an array that holds it everywhere say the same, as do the shapes (N,) and (N, 1, 1), the same weights
-    in another arrangement, LOIHI and CUBA, a field that is missing and its usual value, and thresholds that v cannot
-    pass. Of the fields that only `other` has, those count that change what the layer does.
+    in another arrangement, LOIHI and CUBA, a field that is missing and its usual value, thresholds that v cannot pass,
+    and turns of which Lava makes the same integers. Of the fields that only `other` has, those count that change what
+    the layer does.
 
     Example:
         >>> new = Layer("dense", {"shape": np.array([2]), "bias": np.zeros(2), "weight": np.array([[2], [4]])})
@@ -52,6 +54,9 @@ def _values(layer: Layer) -> dict[str, Any]:
         values[name] = array.astype(np.float64) if array.dtype.kind in "biuf" else str(array)
     if "neuron/type" in values:
         values["neuron/type"] = _SAME_NEURON.get(values["neuron/type"], values["neuron/type"])
+    if {"neuron/sinDecay", "neuron/cosDecay"} <= values.keys():
+        parts = turn(*(np.atleast_1d(values[f"neuron/{name}"]) for name in ("sinDecay", "cosDecay")))
+        values["neuron/sinDecay"], values["neuron/cosDecay"] = (part.astype(np.float64) for part in parts)
     if "neuron/vThMant" in values:
         values["neuron/vThMant"] = np.asarray(np.minimum(values["neuron/vThMant"], np.asarray(READOUT["vThMant"])))
     if layer.type.startswith("dense"):

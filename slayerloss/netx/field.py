@@ -26,6 +26,7 @@ KINDS = MappingProxyType(
         "integer": Kind("int64", "iu", "integers"),
         "number": Kind("float32", "iuf", "numbers"),  # an integer, which the format keeps as float32
         "real": Kind("float64", "iuf", "numbers"),
+        "turn": Kind("float64", "iuf", "numbers"),  # an integer, which lava-dl writes as int64, or one and a half
         "flag": Kind("bool", "biu", "a truth value"),
         "text": Kind("UTF-8 text", "USO", "text"),  # of variable length
         "group": Kind("group", "", "a group"),

@@ -166,8 +166,8 @@ NOT_IN_LAVA = MappingProxyType(
     {
         "pool": "Use a Conv block with a stride in its place",
         "average": "Use a Dense block in its place, and average its spikes outside the network",
-        "convT": "",
-        "unpool": "",
+        "convT": "Use a Dense block in its place, or leave it and what follows it out of the file",
+        "unpool": "Use a Dense block in its place, or leave it and what follows it out of the file",
         "concat": "",
     }
 )
@@ -181,7 +181,7 @@ def _decay(meaning: str) -> Field:
 
 def _rotation(meaning: str) -> Field:
     low, high = (Bound(sign * 4096, "it would be a growth", fatal=True, scope="file") for sign in (-1, 1))
-    return Field("integer", (*_SCALAR, ("C",)), meaning, True, low, high)
+    return Field("turn", (*_SCALAR, ("C",)), meaning, True, low, high)
 
 
 _TYPE = Field("text", _SCALAR, "the type's name", True)
@@ -210,8 +210,8 @@ _CUBA = {
 
 _RESONATOR = {
     "type": _TYPE,
-    "sinDecay": _rotation("(1 - decay) sin(2 pi / period), times 4096"),
-    "cosDecay": _rotation("(1 - decay) cos(2 pi / period), times 4096"),
+    "sinDecay": _rotation("(1 - decay) sin(2 pi / period), times 4096; n + 0.5 makes Lava take n"),
+    "cosDecay": _rotation("(1 - decay) cos(2 pi / period), times 4096; likewise"),
     "gradedSpike": _GRADED,
     **_UNREAD,
 }

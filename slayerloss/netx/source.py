@@ -20,6 +20,7 @@ from slayerloss._check import ArgumentError, FormatError, message
 from slayerloss.netx.container import fail
 from slayerloss.netx.description import Layer, Tree
 from slayerloss.netx.limits import LONGEST_DELAY, NEVER
+from slayerloss.netx.runtime.resonate import turn
 from slayerloss.netx.schema import READOUT
 
 if TYPE_CHECKING:
@@ -73,19 +74,26 @@ class Source:
     def whole(self, name: str, tree: Tree | None = None) -> NDArray[np.float32]:
         """A field of whole numbers, as float32; fractions are cut off, as Lava does."""
         place = name if tree is None else f"neuron/{name}"
-        values = (self.layer.fields if tree is None else tree)[name]
-        if isinstance(values, Mapping):
-            raise self.refused(place, "is a group", "one array: there are no blocks of complex weights yet", "a group")
-        array = np.asarray(values)
+        array = np.asarray((self.layer.fields if tree is None else tree)[name])
         if not np.isfinite(array).all():
             raise self.refused(place, "has NaN or infinity", "whole numbers", "some", "Train again")
         return np.trunc(array).astype(np.float32)
 
+    def weights(self, name: str = "weight") -> dict[str, NDArray[np.float32]]:
+        """A weight by the end of its synapse's name: empty, or of complex neurons ".real" and ".imag"."""
+        values = self.layer.fields[name]
+        if not isinstance(values, Mapping):
+            return {"": self.whole(name)}
+        return {f".{part}": self.whole(part, dict(values)) for part in ("real", "imag")}
+
     @property
-    def kernel(self) -> NDArray[np.float32]:
-        """The weight of a convolution, (out, in, height, width), without the fifth dimension of old files."""
-        weight = self.whole("weight")
-        return weight.reshape(*weight.shape[:4])
+    def kernels(self) -> dict[str, NDArray[np.float32]]:
+        """`weights` of a convolution, (out, in, height, width), without the fifth dimension of old files."""
+        return {end: weight.reshape(*weight.shape[:4]) for end, weight in self.weights().items()}
+
+    def matrices(self, name: str = "weight") -> dict[str, NDArray[np.float32]]:
+        """`weights` of a dense layer, (out, in, 1, 1)."""
+        return {end: weight.reshape(self.channels, -1, 1, 1) for end, weight in self.weights(name).items()}
 
     def one(self, name: str, tree: Tree | None = None) -> float:
         """A field of one whole number."""
@@ -97,12 +105,12 @@ class NeuronRow:
     """How neurons of one type come from their fields.
 
     `blocks` is the namespace under `slayerloss.block`; `constants` makes the arguments that the file fixes; `learned`
-    names the field of each parameter, which has lava-dl's unit of it, and may be one for all or one a channel.
+    makes the parameters, in lava-dl's unit of them: one value for all, or one a channel.
     """
 
     blocks: str
     constants: Callable[[Source], dict[str, Any]]
-    learned: Mapping[str, str]
+    learned: Callable[[Source], dict[str, NDArray[np.float32]]]
 
 
 def _cuba(source: Source) -> dict[str, Any]:
@@ -123,16 +131,50 @@ def _cuba(source: Source) -> dict[str, Any]:
     return {"threshold": threshold / SCALE, "graded_spike": graded, **unused}
 
 
-_CUBA = NeuronRow("cuba", _cuba, MappingProxyType({"current_decay": "iDecay", "voltage_decay": "vDecay"}))
+def _cuba_decays(source: Source) -> dict[str, NDArray[np.float32]]:
+    names = {"current_decay": "iDecay", "voltage_decay": "vDecay"}
+    return {name: source.whole(field, source.neuron) for name, field in names.items()}
 
-NEURONS: Mapping[str, NeuronRow] = MappingProxyType({"CUBA": _CUBA, "LOIHI": _CUBA})
+
+def _resonator(source: Source) -> dict[str, Any]:
+    tree = source.neuron
+    threshold = source.one("vThMant", tree)
+    if threshold < 1:
+        raise source.refused("neuron/vThMant", "is no threshold of a block", "at least 1", int(threshold))
+    if "bias" in source.layer.fields:
+        raise source.refused("bias", "is of complex neurons, which do not read it", "none", "one", "Delete it")
+    graded = bool(np.any(tree.get("gradedSpike", False)))
+    unused = {"period": 8.0, "decay": 0.5}  # `learned` replaces them
+    return {"threshold": min(threshold, float(NEVER)) / SCALE, "graded_spike": graded, **unused}
+
+
+def _turn(source: Source) -> dict[str, NDArray[np.float32]]:
+    """What Lava makes of the file's turn."""
+    sin, cos = turn(*(np.atleast_1d(source.neuron[name]) for name in ("sinDecay", "cosDecay")))
+    for name, part, lowest in (("sinDecay", sin, 1), ("cosDecay", cos, 0)):
+        if part.min() < lowest:
+            rule = f"from {lowest} to 4096, for a period of 4 steps or more"
+            raise source.refused(f"neuron/{name}", "is no turn of a block", rule, int(part.min()))
+    return {"sin_decay": sin.astype(np.float32), "cos_decay": cos.astype(np.float32)}
+
+
+_CUBA = NeuronRow("cuba", _cuba, _cuba_decays)
+
+NEURONS: Mapping[str, NeuronRow] = MappingProxyType(
+    {
+        "CUBA": _CUBA,
+        "LOIHI": _CUBA,
+        "RF_PHASE": NeuronRow("rf", _resonator, _turn),
+        "RF_IZHIKEVICH": NeuronRow("rf_iz", _resonator, _turn),
+    }
+)
 """Neuron type -> how its blocks are made."""
 
 
 def parameters(source: Source) -> tuple[dict[str, Any], dict[str, Any]]:
     """The neuron_params of a layer, and the state dict of its neuron."""
     row, options = source.row, dict(source.training)
-    learned = {name: source.whole(field, source.neuron).reshape(-1) for name, field in row.learned.items()}
+    learned = {name: values.reshape(-1) for name, values in row.learned(source).items()}
     shared = all(values.size == 1 for values in learned.values())
     if options.setdefault("shared_param", shared) and not shared:
         problem, rule = f"{source.place}: the decays differ from channel to channel", "shared_param=False, or none"

@@ -142,7 +142,7 @@ def _dynamics(neuron: Tree) -> str:
     if kind in NEURONS:
         for name, text in (("iDecay", "u decay"), ("vDecay", "v decay"), ("sinDecay", ""), ("thDecay", "vth decay")):
             if name == "sinDecay" and name in neuron:
-                words += _resonance(np.asarray(neuron["sinDecay"]), np.asarray(neuron["cosDecay"]))
+                words += _resonance(np.trunc(neuron["sinDecay"]), np.trunc(neuron["cosDecay"]))
             elif name in neuron:
                 words.append(f"{text} {_span([neuron[name]], 4096)}")
         if "vThStep" in neuron:

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _LAVA_DL = 1
 """The version of a neuron's state dict that is lava-dl's."""
 
+Kernels = Mapping[str, NDArray[np.float32]]
+"""The weights of a synapse by the end of its name, see `Source.weights`."""
+
 _TRAINING = ("tau_grad", "scale_grad", "requires_grad", "norm", "dropout", "persistent_state", "shared_param")
 """The arguments of a neuron that a file leaves open."""
 
@@ -83,9 +86,10 @@ def to_torch(
         A file keeps the bias that a norm ended with, and not the norm. The blocks have a norm that stays as it is; with
         neuron={"norm": MeanOnlyBatchNorm} it goes on learning from there. Weights and biases that the 8-bit
         quantisation of training would change, odd and large ones, are kept by `keep_whole` in its place. A last dense
-        layer that cannot spike becomes an `Affine` block, which sends the voltage v of the chip. The blocks do what the
-        file says, also where `check` finds that Lava does something else. lava-dl's `auto.SequentialNetwork`
-        knows dense layers only, and leaves out their biases.
+        layer that cannot spike becomes an `Affine` block, which sends the voltage v of the chip, the imaginary part of
+        a resonator. The blocks do what the file says, also where `check` finds that Lava does something else; but
+        resonators turn as Lava lets them. lava-dl's `auto.SequentialNetwork` knows dense layers only, and leaves out
+        their biases.
     """
     from torch.nn import Sequential
 
@@ -110,7 +114,7 @@ def _training(neuron: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     check_type("to_torch", "neuron", neuron, Mapping, "a dictionary of the neuron's arguments")
     for key in neuron:
-        if key in ("threshold", "current_decay", "voltage_decay", "scale", "graded_spike"):
+        if key in ("threshold", "current_decay", "voltage_decay", "period", "decay", "scale", "graded_spike"):
             raise ArgumentError(message("to_torch", f"neuron has {key}", "what the file does not say", neuron[key]))
         check_choice("to_torch", "neuron key", key, _TRAINING)
     return dict(neuron)
@@ -126,8 +130,9 @@ def _filled(block: Module, state: Mapping[str, Any]) -> Module:
     return block
 
 
-def _with_synapse(source: Source, kind: Any, sizes: Mapping[str, Any], **weights: NDArray[np.float32]) -> Module:
-    """A block of neurons behind synapses; `weights` are named as the synapses, (out, in, height, width) each."""
+def _with_synapse(source: Source, kind: Any, sizes: Mapping[str, Any], **synapses: Kernels) -> Module:
+    """A block of neurons behind synapses, which are named as in the block, with (out, in, height, width) each."""
+    weights = {f"{name}{end}": weight for name, ends in synapses.items() for end, weight in ends.items()}
     params, state = parameters(source)
     params, bias = with_bias(source, params)
     delay = delay_of(source)
@@ -142,8 +147,8 @@ def _with_synapse(source: Source, kind: Any, sizes: Mapping[str, Any], **weights
         if not in_8_bits(bias["neuron.norm.running_mean"] * SCALE):
             norm.pre_hook_fx = keep_whole
         norm.update = "norm" in source.training
-    synapses = {f"{name}.weight": weight[..., None] / SCALE for name, weight in weights.items()}
-    return _filled(block, {**state, **bias, **delay, **synapses})
+    filled = {f"{name}.weight": weight[..., None] / SCALE for name, weight in weights.items()}
+    return _filled(block, {**state, **bias, **delay, **filled})
 
 
 def _input(source: Source) -> Module:
@@ -161,18 +166,22 @@ def _input(source: Source) -> Module:
 
 
 def _dense(source: Source) -> Module:
-    weight = source.whole("weight").reshape(source.channels, -1, 1, 1)
-    sizes = {"in_neurons": weight.shape[1], "out_neurons": weight.shape[0]}
+    weights = source.matrices()
     readout = source.last and np.max(source.neuron.get("vThMant", 0)) >= NEVER
     if not readout:
-        return _with_synapse(source, source.blocks.Dense, sizes, synapse=weight)
-    return _with_synapse(source, source.blocks.Affine, {**sizes, "delay_shift": True}, synapse=weight)
+        return _with_synapse(source, source.blocks.Dense, _sizes(weights), synapse=weights)
+    return _with_synapse(source, source.blocks.Affine, {**_sizes(weights), "delay_shift": True}, synapse=weights)
+
+
+def _sizes(matrices: Kernels) -> dict[str, Any]:
+    out, inputs = next(iter(matrices.values())).shape[:2]
+    return {"in_neurons": inputs, "out_neurons": out}
 
 
 def _recurrent(source: Source) -> Module:
-    weight, back = (source.whole(name).reshape(source.channels, -1, 1, 1) for name in ("weight", "weight_rec"))
-    sizes = {"in_neurons": weight.shape[1], "out_neurons": weight.shape[0]}
-    return _with_synapse(source, source.blocks.Recurrent, sizes, input_synapse=weight, recurrent_synapse=back)
+    weights, back = source.matrices(), source.matrices("weight_rec")
+    kind = source.blocks.Recurrent
+    return _with_synapse(source, kind, _sizes(weights), input_synapse=weights, recurrent_synapse=back)
 
 
 def _geometry(source: Source) -> dict[str, Any]:
@@ -180,18 +189,36 @@ def _geometry(source: Source) -> dict[str, Any]:
 
 
 def _conv(source: Source) -> Module:
-    weight, groups = source.kernel, int(source.one("groups"))
+    return _convolution(source, source.blocks.Conv, "out_features", "in_features")
+
+
+def _conv_transposed(source: Source) -> Module:
+    return _convolution(source, source.blocks.ConvT, "in_features", "out_features")
+
+
+def _convolution(source: Source, kind: Any, first: str, second: str) -> Module:
+    """A block whose weight has the `first` features in front, and behind them the `second` of a group."""
+    weights, groups = source.kernels, int(source.one("groups"))
+    weight = next(iter(weights.values()))
     if groups < 1 or len(weight) % groups:
         raise source.refused("groups", "does not divide the channels", f"a divisor of {len(weight)}", groups)
-    sizes = {"in_features": weight.shape[1] * groups, "out_features": len(weight), "groups": groups}
+    sizes = {first: len(weight), second: weight.shape[1] * groups, "groups": groups}
     sizes |= {"kernel_size": weight.shape[2:], **_geometry(source)}
-    return _with_synapse(source, source.blocks.Conv, sizes, synapse=weight)
+    return _with_synapse(source, kind, sizes, synapse=weights)
 
 
 def _pool(source: Source) -> Module:
-    weight = source.kernel
-    sizes = {"kernel_size": weight.shape[2:], **_geometry(source)}
-    return _with_synapse(source, source.blocks.Pool, sizes, synapse=weight)
+    return _pooling(source, source.blocks.Pool)
+
+
+def _unpool(source: Source) -> Module:
+    return _pooling(source, source.blocks.Unpool)
+
+
+def _pooling(source: Source, kind: Any) -> Module:
+    weights = source.kernels
+    sizes = {"kernel_size": next(iter(weights.values())).shape[2:], **_geometry(source)}
+    return _with_synapse(source, kind, sizes, synapse=weights)
 
 
 _LAYERS: Mapping[str, Callable[[Source], Module]] = MappingProxyType(
@@ -200,7 +227,9 @@ _LAYERS: Mapping[str, Callable[[Source], Module]] = MappingProxyType(
         "dense": _dense,
         "dense_rec": _recurrent,
         "conv": _conv,
+        "convT": _conv_transposed,
         "pool": _pool,
+        "unpool": _unpool,
         "flatten": lambda source: source.blocks.Flatten(),
         "average": lambda source: source.blocks.Average(source.layer.shape[0]),
     }
@@ -246,4 +275,6 @@ def _input_shape(source: Source) -> tuple[int, ...] | None:
     layer = source.layer
     if layer.type in ("input", "flatten"):
         return (math.prod(layer.shape),) if layer.type == "flatten" else layer.shape
-    return (source.whole("weight").size // source.channels,) if layer.type.startswith("dense") else None
+    if not layer.type.startswith("dense"):
+        return None
+    return (next(iter(source.weights().values())).size // source.channels,)

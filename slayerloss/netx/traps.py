@@ -207,7 +207,7 @@ def _resonator(neuron: Tree, place: str) -> Iterator[Finding]:
     if np.any(sin.astype(float) ** 2 + cos.astype(float) ** 2 > 4097.0**2):
         yield lava("warning", f"{place}/sinDecay", "the states would grow in every step: sin^2 + cos^2 is above 1")
     pairs = zip(("sinDecay", "cosDecay"), (sin, cos), turn(sin, cos), strict=True)
-    counts = {name: int(np.sum(given != taken)) for name, given, taken in pairs}
+    counts = {name: int(np.sum(np.trunc(given) != taken)) for name, given, taken in pairs}
     if any(counts.values()):
         changed = " and ".join(f"{count} of {len(sin)} values of {name}" for name, count in counts.items() if count)
         problem = f"Lava makes a period and a decay of it and cosDecay, and back: {changed} change by 1"

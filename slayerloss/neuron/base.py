@@ -28,7 +28,7 @@ from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.precision import kept_wide
 from slayerloss.kernels.reference import DECAY_SCALE, STATE_LIMIT
 from slayerloss.neuron import _decay
-from slayerloss.neuron._state import detached, moved
+from slayerloss.functional._state import detached, moved
 from slayerloss.neuron._stored import Stored
 
 __all__ = ["Neuron", "kept_state"]

@@ -18,7 +18,7 @@ from netx_layers import NEURON, conv, dense, entrance, flatten, weights
 
 from slayerloss import netx
 from slayerloss._check import ArgumentError, DtypeError, FormatError
-from slayerloss.block import cuba
+from slayerloss.block import cuba, rf
 from slayerloss.functional import quantize_weight
 from slayerloss.netx.differing_fields import differing_fields
 from slayerloss.netx.export import checked
@@ -89,10 +89,64 @@ def assert_same_parameters(one: torch.nn.Module, other: torch.nn.Module) -> None
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["pilotnet_sdnn", "syn_sdnn", "syn_rf"])
+@pytest.mark.parametrize("name", ["pilotnet_sdnn", "syn_sdnn"])
 def test_neurons_without_blocks_are_refused_by_name(shared: Path, name: str) -> None:
-    with pytest.raises(FormatError, match=r"layer/0/neuron/type has no blocks yet; expected one of CUBA, LOIHI, got "):
+    with pytest.raises(FormatError, match=r"layer/0/neuron/type has no blocks yet; expected one of CUBA, LOIHI, "):
         netx.to_torch(shared / "golden" / "netx" / f"{name}.net")
+
+
+def test_resonators_of_lava_dl_turn_as_lava_lets_them(shared: Path, tmp_path: Path) -> None:
+    path = shared / "golden" / "netx" / "syn_rf.net"
+    recorded = np.load(path.with_suffix(".npz"))
+    x = torch.tensor(recorded["input"]).T[None].float()
+    model, comparison = assert_rebuilt(netx.read(path), x)
+    model.eval()
+    assert [type(block) for block in model] == [rf.Dense, rf.Dense]
+    assert comparison.events == [int(recorded[f"L{i}_spk"].sum()) for i in range(2)]
+    for i, block in enumerate(model):
+        assert np.array_equal(block.chip_states(x)["imag"][0].numpy().T, recorded[f"L{i}_imag"])
+        x = block(x)
+    netx.export(model, tmp_path / "again.net")
+    assert not netx.check(tmp_path / "again.net")
+    assert pairwise_differences(netx.read(path), netx.read(tmp_path / "again.net")) == []
+
+
+@pytest.mark.parametrize("kind", ["RF_PHASE", "RF_IZHIKEVICH"])
+@pytest.mark.parametrize("channels", [1, 4])
+def test_resonators_are_rebuilt(kind: str, channels: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(channels)
+    turn = {"sinDecay": rng.integers(1, 2000, channels) + 0.5, "cosDecay": rng.integers(0, 3500, channels) + 0.5}
+    turn = {name: values if channels > 1 else values[0] for name, values in turn.items()}
+    weight = {"real": weights(rng, 4, 6, low=-120, high=254), "imag": weights(rng, 4, 6)}
+    neuron = {"type": kind, **turn, "vThMant": 20, "gradedSpike": False}
+    layers = [{"type": "dense", "shape": [4], "weight": weight, "neuron": neuron}]
+    for arithmetic in ("lava", "ideal"):
+        model, comparison = assert_rebuilt(layers, events(3, 6, 60), arithmetic)
+        assert comparison.events[0] > 20
+    assert model[0].neuron.shared_param is (channels == 1)
+    assert np.array_equal(model[0].neuron.cx_sin_decay, np.trunc(turn["sinDecay"]))
+    path = tmp_path / "network.net"
+    netx.export(model, path)
+    written = netx.read(path).layers[0].neuron or {}
+    assert np.array_equal(written["cosDecay"], turn["cosDecay"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (
+            {"sinDecay": -20},
+            r"layer/0/neuron/sinDecay is no turn of a block; expected from 1 to 4096, for a period of 4",
+        ),
+        ({"cosDecay": -20}, r"layer/0/neuron/cosDecay is no turn of a block"),
+        ({"vThMant": 0}, r"layer/0/neuron/vThMant is no threshold of a block; expected at least 1"),
+    ],
+)
+def test_resonators_without_blocks(changed: dict[str, int], text: str) -> None:
+    neuron = {"type": "RF_PHASE", "sinDecay": 500, "cosDecay": 3000, "vThMant": 20, **changed}
+    weight = {"real": [[2.0]], "imag": [[4.0]]}
+    with pytest.raises(FormatError, match=text):
+        netx.to_torch(netx.describe([{"type": "dense", "shape": [1], "weight": weight, "neuron": neuron}]))
 
 
 # Random files

@@ -221,9 +221,10 @@ class _Builder:
 
     def _resonator(self, neuron: Tree) -> Resonator:
         self._only_lava("bias" in self.layer.fields, "bias", "complex neurons have no bias")
-        sin, cos = (np.asarray(neuron[name], np.int64) for name in ("sinDecay", "cosDecay"))
+        sin, cos = (np.asarray(neuron[name]) for name in ("sinDecay", "cosDecay"))
         if self.settings.lava:
             sin, cos = turn(np.atleast_1d(sin), np.atleast_1d(cos))
+        sin, cos = integers(sin), integers(cos)
         return Resonator(
             per_neuron(sin, self.shape),
             per_neuron(cos, self.shape),

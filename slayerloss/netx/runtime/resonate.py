@@ -57,15 +57,18 @@ class Resonator:
 
 
 def turn(sin: Array, cos: Array) -> tuple[Array, Array]:
-    """What Lava makes of the file's integers: a period and a decay, and of those integers again, cut off.
+    """What Lava makes of the file's numbers: a period and a decay, and of those integers, cut off.
 
     Example:
         >>> turn(np.array([1848]), np.array([3425]))
         (array([1847], dtype=int32), array([3424], dtype=int32))
+        >>> turn(np.array([1848.5]), np.array([3425.5]))
+        (array([1848], dtype=int32), array([3425], dtype=int32))
 
     Note:
-        What Lava computes depends on the processor: this is what it does with AVX512; without it, one in five of the
-        integers comes out otherwise by 1.
+        What Lava computes of integers depends on the processor: this is what it does with AVX512; without it, one in
+        five of them comes out otherwise by 1. Of an integer and a half it makes the integer on every processor, since
+        the rounding of its float64, below 1e-11, is far from the half that is cut off: `export` writes those.
     """
     turned = [_turn(s / 4096, c / 4096) for s, c in zip(*np.broadcast_arrays(sin, cos), strict=True)]
     as_columns = np.array(turned, np.int32).reshape(-1, 2).T
