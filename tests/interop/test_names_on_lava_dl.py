@@ -1,162 +1,197 @@
-"""lava-dl's public names, with the names and the order of their arguments, are slayerloss's."""
+"""lava-dl's public names stand on the page of names, and are where it says, with lava-dl's arguments in its order."""
 
 from __future__ import annotations
 
+import collections
 import importlib
 import inspect
+import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-NAMES = {
-    "loss": "SpikeTime SpikeRate SpikeMax SpikeMoid SparsityEnforcer",
-    "classifier": "Rate MovingWindow",
-    "auto": "SequentialNetwork",
-    "axon": "Delay delay",
-    "neuron": "Dropout",
-    "neuron.norm": "MeanOnlyBatchNorm",
-    "neuron.cuba": "Neuron",
-    "synapse": "Dense Conv Pool",
-    "utils": "quantize event_rate quantize_hook_fx",
-    "utils.filter": "FIR FIRBank conv corr",
-    "utils.time": "replicate shift",
-    "block.base": """AbstractInput AbstractFlatten AbstractAffine AbstractDense AbstractConv AbstractPool
-        AbstractAverage AbstractRecurrent""",
-    "io": """Event read_1d_spikes encode_1d_spikes read_2d_spikes encode_2d_spikes read_np_spikes encode_np_spikes
-        tensor_to_event""",
+import slayerloss
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "names.md"
+ROW = re.compile(r"^\| (?P<names>`.*?) \|(?P<place>.*?)\|.*\|$", re.MULTILINE)
+
+BASES = {
+    "neuron.base.Neuron": "the base of the neurons",
+    "synapse.layer.GenericLayer": "the base of the synapses, which takes the weight",
+    "synapse.complex.ComplexLayer": "the base of the complex ones, which takes the two parts",
 }
+"""Bases whose arguments are not lava-dl's, and what they are; their members are those of the classes made of them."""
 
-# Writes {"module.Name.method": [argument, ...]}; lava-dl's blocks take *args and leave the names to block.base. Its
-# netx needs Lava, so that its names are read from the text of the file.
-ON_LAVA_DL = """
-import inspect, json, sys
-from lava.lib.dl import slayer
-found = {}
-for module, names in json.loads(sys.argv[1]).items():
-    place = slayer
-    for part in module.split("."):
-        place = getattr(place, part)
-    for name in names.split():
-        value = getattr(place, name)
-        methods = {"": value}
-        if inspect.isclass(value):
-            own = [c for c in reversed(value.__mro__) if c.__module__.startswith("lava")]
-            methods = {key: method for c in own for key, method in vars(c).items()
-                       if inspect.isfunction(method) and (key == "__init__" or not key.startswith("_"))}
-        for key, method in methods.items():
-            arguments = [a for a in inspect.signature(method).parameters if a != "self"]
-            found[f"{module}.{name}.{key}"] = arguments
-import ast, pathlib
-tree = ast.parse(pathlib.Path(slayer.__file__).parents[1].joinpath("netx", "hdf5.py").read_text())
-(network,) = [node for node in tree.body if getattr(node, "name", "") == "Network"]
-(init,) = [node for node in network.body if getattr(node, "name", "") == "__init__"]
-found["netx.hdf5.Network.__init__"] = [a.arg for a in init.args.args if a.arg != "self"]
-names = []
-for module in ("axon", "block", "dendrite", "neuron", "spike", "synapse", "utils"):
-    names += [f"{module}.{name}" for name, value in vars(getattr(slayer, module)).items()
-              if not name.startswith("_") and getattr(value, "__module__", value.__name__).startswith("lava")]
-with open(sys.argv[2], "w") as file:
-    json.dump({"arguments": found, "names": names}, file)
-"""
-
-MISSING = {
-    **{
-        f"auto.SequentialNetwork.{name}_block": "netx.to_torch does it for the whole file"
-        for name in ("average", "dense", "flatten", "input", "read")
-    },
-    "axon.Delay.clamp": "delays are clamped at each use",
-    "neuron.cuba.Neuron.clamp": "decays are clamped at each use",
-    "io.Event.anim": "plot.animate_event",
-    "io.Event.show": "plot.show_event",
+LIF = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.5}
+RESONATES = {"threshold": 1.0, "period": 10, "decay": 0.1}
+ADAPTS = {"threshold_step": 0.5, "threshold_decay": 0.1, "refractory_decay": 0.1}
+NEURONS: dict[str, dict[str, Any]] = {
+    "cuba": LIF,
+    "alif": LIF | ADAPTS,
+    "rf": RESONATES,
+    "rf_iz": RESONATES,
+    "adrf": RESONATES | ADAPTS,
+    "adrf_iz": RESONATES | ADAPTS,
+    "sigma_delta": {"threshold": 1.0, "activation": torch.relu},
 }
-
-INNER = {
-    *("axon.delta", "dendrite.sigma", "neuron.dropout", "spike.spike", "synapse.layer"),
-    *("utils.assistant", "utils.stats", "utils.utils"),
+# What a class is built with, beside a block's neuron, to see the attributes that its instances have.
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("Affine", "Dense", "Output", "Recurrent"), (4, 3)),
+    **dict.fromkeys(("Conv", "ConvT", "ConvTranspose"), (2, 3, 3)),
+    **dict.fromkeys(("Average", "Pool", "TimeDecimation", "Unpool"), (2,)),
+    "KWTA": (4, 3, 1),
 }
-"""Files whose names lava-dl exports beside them."""
-
-NOT_HERE = {
-    # name: how the page for lava-dl's users calls it
-    "axon.Delta": "axon.Delta",
-    "block.adrf": "adrf",
-    "block.adrf_iz": "adrf_iz",
-    "block.alif": "alif",
-    "block.base": "block.base",
-    "block.rf": "rf",
-    "block.rf_iz": "rf_iz",
-    "block.sigma_delta": "sigma_delta",
-    "dendrite.Sigma": "dendrite.Sigma",
-    "neuron.adrf": "adrf",
-    "neuron.adrf_iz": "adrf_iz",
-    "neuron.alif": "alif",
-    "neuron.base": "neuron.base",
-    "neuron.dynamics": "neuron.dynamics",
-    "neuron.rf": "rf",
-    "neuron.rf_iz": "rf_iz",
-    "neuron.sigma_delta": "sigma_delta",
-    "spike.complex": "spike.complex",
-    "synapse.ConvTranspose": "ConvT",
-    "synapse.Unpool": "Unpool",
-    "synapse.complex": "synapse.complex",
-    "utils.Assistant": "slayer.utils.Assistant",
-    "utils.LearningStat": "LearningStats",
-    "utils.LearningStats": "LearningStats",
-    "utils.diagonal_mask": "utils.diagonal_mask",
-    "utils.dotdict": "utils.dotdict",
-    "utils.int_utils": "utils.int_utils",
-    "utils.recurrent": "utils.recurrent",
-    "utils.staticproperty": "utils.staticproperty",
-}
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "from-lava-dl.md"
-HERE = {"netx.hdf5.Network": "netx.Network"} | {
-    f"block.base.{name}": f"block.cuba.{name.removeprefix('Abstract')}" for name in NAMES["block.base"].split()
-}
+WITHOUT_NEURON = ("Average", "Flatten", "TimeDecimation")
 
 
-def arguments_of(key: str) -> list[str] | None:
-    """The names of the arguments of slayerloss's function or method of that name; None if there is none."""
-    place, method = key.rsplit(".", 1)
-    module, name = HERE.get(place, place).rsplit(".", 1)
-    value: Any = getattr(importlib.import_module(f"slayerloss.{module}"), name)
-    value = getattr(value, method, None) if method else value
-    return None if value is None else [name for name in inspect.signature(value).parameters if name != "self"]
+def expand(text: str) -> list[str]:
+    """The names that a text with braces stands for: a.{b,c} for a.b and a.c."""
+    parts = re.split(r"\{(.*?)\}", text)
+    choices = [part.split(",") if i % 2 else [part] for i, part in enumerate(parts)]
+    return ["".join(choice) for choice in itertools.product(*choices)]
 
 
-def is_here(name: str) -> bool:
-    """Whether slayerloss has what lava-dl calls so."""
-    module, _, attribute = name.partition(".")
-    try:
-        return hasattr(importlib.import_module(f"slayerloss.{module}"), attribute)
-    except ModuleNotFoundError:
-        return False
+def names_in(cell: str) -> list[str]:
+    """All names in the code of a cell."""
+    return [name for code in re.findall(r"`(.*?)`", cell) for name in expand(code)]
+
+
+def read_page() -> tuple[dict[str, str], set[str]]:
+    """lava-dl's name -> the name here, and what is left out."""
+    here, left_out = PAGE.read_text(encoding="utf-8").split("## Left out")
+    places: dict[str, str] = {}
+    for row in ROW.finditer(here):
+        names = names_in(row["names"])
+        place = names if row["place"].strip() == "the same" else names_in(row["place"])
+        assert not places.keys() & set(names), row[0]
+        places |= dict(zip(names, place, strict=True))
+    return places, {name for row in ROW.finditer(left_out) for name in names_in(row["names"])}
+
+
+PLACES, LEFT_OUT = read_page()
+
+
+def find(name: str) -> Any:
+    """What slayerloss has under a name; None if nothing. A module hides behind a function of its name."""
+    parts = ["slayerloss", *name.split(".")]
+    for length in range(len(parts), 0, -1):
+        try:
+            value: Any = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            value = getattr(value, part, None)
+        return value
+    return None
+
+
+def function_of(name: str) -> Any:
+    """The same, but the function where a module has its name."""
+    package, _, last = name.rpartition(".")
+    value = find(name)
+    return getattr(find(package), last) if inspect.ismodule(value) and package else value
+
+
+def instance_of(place: str) -> Any:
+    """An instance of a class, None if there is nothing to know about it."""
+    module, _, kind = place.rpartition(".")
+    layer, _, neuron = module.partition(".")
+    value = find(place)
+    if value is None:
+        return None
+    if layer == "neuron" and kind == "Neuron" and neuron in NEURONS:
+        return value(**NEURONS[neuron])
+    if layer == "block" or module == "bootstrap.block.cuba":
+        params = () if kind in WITHOUT_NEURON else (NEURONS[module.rpartition(".")[2]],)
+        return value(*params, *ARGUMENTS.get(kind, ()))
+    return value(*ARGUMENTS[kind]) if layer == "synapse" and kind in ARGUMENTS else None
+
+
+def arguments_of(value: Any) -> list[inspect.Parameter]:
+    """What a function or a class takes, without self."""
+    return [parameter for parameter in inspect.signature(value).parameters.values() if parameter.name != "self"]
 
 
 @pytest.fixture(scope="module")
-def found(lava_dl: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The arguments and the names of lava-dl."""
+def found(lava_dl: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """lava-dl's names, and the members of its classes, with the arguments of each."""
     path = tmp_path_factory.mktemp("names") / "names.json"
-    lava_dl("-c", ON_LAVA_DL, json.dumps(NAMES), path)
+    lava_dl(Path(__file__).with_name("lava_dl_names.py"), path)
     return json.loads(path.read_text())
 
 
-@pytest.mark.lava
-def test_arguments_have_lava_dls_names_in_its_order(found: dict[str, Any]) -> None:
-    found = found["arguments"]
-    assert len(found) > 40
-    ours = {key: arguments_of(key) for key in found}
-    assert {key for key, names in ours.items() if names is None} == set(MISSING)
-    for key, names in ours.items():
-        if names is not None:
-            assert names[: len(found[key])] == found[key], key
+@pytest.fixture(scope="module")
+def members(found: dict[str, dict[str, Any]]) -> dict[str, tuple[str, Any]]:
+    """A member of a class that is here -> its place, and lava-dl's arguments."""
+    there = {}
+    for name, arguments in found["members"].items():
+        owner, _, member = name.rpartition(".")
+        if owner in PLACES and owner not in BASES and name not in LEFT_OUT:
+            there[name] = f"{PLACES[owner]}.{member}", arguments
+    return there
 
 
 @pytest.mark.lava
-def test_a_name_that_is_not_here_stands_in_the_docs(found: dict[str, Any]) -> None:
-    assert {name for name in found["names"] if not is_here(name)} - INNER == set(NOT_HERE)
-    text = DOCS.read_text()
-    for name in NOT_HERE.values():
-        assert f"`{name}`" in text, name
+def test_every_name_of_lava_dl_stands_on_the_page(found: dict[str, dict[str, Any]]) -> None:
+    assert len(found["names"]) > 250
+    assert not PLACES.keys() & LEFT_OUT
+    on_page = PLACES.keys() | (LEFT_OUT - found["members"].keys())
+    assert sorted(found["names"].keys() - on_page) == [], "names that the page does not have"
+    assert sorted(on_page - found["names"].keys()) == [], "names that lava-dl does not have"
+
+
+def test_every_name_is_where_the_page_says() -> None:
+    assert [place for place in PLACES.values() if find(place) is None] == []
+
+
+def test_what_is_left_out_is_not_here() -> None:
+    assert [name for name in LEFT_OUT if find(name) is not None] == []
+
+
+def test_what_stands_for_what_is_left_out_is_here() -> None:
+    left_out = PAGE.read_text(encoding="utf-8").split("## Left out")[1]
+    instead = {code for row in ROW.finditer(left_out) for code in re.findall(r"`([\w.]+)`", row["place"])}
+    assert len(instead) > 5
+    assert [name for name in instead if find(name) is None and not hasattr(slayerloss, name)] == []
+
+
+@pytest.mark.lava
+def test_methods_and_properties_are_here(members: dict[str, tuple[str, Any]]) -> None:
+    assert len(members) > 300
+    missing = [name for name, (place, _) in members.items() if find(place) is None]
+    instances = {owner: instance_of(PLACES[owner]) for owner in {name.rpartition(".")[0] for name in missing}}
+    assert [n for n in missing if not hasattr(instances[n.rpartition(".")[0]], n.rpartition(".")[2])] == []
+
+
+@pytest.mark.lava
+def test_arguments_have_lava_dls_names_in_its_order(
+    found: dict[str, dict[str, Any]], members: dict[str, tuple[str, Any]]
+) -> None:
+    named = {name: (PLACES[name], arguments) for name, arguments in found["names"].items() if name in PLACES}
+    compared: collections.Counter[str] = collections.Counter()
+    for name, (place, theirs) in (named | members).items():
+        value = function_of(place)
+        if theirs is None or not callable(value) or name in BASES:
+            continue
+        ours = arguments_of(value)
+        assert [parameter.name for parameter in ours[: len(theirs)]] == theirs, name
+        required = [
+            p for p in ours[len(theirs) :] if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        ]
+        assert required == [], f"{name}: {required} are not lava-dl's, and required"
+        compared[name.split(".")[0]] += 1
+    assert compared["block"] > 100
+    assert compared["neuron"] > 50
+    assert compared.total() > 300
+
+
+@pytest.mark.parametrize(
+    ("text", "names"), [("a.b", ["a.b"]), ("a.{b,c}", ["a.b", "a.c"]), ("{a,b}.{c,d}", ["a.c", "a.d", "b.c", "b.d"])]
+)
+def test_braces_stand_for_several_names(text: str, names: list[str]) -> None:
+    assert expand(text) == names

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from slayerloss._check import check_finite, check_range, check_same_shape, check_state, check_tensor
+from slayerloss._check import check_events, check_finite, check_range, check_same_shape, check_state, check_tensor
 from slayerloss.functional.events import promote
 from slayerloss.functional.quantize import quantize
 from slayerloss.kernels.reference import DECAY_SCALE
@@ -32,6 +32,7 @@ def weight_scale(w_scale: float) -> Any:
 def spread(name: str, state: Tensor, x: Tensor) -> Tensor:
     """A state (N, C, ...) for the input x (N, C, ..., T), from one number for all or from itself."""
     check_tensor("dynamics", name, state)
+    check_events("dynamics", x, "input", values=False)
     if state.numel() == 1:
         return state.reshape(()).to(x).expand(x.shape[:-1])
     check_state("dynamics", name, state, x.shape[:-1], x)
