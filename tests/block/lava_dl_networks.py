@@ -62,6 +62,26 @@ NETWORKS = {
             ("Pool", (NEURON, (2, 4)), {"weight_scale": 0.6, "delay": True}),
         ],
     ),
+    "transposed": (
+        IMAGE,
+        [
+            ("ConvT", (LEARNED, 2, 6, 4), {"stride": 2, "padding": 1, "weight_scale": 3}),
+            ("Pool", (NEURON, (2, 1)), {"weight_scale": 0.6}),
+            ("Unpool", (NEURON, (1, 2)), {"weight_scale": 1.5}),
+            ("ConvT", (NEURON, 6, 4, (3, 2)), {"dilation": (2, 1), "groups": 2, "weight_scale": 4}),
+        ],
+    ),
+    "transposed delays": (
+        IMAGE,
+        [
+            ("ConvT", (LEARNED, 2, 3, 2), {"weight_scale": 3, "delay": True, "weight_norm": True}),
+            ("Unpool", (NEURON, 2), {"weight_scale": 1.5, "delay": True}),
+        ],
+    ),
+    "decimation": (
+        FLAT,
+        [("Dense", (NEURON, 12, 20), {"weight_scale": 3}), ("TimeDecimation", (16,), {}), ("Average", (5,), {})],
+    ),
     "dense of images": (IMAGE, [("Dense", (NEURON, (6, 8, 2), 9), {"weight_scale": 6})]),
     "input": (
         FLAT,
@@ -80,6 +100,7 @@ NETWORKS = {
         FLAT,
         [("Dense", (NORM, 12, 20), {"weight_scale": 2, "delay": True}), ("Dense", (NORM, 20, 7), {"weight_scale": 2})],
     ),
+    "transposed norm": (IMAGE, [("ConvT", (NORM, 2, 6, 3), {"weight_scale": 4})]),
     "image norm": (IMAGE, [("Conv", (NORM, 2, 6, 3), {"weight_scale": 4})]),
     "recurrent norm": (
         FLAT,
@@ -107,7 +128,7 @@ def build(slayer, name: str, delay_shift: str | None = None) -> torch.nn.Sequent
         if "mask" in keywords:
             random = torch.Generator().manual_seed(3)
             keywords["mask"] = torch.rand(arguments[2], arguments[1], generator=random) > 0.4
-        if delay_shift is not None and kind not in ("Flatten", "Affine", "Average"):
+        if delay_shift is not None and kind not in ("Flatten", "Affine", "Average", "TimeDecimation"):
             keywords.setdefault("delay_shift", delay_shift)
         blocks.append(getattr(slayer.block.cuba, kind)(*arguments, **keywords))
     return torch.nn.Sequential(*blocks)
