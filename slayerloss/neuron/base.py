@@ -176,7 +176,7 @@ class Neuron(torch.nn.Module):
         check_events("Neuron", x, "x", values=False)
         for other in others:
             check_events("Neuron", other, "x", values=False)
-            check_same_shape("Neuron", "imaginary x", other, "real x", x)
+            check_same_shape("Neuron", "real x", x, "imaginary x", other)
         if lengths is not None:
             check_lengths("Neuron", lengths, x)
         self._ready(x)
