@@ -81,7 +81,7 @@ class Deviations(Checks):
     """`{deviations}`: everything that is otherwise than in lava-dl."""
 
     decorator = "deviation"
-    files = ("test_lava_dl_deviations.py", "lava_dl_other_deviations.py")
+    files = tuple(f"lava_dl_{part}_deviations.py" for part in ("neuron", "block", "other"))
     columns = ("slayerloss", "lava-dl")
 
 
