@@ -15,15 +15,18 @@ import slayerloss
 PUBLIC = {
     "": """ArgumentError BackendError DivergedError DtypeError FileError FormatError MissingFileError
         MissingPackageError ShapeError SlayerError __version__ auto axon block bootstrap classifier data debug_checks
-        filter functional io kernels loss netx neuron plot spike synapse train use_backend
+        dendrite filter functional io kernels loss netx neuron plot spike synapse train use_backend
         utils""",
     "auto": "SequentialNetwork",
-    "axon": "Delay delay",
-    "block": "BlockState SpikingBlock adrf adrf_iz alif cuba reset_state",
+    "axon": "Delay Delta delay",
+    "block": "BlockState SpikingBlock adrf adrf_iz alif cuba reset_state rf rf_iz sigma_delta",
     "block.adrf": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
     "block.adrf_iz": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
     "block.alif": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
     "block.cuba": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
+    "block.rf": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
+    "block.rf_iz": "Affine Average Conv ConvT Dense Flatten Input KWTA Pool Recurrent TimeDecimation Unpool",
+    "block.sigma_delta": "Average Conv ConvT Dense Flatten Input Output Pool Unpool",
     "bootstrap": "Mode ann_sampler block routine",
     "bootstrap.ann_sampler": "AnnSampler",
     "bootstrap.block": "base cuba",
@@ -32,6 +35,7 @@ PUBLIC = {
     "bootstrap.routine": "LayerMode Mode Scheduler",
     "classifier": "MovingWindow Rate",
     "cli": "main",
+    "dendrite": "Sigma",
     "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
     "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
     "functional": """AdaptiveState CubaState DeltaState ResonatorState SigmaDeltaState WindowState adapted
@@ -47,7 +51,7 @@ PUBLIC = {
     "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations
         Network Operations Quirks Recording State check compare describe energy export inspect operations quirks read
         to_torch write""",
-    "neuron": "Dropout adrf adrf_iz alif base cuba dynamics norm rf rf_iz",
+    "neuron": "Dropout adrf adrf_iz alif base cuba dynamics norm rf rf_iz sigma_delta",
     "neuron.adrf": "AdrfState Neuron neuron_params",
     "neuron.adrf_iz": "AdrfState Neuron neuron_params",
     "neuron.alif": "AlifState Neuron neuron_params",
@@ -58,7 +62,10 @@ PUBLIC = {
     "neuron.dynamics.adaptive_threshold": "dynamics persistent_ref_state persistent_th_state",
     "neuron.dynamics.leaky_integrator": "dynamics persistent_state",
     "neuron.dynamics.resonator": "dynamics persistent_imag_state persistent_real_state",
+    "neuron.sigma_delta": "Neuron SigmaDeltaState neuron_params",
     "neuron.norm": "MeanOnlyBatchNorm WgtScaleBatchNorm",
+    "neuron.rf": "Neuron neuron_params",
+    "neuron.rf_iz": "Neuron neuron_params",
     "plot": """Evaluation PALETTE Sample animate_event confidence_traces confusion_matrix decision_figure
         energy_per_layer error_figure error_traces event_frames events_per_layer filter_responses impulse_responses
         learning_curve raster raster_pair rate_traces read_metrics report run_figures set_caption show_event style

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from slayerloss.axon.delay import Delay, delay
+from slayerloss.axon.delta import Delta
 
-__all__ = ["Delay", "delay"]
+__all__ = ["Delay", "Delta", "delay"]

@@ -20,6 +20,7 @@ from slayerloss.functional.neuron import (
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.rate import count, event_rate, rate
 from slayerloss.functional.resonator import ResonatorState, resonator, resonator_state
+from slayerloss.functional.sigma_delta import DeltaState, SigmaDeltaState, delta, sigma, sigma_delta
 from slayerloss.functional.sparsity import rate_band, sparsity
 from slayerloss.functional.spike import phase_spike, spike
 from slayerloss.functional.spike_max import spike_max
@@ -32,7 +33,9 @@ from slayerloss.functional.window import WindowState, moving_window
 __all__ = [
     "AdaptiveState",
     "CubaState",
+    "DeltaState",
     "ResonatorState",
+    "SigmaDeltaState",
     "WindowState",
     "adapted",
     "adaptive_threshold",
@@ -44,6 +47,7 @@ __all__ = [
     "count",
     "cuba",
     "delay",
+    "delta",
     "dense",
     "event_rate",
     "exponential_filter",
@@ -65,6 +69,8 @@ __all__ = [
     "resonator",
     "resonator_state",
     "shift",
+    "sigma",
+    "sigma_delta",
     "sparsity",
     "spike",
     "spike_max",

@@ -82,6 +82,15 @@ def time_orders(dtype: torch.dtype, time_first: bool) -> None:
         back(F.dense(signal(dtype, time_first, *shape), signal(dtype, False, 2, shape[1])))
 
 
+def sigma_deltas(dtype: torch.dtype, time_first: bool) -> None:
+    thresholds = torch.linspace(0.1, 1, 5, requires_grad=True)
+    for shape in ((3, 5, 2, 70), (3, 5, 1), (1, 5, 600), (2, 5, 103, 3)):
+        for cum_error in (False, True):
+            x = signal(dtype, time_first, *shape)
+            y, state = F.sigma_delta(x, thresholds, bias=thresholds, cum_error=cum_error)
+            back(y, state.pre, F.delta(x, 0.5, cum_error=cum_error)[0], F.sigma(x, state=state.sigma.detach()))
+
+
 def windows(dtype: torch.dtype, time_first: bool) -> None:
     lengths = torch.tensor([1, 40, 33])
     for window in (1, 20, 300):
@@ -131,7 +140,7 @@ def products(dtype: torch.dtype, time_first: bool) -> None:
 
 SCENARIOS: tuple[Scenario, ...] = (
     *(cuba, leaky, adaptive, resonators, delays, sparse_images, products),
-    *(time_orders, windows, low_passes, spike_times, class_losses),
+    *(time_orders, sigma_deltas, windows, low_passes, spike_times, class_losses),
 )
 
 

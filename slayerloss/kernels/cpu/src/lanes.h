@@ -182,4 +182,20 @@ INLINE Vector<T> larger(const Vector<T>& a, const Vector<T>& b) {
 #endif
 }
 
+// a >= b ? x : y, lane by lane.
+template <class T>
+INLINE Vector<T> where_at_least(const Vector<T>& a, const Vector<T>& b, const Vector<T>& x, const Vector<T>& y) {
+#ifdef VECTOR_TYPES
+    return a >= b ? x : y;
+#else
+    Vector<T> z;
+    EACH_LANE z[i] = a[i] >= b[i] ? x[i] : y[i];
+    return z;
+#endif
+}
+template <class T>
+INLINE Vector<T> size_of(const Vector<T>& x) {
+    return larger<T>(x, all(T(0)) - x);
+}
+
 }  // namespace
