@@ -118,10 +118,6 @@ def _cuba(source: Source) -> dict[str, Any]:
     threshold = source.one("vThMant", tree)
     if threshold < 1:
         raise source.refused("neuron/vThMant", "is no threshold of a block", "at least 1", int(threshold))
-    for name in ("iDecay", "vDecay"):
-        decay = source.whole(name, tree)
-        if decay.min() < 0 or decay.max() > 4096:
-            raise source.refused(f"neuron/{name}", "is no decay", "0 to 4096", f"{decay.min():g} to {decay.max():g}")
     threshold = min(threshold, float(NEVER))  # v cannot pass any of those
     for name, usual in (("weight_exp", 0), ("refDelay", 1)):
         if np.any(tree.get(name, usual) != usual):
@@ -131,9 +127,18 @@ def _cuba(source: Source) -> dict[str, Any]:
     return {"threshold": threshold / SCALE, "graded_spike": graded, **unused}
 
 
+def _decays(source: Source, **names: str) -> dict[str, NDArray[np.float32]]:
+    """Decays by the names of their parameters, from fields."""
+    decays = {name: source.whole(field, source.neuron) for name, field in names.items()}
+    for name, decay in decays.items():
+        if decay.min() < 0 or decay.max() > 4096:
+            got = f"{decay.min():g} to {decay.max():g}"
+            raise source.refused(f"neuron/{names[name]}", "is no decay", "0 to 4096", got)
+    return decays
+
+
 def _cuba_decays(source: Source) -> dict[str, NDArray[np.float32]]:
-    names = {"current_decay": "iDecay", "voltage_decay": "vDecay"}
-    return {name: source.whole(field, source.neuron) for name, field in names.items()}
+    return _decays(source, current_decay="iDecay", voltage_decay="vDecay")
 
 
 def _resonator(source: Source) -> dict[str, Any]:
@@ -158,14 +163,34 @@ def _turn(source: Source) -> dict[str, NDArray[np.float32]]:
     return {"sin_decay": sin.astype(np.float32), "cos_decay": cos.astype(np.float32)}
 
 
+def _adaptive(blocks: str, of: NeuronRow) -> NeuronRow:
+    """The same neurons with an adaptive threshold."""
+
+    def constants(source: Source) -> dict[str, Any]:
+        step = source.one("vThStep", source.neuron)
+        if step < 0:
+            raise source.refused("neuron/vThStep", "is no rise of a threshold", "at least 0", int(step))
+        unused = {"threshold_decay": 0.0, "refractory_decay": 0.0}  # `learned` replaces them
+        return {**of.constants(source), "threshold_step": step / SCALE, **unused}
+
+    def learned(source: Source) -> dict[str, NDArray[np.float32]]:
+        return of.learned(source) | _decays(source, threshold_decay="thDecay", refractory_decay="refDecay")
+
+    return NeuronRow(blocks, constants, learned)
+
+
 _CUBA = NeuronRow("cuba", _cuba, _cuba_decays)
+_RF = NeuronRow("rf", _resonator, _turn)
 
 NEURONS: Mapping[str, NeuronRow] = MappingProxyType(
     {
         "CUBA": _CUBA,
         "LOIHI": _CUBA,
-        "RF_PHASE": NeuronRow("rf", _resonator, _turn),
+        "RF_PHASE": _RF,
         "RF_IZHIKEVICH": NeuronRow("rf_iz", _resonator, _turn),
+        "ALIF": _adaptive("alif", _CUBA),
+        "ADRF_PHASE": _adaptive("adrf", _RF),
+        "ADRF_IZHIKEVICH": _adaptive("adrf_iz", _RF),
     }
 )
 """Neuron type -> how its blocks are made."""

@@ -62,6 +62,22 @@ def test_a_block_writes_what_lava_dls_does(folder: Path, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_file_gives_the_block_back(tmp_path: Path, name: str, shared: bool) -> None:
+    torch.manual_seed(0)
+    block = getattr(slayerloss.block, name).Dense({**NEURONS[name], "shared_param": shared}, 5, 30, weight_scale=5)
+    x = (torch.rand(2, 5, 60) > 0.5).float()
+    spikes = block(x)
+    with h5py.File(tmp_path / "own.net", "w") as file:
+        block.export_hdf5(file.create_group("layer/0"))
+    again = netx.to_torch(tmp_path / "own.net")
+    assert type(again[0]) is type(block)
+    assert again[0].neuron.device_params.keys() == block.neuron.device_params.keys()
+    assert spikes.any()
+    assert torch.equal(again(x), spikes)
+
+
+@pytest.mark.parametrize("name", NEURONS)
 def test_export_refuses_what_lava_would_not_run(tmp_path: Path, name: str) -> None:
     model = torch.nn.Sequential(getattr(slayerloss.block, name).Dense(NEURONS[name], 5, 3))
     with pytest.raises(ArgumentError, match=REASONS[name]):

@@ -421,7 +421,8 @@ def neuron(**fields: Any) -> Layers:
 
 
 REFUSED: list[tuple[Layers, str]] = [
-    (neuron(type="ALIF", thDecay=1, refDecay=1, vThStep=1), r"layer/0/neuron/type has no blocks yet.*got ALIF"),
+    (neuron(type="ALIF", thDecay=5000, refDecay=1, vThStep=1), r"layer/0/neuron/thDecay is no decay"),
+    (neuron(type="ALIF", thDecay=1, refDecay=1, vThStep=-1), r"layer/0/neuron/vThStep is no rise of a threshold"),
     (neuron(vThMant=0), r"layer/0/neuron/vThMant is no threshold of a block; expected at least 1, got 0"),
     (neuron(iDecay=5000), r"layer/0/neuron/iDecay is no decay; expected 0 to 4096, got 5000 to 5000"),
     (changed(GOOD, delay=np.arange(20.0).reshape(5, 4)), r"layer/0/delay differs from input to input.*one delay for"),
