@@ -7,7 +7,7 @@ also returns the events per neuron and step. Every block maps (N, C, ..., T) to 
 also take sparse events, `torch.sparse_coo_tensor`, at a cost that follows their number.
 """
 
-from slayerloss.block import adrf, adrf_iz, alif, cuba
+from slayerloss.block import adrf, adrf_iz, alif, cuba, rf, rf_iz, sigma_delta
 from slayerloss.block._block import BlockState, SpikingBlock, reset_state
 
-__all__ = ["BlockState", "SpikingBlock", "adrf", "adrf_iz", "alif", "cuba", "reset_state"]
+__all__ = ["BlockState", "SpikingBlock", "adrf", "adrf_iz", "alif", "cuba", "reset_state", "rf", "rf_iz", "sigma_delta"]

@@ -23,12 +23,12 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
+from slayerloss.functional._state import detached, moved
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.precision import kept_wide
 from slayerloss.kernels.reference import DECAY_SCALE, STATE_LIMIT
 from slayerloss.neuron import _decay
-from slayerloss.functional._state import detached, moved
 from slayerloss.neuron._stored import Stored
 
 __all__ = ["Neuron", "kept_state"]
