@@ -70,7 +70,8 @@ PUBLIC = {
         energy_per_layer error_figure error_traces event_frames events_per_layer filter_responses impulse_responses
         learning_curve raster raster_pair rate_traces read_metrics report run_figures set_caption show_event style
         weight_histogram""",
-    "spike": "Spike",
+    "spike": "Spike complex",
+    "spike.complex": "Spike",
     "synapse": "Conv ConvTranspose Dense Pool Synapse Unpool complex layer",
     "synapse.complex": "ComplexSynapse Conv ConvTranspose Dense Pool Unpool",
     "synapse.layer": "Conv ConvTranspose Dense Pool Unpool",
