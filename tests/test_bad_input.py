@@ -52,6 +52,7 @@ LENGTHS, LABELS = torch.tensor([5, 3]), torch.tensor([0, 2])
 REST = f.CubaState(torch.zeros(2, 3), torch.zeros(2, 3))
 RISES = {"threshold_decay": 0.5, "refractory_decay": 0.5}
 ADRF = {"threshold": 1.0, "threshold_step": 0.5, "period": 9.0, "decay": 0.1, **RISES}
+RF = {"threshold": 1.0, "period": 9.0, "decay": 0.1}
 P = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.5}
 EVENT = io.Event([1, 2], [1, 0], [0, 1], [0.5, 1.5])
 LIF = {"type": "CUBA", "iDecay": 1, "vDecay": 1, "vThMant": 9}
@@ -108,7 +109,8 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
         {"x": IMAGE, "weight": torch.ones(2, 4, 3, 3), "stride": (1, 1), "padding": (0, 0), "groups": 1},
     ),
     "count": (f.count, {"spikes": X, "lengths": LENGTHS}),
-    "cuba": (f.cuba, {"x": X, **P, "tau": 1.0, "grad_scale": 1.0, "graded": False, "state": REST, "scale": 64}),
+    "cuba": (f.cuba, {"x": X, **P, "tau": 1.0, "grad_scale": 1.0, "graded": False, "state": REST, "scale": 64}
+        | {"through_reset": False}),
     "delay": (f.delay, {"x": X, "delays": torch.ones(3), "longest": 4, "state": X, "return_state": True}),
     "dense": (f.dense, {"x": X, "weight": torch.ones(4, 3)}),
     "event_rate": (f.event_rate, {"x": X, "lengths": LENGTHS}),
@@ -147,7 +149,17 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "shift": (f.shift, {"x": X, "steps": 1, "state": X, "return_state": True}),
     "sparsity": (f.sparsity, {"spikes": X, "max_rate": 0.2, "lam": 1.0, "lengths": LENGTHS}),
-    "spike": (f.spike, {"voltage": X, "threshold": 1.0, "tau": 1.0, "scale": 1.0, "graded": False}),
+    "spike": (f.spike, {"voltage": X, "threshold": 1.0, "tau": 1.0, "scale": 1.0, "graded": False, "inclusive": True}),
+    "spike, threshold": (f.spike, {"voltage": X, "threshold": X, "tau": 1.0}),
+    "phase_spike": (
+        f.phase_spike,
+        {"real": X, "imag": X, "threshold": 1.0, "tau": 1.0, "scale": 1.0, "graded": False, "before": REST.voltage},
+    ),
+    "resonator": (
+        f.resonator,
+        {"real": X, "imag": X, "sin_decay": 0.5, "cos_decay": 0.5, "threshold": 1.0, "state": REST, "scale": 64},
+    ),
+    "resonator_state": (f.resonator_state, {"real": X, "imag": X, "threshold": 1.0, "scale": 64}),
     "spike_max": (f.spike_max, {"spikes": X, "labels": LABELS, **CLASSES, "mode": "softmax", "label_smoothing": 0.1}),
     "spike_moid": (f.spike_moid, {"spikes": X, "targets": LABELS, **CLASSES, "alpha": 1.0, "theta": 0.0}),
     "spike_rate": (f.spike_rate, {"spikes": X, "labels": LABELS, "true_rate": 0.5, "false_rate": 0.1, **CLASSES}),
@@ -181,6 +193,31 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "alif.Neuron.run": (
         method(lambda: neuron.alif.Neuron(**P, **RISES, threshold_step=0.5), "run"),
         {"x": X, "state": neuron.alif.AlifState(*torch.zeros(4, 2, 3)), "lengths": LENGTHS},
+    ),
+    "rf.Neuron": (
+        neuron.rf.Neuron,
+        {**RF, "tau_grad": 1.0, "scale_grad": 1.0, "scale": 64, "norm": MeanOnlyBatchNorm, "dropout": neuron.Dropout()}
+        | {"shared_param": True, "persistent_state": False, "requires_grad": False, "graded_spike": False}
+        | {"log_init": True, "channels": 3},
+    ),
+    "rf.Neuron, each its own": (neuron.rf.Neuron, {**RF, "period": (5.0, 9.0), "shared_param": False, "channels": 3}),
+    "rf.Neuron.run": (
+        method(lambda: neuron.rf.Neuron(**RF), "run"),
+        {"x": (X, X), "state": f.ResonatorState(*torch.zeros(2, 2, 3)), "lengths": LENGTHS},
+    ),
+    "rf.Neuron.spike": (method(lambda: neuron.rf.Neuron(**RF), "spike"), {"real": X, "imag": X}),
+    "rf.neuron_params": (
+        neuron.rf.neuron_params,
+        {"device_params": neuron.rf.Neuron(**RF).device_params, "scale": 64, "p_scale": 4096},
+    ),
+    "rf_iz.Neuron": (neuron.rf_iz.Neuron, RF),
+    "rf_iz.Neuron.run": (
+        method(lambda: neuron.rf_iz.Neuron(**RF), "run"),
+        {"x": (X, X), "state": f.ResonatorState(*torch.zeros(2, 2, 3)), "lengths": LENGTHS},
+    ),
+    "rf_iz.neuron_params": (
+        neuron.rf_iz.neuron_params,
+        {"device_params": neuron.rf_iz.Neuron(**RF).device_params, "scale": 64, "p_scale": 4096},
     ),
     "adrf.Neuron": (neuron.adrf.Neuron, ADRF),
     "adrf.Neuron.run": (
@@ -501,9 +538,9 @@ def test_what_is_wrong_is_said(name: str, bad: dict[str, Any], error: type[Slaye
 
 
 MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.adrf
-    neuron.adrf_iz neuron.alif neuron.cuba neuron.norm neuron.dynamics.adaptive_phase_th
+    neuron.adrf_iz neuron.alif neuron.cuba neuron.norm neuron.rf neuron.rf_iz neuron.dynamics.adaptive_phase_th
     neuron.dynamics.adaptive_resonator neuron.dynamics.adaptive_threshold neuron.dynamics.leaky_integrator
-    neuron.dynamics.resonator spike synapse synapse.complex utils utils.filter utils.int_utils utils.recurrent
+    neuron.dynamics.resonator spike spike.complex synapse synapse.complex utils utils.filter utils.int_utils utils.recurrent
     utils.time"""
 
 ELSEWHERE = {
@@ -515,6 +552,7 @@ ELSEWHERE = {
     "data.check": "tests/data/test_data_check.py",
     "io.replacing": "tests/io/test_replacing.py",
     "spike.Spike": "lava-dl's, as it is there; tests/spike/test_lava_dl_spike.py",
+    "spike.complex.Spike": "likewise; tests/spike/test_lava_dl_complex_spike.py",
     "utils.dotdict": "a dictionary",
     "utils.staticproperty": "a decorator",
     "synapse.Synapse": "what the other synapses are made of",

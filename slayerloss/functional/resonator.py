@@ -18,10 +18,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_events, check_range, check_same_device, check_same_shape, check_sequence
+from slayerloss._check import (
+    check_events,
+    check_finite,
+    check_range,
+    check_same_device,
+    check_same_shape,
+    check_sequence,
+)
 from slayerloss.functional._grid import fraction, initial_state, state_lsb
 from slayerloss.functional._space import by_channel
-from slayerloss.functional.events import accumulation_dtype
+from slayerloss.functional.events import accumulation_dtype, promote
 from slayerloss.kernels.reference_resonator import after_spike
 from slayerloss.kernels.resonator import Resonator
 
@@ -73,13 +80,10 @@ def resonator(
         Izhikevich, Resonate-and-fire neurons, Neural Networks 14, 2001.
     """
     name = "resonator"
-    check_events(name, real, "real", values=False)
-    check_events(name, imag, "imag", values=False)
-    check_same_shape(name, "real", real, "imag", imag)
-    check_same_device(name, "imag", imag, "real", real)
+    _check_parts(name, real, imag)
     dtype = torch.promote_types(accumulation_dtype(real), accumulation_dtype(imag))
     lsb = state_lsb(name, scale)
-    reset = math.inf if threshold is None else _whole(threshold, lsb, dtype)
+    reset = math.inf if threshold is None else _whole(name, threshold, lsb, dtype)
     turn = torch.broadcast_tensors(
         fraction(name, "sin_decay", sin_decay, real), fraction(name, "cos_decay", cos_decay, real)
     )
@@ -90,9 +94,16 @@ def resonator(
     return re, im
 
 
-def _whole(threshold: float, lsb: float, dtype: torch.dtype) -> float:
+def _check_parts(function: str, real: Tensor, imag: Tensor) -> None:
+    check_events(function, real, "real", values=False)
+    check_events(function, imag, "imag", values=False)
+    check_same_shape(function, "real", real, "imag", imag)
+    check_same_device(function, "imag", imag, "real", real)
+
+
+def _whole(function: str, threshold: float, lsb: float, dtype: torch.dtype) -> float:
     """The smallest integer state that is at the threshold, which a comparison rounds to the dtype of the state."""
-    check_range("resonator", "threshold", threshold, 0)
+    check_range(function, "threshold", threshold, 0)
     return float(math.ceil(float(torch.tensor(threshold, dtype=dtype)) * lsb))
 
 
@@ -106,14 +117,21 @@ def resonator_state(real: Tensor, imag: Tensor, threshold: float | None = None, 
     Returns:
         (N, C, ...) each; with the gradient of the state before the reset.
 
+    Raises:
+        ShapeError, DtypeError, ArgumentError: an argument of the wrong shape, type or range.
+
     Example:
         >>> resonator_state(torch.tensor([[[1.0]]]), torch.tensor([[[2.0]]]), threshold=1.5).imag.item() * 4096
         6143.0
     """
-    last = ResonatorState(real.select(-1, -1), imag.select(-1, -1))
+    name = "resonator_state"
+    _check_parts(name, real, imag)
+    last = ResonatorState(promote(real).select(-1, -1), promote(imag).select(-1, -1))
+    for part, value in zip(("real", "imag"), last, strict=True):
+        check_finite(name, part, value)
+    lsb = state_lsb(name, scale)
     if threshold is None:
         return last
-    lsb = state_lsb("resonator", scale)
-    whole = _whole(threshold, lsb, real.dtype)
+    whole = _whole(name, threshold, lsb, last.real.dtype)
     after = after_spike(*last, whole / lsb, (whole - 1) / lsb)
     return ResonatorState(*(z - (z - reset).detach() for z, reset in zip(last, after, strict=True)))

@@ -157,7 +157,7 @@ class OscillatingNeuron(base.Neuron):
     @property
     def file_params(self) -> dict[str, Any]:
         """The fields of a network file. Lava computes and cuts off the turn: of n + 0.5 it makes n everywhere."""
-        return {**self.device_params, **{name: value + 0.5 for name, value in self.turn_params.items()}}
+        return super().file_params | {name: value + 0.5 for name, value in self.turn_params.items()}
 
     def _drive(self, x: Any, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """Check the parts of an input, make the parameters ready, and give the parts after their norms."""
