@@ -206,8 +206,14 @@ def readout_of_voltages() -> tuple[Module, torch.Tensor]:
     return Sequential(hidden, cuba.Affine(NORM, 12, 4, delay=True, delay_shift=True)), torch.ones(2, 20, 40)
 
 
+def winners() -> tuple[Module, torch.Tensor]:
+    """lava-dl does not export such a block; it is a recurrent layer."""
+    hidden = cuba.Dense(NEURON_PARAMS, 20, 12, weight_scale=2)
+    return Sequential(hidden, cuba.KWTA(NEURON_PARAMS, 12, 8, 2, weight_scale=4)), torch.ones(2, 20, 40)
+
+
 MODELS = [every_layer, input_block, dense_layers_on_images, counts_into_a_convolution, counts_into_a_dense_layer]
-MODELS += [readout_of_voltages]
+MODELS += [readout_of_voltages, winners]
 
 
 @pytest.mark.parametrize("make", MODELS)
