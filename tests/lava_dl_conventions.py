@@ -47,6 +47,22 @@ def _() -> None:
     assert grads[0].item() == pytest.approx(0.3 / (2 * 3.75) * math.exp(-0.25 / 3.75))
 
 
+@convention("gradients flow back through a reset as if there were none", 39)
+def _() -> None:
+    """`functional.cuba(through_reset=False)` stops them there."""
+    x = torch.tensor([[[2.0, 0.5, 0.5, 2.0, 0.5]]])  # spikes in the steps 0 and 3
+    gradients = []
+    for options in ({}, {"through_reset": False}):
+        given, decay = x.clone().requires_grad_(), torch.tensor([0.25], requires_grad=True)
+        spikes, state = functional.cuba(given, 1.0, decay, 1.5, **options)
+        assert spikes.tolist() == [[[1, 0, 0, 1, 0]]]
+        gradients.append(torch.autograd.grad(state.voltage.sum(), (given, decay)))
+    kept = 0.75
+    torch.testing.assert_close(gradients[0][0][0, 0], kept ** torch.arange(4.0, -1, -1))
+    assert gradients[1][0].tolist() == [[[0, 0, 0, 0, 1]]]
+    assert gradients[1][1] == 0
+
+
 @convention("learnable delays start between no step and one, that is at none", 28)
 def _() -> None:
     """`axon.Delay(initial=8)` spreads them from 0 to 8, also as the `delay` of a block."""

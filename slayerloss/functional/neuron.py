@@ -13,7 +13,9 @@ with the integer states inserted and an exponential surrogate for ds/dv.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from slayerloss._check import (
     ShapeError,
     check_events,
     check_finite,
+    check_flag,
     check_range,
     check_same_device,
     check_sequence,
@@ -229,6 +232,7 @@ def cuba(
     graded: bool = False,
     state: CubaState | None = None,
     scale: int = 64,
+    through_reset: bool = True,
 ) -> tuple[Tensor, CubaState]:
     """The current-based leaky integrate-and-fire neuron, spike by spike as the chip computes it.
 
@@ -241,6 +245,8 @@ def cuba(
         tau, grad_scale, graded: of the surrogate, see `spike`.
         state: the state after the run before; None for zero.
         scale: weight LSBs per unit of x, 64 in lava-dl.
+        through_reset: True: a reset subtracts a constant, so that gradients flow back through it as in lava-dl. False:
+            it multiplies by zero, and none does; this is slower, without the kernels.
 
     Returns:
         The spikes, (N, C, ..., T), in the dtype of x (integers give the default float dtype), and the state after the
@@ -259,7 +265,11 @@ def cuba(
     """
     before = (None, None) if state is None else _pair("cuba", state)
     decays = current_decay, voltage_decay
-    s, current, voltage = _run("cuba", x, decays, threshold, tau, grad_scale, graded, (before[0], before[1]), scale)
+    run = kernels.Cuba.apply
+    if not check_flag("cuba", "through_reset", through_reset):
+        run = functools.partial(kernels.composed_cuba, through_reset=False)
+    constants = threshold, tau, grad_scale, graded
+    s, current, voltage = _run("cuba", x, decays, *constants, (before[0], before[1]), scale, run)
     return s, CubaState(current, voltage)
 
 
@@ -298,33 +308,31 @@ def fire(
         >>> spikes, voltage
         (tensor([[[0., 1., 0., 1., 0.]]]), tensor([[1.]]))
     """
-    decays, before = (None, voltage_decay), (None, state)
-    s, _, voltage = _run("fire", current, decays, threshold, tau, grad_scale, graded, before, scale)
+    s, _, voltage = _run("fire", current, [voltage_decay], threshold, tau, grad_scale, graded, (None, state), scale)
     return s, voltage
 
 
 def _run(
     function: str,
     x: Tensor,
-    decays: tuple[Tensor | float | None, Tensor | float],
+    decays: Sequence[Tensor | float],
     threshold: float,
     tau: float,
     grad_scale: float,
     graded: bool,
     state: tuple[Tensor | None, Tensor | None],
     scale: int,
+    run: Callable[..., Any] = kernels.Cuba.apply,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes in the dtype of x, and current and voltage after the run."""
     check_events(function, x, "x", values=False)
     check_range(function, "threshold", threshold, 0)
     check_surrogate(function, tau, grad_scale, graded)
     wide = x.to(accumulation_dtype(x))
-    names = "current_decay", "voltage_decay"
-    keeps = [
-        None if decay is None else kept_fraction(function, name, decay, x)
-        for name, decay in zip(names, decays, strict=True)
-    ]
+    names = ("current_decay", "voltage_decay")[-len(decays) :]
+    given = [kept_fraction(function, name, decay, x) for name, decay in zip(names, decays, strict=True)]
+    keeps = [None] * (2 - len(given)) + given  # without a decay of the current, x is the current
     states = [initial_state(function, part, wide) for part in state]
     constants = (float(threshold), float(tau), float(grad_scale), bool(graded)), state_lsb(function, scale), function
-    s, current, voltage = by_channel(lambda *xs: kernels.Cuba.apply(xs[0], *keeps, *xs[1:], *constants), wide, *states)
+    s, current, voltage = by_channel(lambda *xs: run(xs[0], *keeps, *xs[1:], *constants), wide, *states)
     return s.to(x.dtype if x.is_floating_point() else torch.get_default_dtype()), current, voltage

@@ -97,9 +97,7 @@ class Cuba(torch.autograd.Function):
     def apply(cls, *args: Any) -> Any:
         if not is_transformed():
             return super().apply(*args)
-        x, keep_current, keep_voltage, current, voltage, (threshold, *surrogate), lsb, _ = args
-        v, *last = _smooth_states(x, keep_current, keep_voltage, current, voltage, threshold, lsb)
-        return spiking(v, threshold, *surrogate).movedim(0, -1), *last
+        return composed_cuba(*args)
 
     @staticmethod
     def forward(
@@ -144,6 +142,23 @@ class Cuba(torch.autograd.Function):
         return grad_x, *keeps, *states, None, None, None
 
 
+def composed_cuba(
+    x: Tensor,
+    keep_current: Tensor | None,
+    keep_voltage: Tensor,
+    current: Tensor | None,
+    voltage: Tensor | None,
+    constants: tuple[float, float, float, bool],
+    lsb: float,
+    caller: str,
+    through_reset: bool = True,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`Cuba` as a composition of torch operations; without `through_reset` no gradient flows back beyond a spike."""
+    threshold, tau, scale, graded = constants
+    v, *last = _smooth_states(x, keep_current, keep_voltage, current, voltage, threshold, lsb, through_reset)
+    return spiking(v, threshold, tau, scale, graded).movedim(0, -1), last[0], last[1]
+
+
 def _smooth_cuba(
     x: Tensor,
     keep_current: Tensor | None,
@@ -167,6 +182,7 @@ def _smooth_states(
     voltage: Tensor | None,
     threshold: float,
     lsb: float,
+    through_reset: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The voltages (T, N, C, ...), and current and voltage after the run, as a composition of torch operations."""
     with torch.no_grad():
@@ -177,5 +193,5 @@ def _smooth_states(
         channel = operators.per_channel(keep_current.to(x.dtype), x)
         u, last = reference.smooth_filter(u, channel, current, values.movedim(-1, 0), math.inf)
     channel = operators.per_channel(keep_voltage.to(x.dtype), x)
-    v, last_voltage = reference.smooth_filter(u, channel, voltage, fired.movedim(-1, 0), threshold)
+    v, last_voltage = reference.smooth_filter(u, channel, voltage, fired.movedim(-1, 0), threshold, through_reset)
     return v, last, last_voltage

@@ -136,7 +136,7 @@ def smooth_spike(v: Tensor, threshold: float | Tensor, tau: float, scale: float,
 
 
 def smooth_filter(
-    x: Tensor, keep: Tensor, state: Tensor | None, values: Tensor, threshold: float
+    x: Tensor, keep: Tensor, state: Tensor | None, values: Tensor, threshold: float, through_reset: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Known integer states, with the gradients of any order of y[t] = keep y'[t-1] + x[t].
 
@@ -144,7 +144,8 @@ def smooth_filter(
         x, values: (T, N, C, ...); the values are y.
         keep: broadcasts over (N, C, ...).
         state: (N, C, ...), y' before the first step; None for zero.
-        threshold: y' is 0 where y is above it, which counts as a constant.
+        threshold: y' is 0 where y is above it.
+        through_reset: whether the step from y to 0 counts as a constant; False: it is a product with 0.
 
     Returns:
         y and the last y'.
@@ -155,7 +156,8 @@ def smooth_filter(
         smooth = keep * state + x_t
         y = smooth + (value - smooth).detach()
         steps.append(y)
-        state = y - (y * (value > threshold)).detach()
+        fired = value > threshold
+        state = y - (y * fired).detach() if through_reset else y.masked_fill(fired, 0)
     return torch.stack(steps), state
 
 
