@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import posixpath
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 SOURCE = Path(__file__).resolve().parents[2] / "tutorials"
+RECORDINGS = SOURCE.parents[1] / "shared" / "data"
+_TO_DOCS = re.compile(r"\]\(((?:\.\./)+)docs/")
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
@@ -27,7 +30,7 @@ def read(text: str) -> Any:
 
 
 def _prepare_kernel(app: Sphinx, _: object) -> None:
-    """Settings of the kernel that runs the tutorials: figures in the resolution of today's screens, and quiet."""
+    """Settings of the kernel that runs the tutorials: figures in the resolution of today's screens, quiet, with data."""
     home = Path(app.outdir).parent / "ipython"
     (home / "profile_default").mkdir(parents=True, exist_ok=True)
     settings = 'c.InlineBackend.figure_formats = {"retina"}\nc.IPKernelApp.log_level = 40\n'
@@ -35,15 +38,18 @@ def _prepare_kernel(app: Sphinx, _: object) -> None:
         settings, encoding="utf-8"
     )
     os.environ["IPYTHONDIR"] = str(home)
+    if RECORDINGS.is_dir():  # which the tutorials of lava-dl's networks look for
+        os.environ.setdefault("SLAYERLOSS_DATA", str(RECORDINGS))
     os.environ.pop("MPLBACKEND", None)  # the kernel's own shows figures in the page
 
 
 def _copy(app: Sphinx, _: object) -> None:
     """Copy the scripts to where Sphinx looks for pages. Links to the docs folder are links to pages there."""
-    for script in sorted(SOURCE.glob("[0-9]*.py")):
-        page = Path(app.srcdir) / "tutorials" / script.name
-        text = script.read_text(encoding="utf-8").replace("](../docs/", "](../")
+    for script in sorted(SOURCE.rglob("*.py")):
+        page = Path(app.srcdir) / "tutorials" / script.relative_to(SOURCE)
+        text = _TO_DOCS.sub(r"](\1", script.read_text(encoding="utf-8"))
         if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(text, encoding="utf-8")
 
 

@@ -215,7 +215,8 @@ class LearningStats:
             logs = self._logs(kind)
             if not has_values(logs):
                 continue
-            figure = plt.figure(number, figsize=None if figsize is None else (figsize[0], figsize[1]))
+            size = None if figsize is None else (figsize[0], figsize[1])
+            figure = plt.figure(number, figsize=size, layout="constrained")
             figure.clear()
             columns: dict[str, Sequence[float]] = {"epoch": range(len(logs["Train"]))}
             for name, log in logs.items():
