@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from test_public_api import PUBLIC
 
 from slayerloss import cli
 
@@ -21,10 +22,7 @@ PAGES = sorted(set((ROOT / "docs").rglob("*.md")) - set((ROOT / "docs" / "_build
 CARDS = sorted((ROOT / "datasets").rglob("*.md"))
 FENCE = re.compile(r"^(```+|:::+)(?P<kind>[^\n`]*)\n(?P<text>.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-MODULES = ["functional", "loss", "classifier", "filter", "neuron", "synapse", "axon", "block", "block.cuba", "io"]
-MODULES += ["synapse.complex"]
-MODULES += ["bootstrap", "bootstrap.ann_sampler", "bootstrap.block.base", "bootstrap.block.cuba", "bootstrap.routine"]
-MODULES += ["data", "netx", "plot", "train", "utils", "utils.filter", "utils.int_utils", "utils.time"]
+MODULES = [name for name in PUBLIC if name not in ("", "cli", "kernels")]
 
 
 class Block(NamedTuple):
