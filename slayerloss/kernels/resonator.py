@@ -2,7 +2,8 @@
 
 `sin` and `cos` are of the turn, multiples of 1/4096 in float64, both of shape (1,) or both (C,). `threshold` is of the
 imaginary part, in state LSBs and a whole number, infinity for a state that is never reset; `lsb` is the number of state
-LSBs per unit of the input; `caller` is the function that an error names.
+LSBs per unit of the input; `caller` is the function that an error names. Where torch.func looks at what runs, it is a
+composition of torch operations.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from slayerloss.kernels import reference_resonator as reference
 from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu import layout, memory, tiles
 from slayerloss.kernels.cpu.library import Kernel
-from slayerloss.kernels.operator import differentiable_gradients, operator
+from slayerloss.kernels.operator import differentiable_gradients, is_transformed, operator
 
 HIGHEST = 2**31 - 1
 """A threshold that no state reaches."""
@@ -29,6 +30,13 @@ _adjoint_kernel = Kernel("resonator_adjoint", "ppppiiiiippippppppddpp")
 
 class Resonator(torch.autograd.Function):
     """(x_real, x_imag, sin, cos, real, imag, threshold, lsb, caller) -> the states before the reset."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        if not is_transformed():
+            return super().apply(*args)
+        *given, threshold, lsb, _ = args
+        return _smooth(*given, *_forward(*args), threshold / lsb, (threshold - 1) / lsb)
 
     @staticmethod
     def forward(

@@ -53,6 +53,10 @@ def spiking(
 class PhaseSpike(torch.autograd.Function):
     """(real, imag, threshold, before, tau, scale, graded) -> spikes of (..., T); `before` may be None for zero."""
 
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        return phase_spiking(*args) if is_transformed() else super().apply(*args)
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -81,17 +85,31 @@ class PhaseSpike(torch.autograd.Function):
         return of_real, of_imag, of_threshold, None, None, None, None
 
 
+def phase_spiking(
+    real: Tensor,
+    imag: Tensor,
+    threshold: float | Tensor,
+    before: Tensor | None,
+    tau: float,
+    scale: float,
+    graded: bool,
+) -> Tensor:
+    """`PhaseSpike` as a composition of torch operations that has its first derivatives, for torch.func."""
+    fires = phases(real, imag, threshold, before)
+    of_real, of_imag = (slope.detach() for slope in phase_surrogate(real, imag, threshold, tau, scale, graded))
+    smooth = of_real * (real - threshold) + of_imag * imag
+    value = real.masked_fill(~fires, 0).detach() if graded else fires.to(real.dtype)
+    return value + (smooth - smooth.detach())
+
+
 def phases(real: Tensor, imag: Tensor, threshold: float | Tensor, before: Tensor | None) -> Tensor:
     """Where the imaginary part comes up through zero while the real part is at the threshold or above.
 
     In the memory order of the state; `before` is the imaginary part before the first step, which broadcasts, or None.
     """
-    below, steps = imag < 0, imag.shape[-1]
-    was_below = torch.zeros_like(below)
-    was_below.narrow(-1, 1, steps - 1).copy_(below.narrow(-1, 0, steps - 1))
-    if before is not None:
-        was_below.select(-1, 0).copy_(before < 0)
-    return was_below & ~below & (real >= threshold)
+    below = (imag < 0).movedim(-1, 0)
+    first = torch.zeros_like(below[0]) if before is None else (before < 0).expand(below.shape[1:])
+    return (imag >= 0) & (real >= threshold) & reference.one_step_before(first, below).movedim(0, -1)
 
 
 def phase_surrogate(

@@ -17,7 +17,9 @@ from slayerloss.functional import (
     integrate_and_fire,
     leaky_integrator,
     moving_window,
+    phase_spike,
     quantize,
+    resonator,
     spike,
     spike_max,
     spike_moid,
@@ -73,6 +75,10 @@ NEURONS = {
     "leaky_integrator": leaky_integrator,
     "integrate_and_fire": lambda x, decay: integrate_and_fire(x, decay, 1.0),
     "spike": lambda x, decay: spike(x + decay[:, None], 1.0, tau=0.5),
+    "spike, inclusive": lambda x, decay: spike(x, x[..., :1] + decay[:, None], tau=0.5, inclusive=True),
+    "resonator": lambda x, decay: torch.stack(resonator(x, 0.3 - x, decay, 1.2 * decay, 0.9)),
+    "phase_spike": lambda x, decay: phase_spike(x, 0.7 - x, 0.3 * decay[:, None], tau=0.5),
+    "phase_spike, graded": lambda x, decay: phase_spike(x, 0.7 - x, 0.3, tau=0.5, graded=True) * decay[:, None],
     "quantize": lambda x, decay: quantize(x * decay[:, None], 0.25),
 }
 
