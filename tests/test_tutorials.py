@@ -63,8 +63,7 @@ def run(script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], **envi
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": "Agg", "TMPDIR": str(tmp_path), "SLAYERLOSS_DATA": str(tmp_path)}
-        | environment,
+        env={**os.environ, **own, **environment},
         capture_output=True,
         text=True,
         timeout=300,

@@ -190,8 +190,7 @@ known = int((answer == label).nonzero()[0])
 ax = slayer.plot.raster(
     output[known], names=range(10), highlight=int(label[known]), step_ms=SAMPLING_TIME
 )
-event = slayer.io.tensor_to_event(output[known][None].numpy(), sampling_time=SAMPLING_TIME)
-print("as an event:", event)
+print("as an event:", slayer.io.tensor_to_event(output[known][None].numpy()))
 
 # %%
 net.export_hdf5(folder / "network.net")
