@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slayerloss.block import cuba
+from slayerloss.block import adrf, adrf_iz, alif, cuba
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 COMPILES = pytest.mark.skipif(
@@ -22,6 +22,16 @@ NEURON = {
 }
 NORM = {**NEURON, "norm": MeanOnlyBatchNorm}
 EACH = {**NEURON, "shared_param": False}
+EACH_TURN = {"shared_param": False, "threshold_decay": (0.1, 0.3)}
+
+RISES = {"threshold_step": 0.5, "threshold_decay": 0.1, "refractory_decay": 0.5}
+
+
+def turning(params: dict) -> dict:
+    """Arguments of a resonator with an adaptive threshold, from those of a CUBA neuron."""
+    others = {name: value for name, value in params.items() if "_decay" not in name}
+    return {**others, **RISES, "threshold": 0.5, "period": 8, "decay": 0.1}
+
 
 CHANNELS, IMAGE = (6,), (2, 6, 6)
 
@@ -44,6 +54,12 @@ ZOO = {
         ),
         IMAGE,
     ),
+    "dense of ALIF": (lambda p, **k: alif.Dense({**p, **RISES}, 6, 5, weight_scale=4, delay=True, **k), CHANNELS),
+    "conv of ADRF": (
+        lambda p, **k: adrf.Conv({**turning(p), **EACH_TURN}, 2, 4, 3, weight_scale=6, delay=True, **k),
+        IMAGE,
+    ),
+    "dense of ADRF_IZ": (lambda p, **k: adrf_iz.Dense(turning(p), 6, 5, weight_scale=4, **k), CHANNELS),
     "pool": (lambda p, **k: cuba.Pool(p, 2, weight_scale=0.25, **k), IMAGE),
     "pool, overlapping": (
         lambda p, **k: cuba.Pool(p, 3, stride=2, padding=1, weight_scale=0.2, delay=True, **k),

@@ -50,8 +50,8 @@ def test_autocast_changes_neither_spikes_nor_gradients(name, dtype):
     assert y.dtype == torch.float32
     assert torch.equal(y, expected)
     if name in ZOO:
-        current = after.neuron[0].current if isinstance(after.neuron[0], tuple) else after.neuron.current
-        assert current.dtype == torch.float32
+        state = after.neuron[0] if isinstance(after.neuron[0], tuple) else after.neuron
+        assert state[0].dtype == torch.float32
     grads = [parameter.grad for parameter in block.parameters() if parameter.grad is not None]
     assert all(torch.equal(*pair) for pair in zip(grads, wanted, strict=True))
 

@@ -17,7 +17,7 @@ from slayerloss.neuron.norm import MeanOnlyBatchNorm
 ALL = pytest.mark.parametrize("name", [*ZOO, *READOUTS])
 SHAPES = {"conv with everything": (4, 3, 5), "conv": (4, 6, 6), "pool": (2, 3, 3), "pool, overlapping": (2, 3, 3)}
 SHAPES |= {"transposed conv": (3, 12, 12), "transposed conv with everything": (4, 11, 7), "unpool": (2, 12, 12)}
-SHAPES |= {"input": CHANNELS, "input of images": (2, 6, 6)}
+SHAPES |= {"input": CHANNELS, "input of images": (2, 6, 6), "conv of ADRF": (4, 4, 4)}
 
 
 @ALL
