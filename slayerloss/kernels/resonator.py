@@ -35,8 +35,9 @@ class Resonator(torch.autograd.Function):
     def apply(cls, *args: Any) -> Any:
         if not is_transformed():
             return super().apply(*args)
-        *given, threshold, lsb, _ = args
-        return _smooth(*given, *_forward(*args), threshold / lsb, (threshold - 1) / lsb)
+        x_real, x_imag, sin, cos, real, imag, threshold, lsb, _ = args
+        re, im = _forward(*args)
+        return _smooth(x_real, x_imag, sin, cos, real, imag, re, im, threshold / lsb, (threshold - 1) / lsb)
 
     @staticmethod
     def forward(
