@@ -15,6 +15,7 @@ from torch import Tensor
 from slayerloss import block, neuron
 from slayerloss._check import ArgumentError, DtypeError, SlayerError, check_choice, check_range, message
 from slayerloss.block import SpikingBlock
+from slayerloss.block._shape import TimeDecimation
 from slayerloss.neuron import norm
 from slayerloss.train.create import check_arguments, create
 
@@ -52,6 +53,11 @@ class Network(torch.nn.Sequential):
 
 def _run(name: str, layer: torch.nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
     """What a layer makes of x; whatever it refuses is said with its name."""
+    if lengths is not None and isinstance(layer, TimeDecimation):
+        problem, rule = "it changes the lengths of a padded batch", "samples of one length"
+        raise ArgumentError(
+            message(f"layer {name}", "it changes the lengths of a padded batch", rule, "lengths", way_out)
+        )
     try:
         y = layer(x, lengths) if lengths is not None and isinstance(layer, SpikingBlock) else layer(x)
     except SlayerError as error:
@@ -124,7 +130,7 @@ def _check_name(name: Any, place: str, taken: Mapping[str, Any]) -> None:
 
 def _name(kind: str, built: Mapping[str, torch.nn.Module]) -> str:
     """flatten, or with the number among the layers that have a neuron: conv1, dense2."""
-    if kind in ("Flatten", "Average"):
+    if kind in ("Flatten", "Average", "TimeDecimation"):
         return kind.lower()
     number = 1 + sum(isinstance(layer, SpikingBlock) for layer in built.values())
     return f"{kind.lower()}{number}"
