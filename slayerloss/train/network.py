@@ -55,9 +55,8 @@ def _run(name: str, layer: torch.nn.Module, x: Tensor, lengths: Tensor | None = 
     """What a layer makes of x; whatever it refuses is said with its name."""
     if lengths is not None and isinstance(layer, TimeDecimation):
         problem, rule = "it changes the lengths of a padded batch", "samples of one length"
-        raise ArgumentError(
-            message(f"layer {name}", "it changes the lengths of a padded batch", rule, "lengths", way_out)
-        )
+        way_out = "Average over time outside of the network"
+        raise ArgumentError(message(f"layer {name}", problem, rule, "lengths", way_out))
     try:
         y = layer(x, lengths) if lengths is not None and isinstance(layer, SpikingBlock) else layer(x)
     except SlayerError as error:
