@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from slayerloss.block import _ends, _feedforward, _windowed
-from slayerloss.block._block import NeuronParams, SpikingBlock, build_neuron, in_scale_of
+from slayerloss.block._block import Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of
 from slayerloss.block._feedforward import dense_fields
 from slayerloss.block._shape import Average, Flatten
 from slayerloss.functional.quantize import quantize_weight
@@ -28,8 +28,24 @@ from slayerloss.synapse import Dense as DenseSynapse
 __all__ = ["Average", "Conv", "ConvT", "Dense", "Flatten", "Input", "Output", "Pool", "Unpool"]
 
 
-class _SigmaDelta(SpikingBlock):  # a docstring would hide those of the layers
+class SigmaDeltaBlock(SpikingBlock):  # a docstring would hide those of the layers
     neuron_type = Neuron
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether what is sent arrives one step later, as on the chip."""
+        return self.delay_shift is True
+
+    @property
+    def is_biased(self) -> bool:
+        """Whether something is added to the sums, of which the chip's first message is made."""
+        return self.neuron.norm is not None or self.neuron.bias_is_set
+
+    @property
+    def sent_lsb(self) -> int:
+        """LSBs of what is sent, per unit."""
+        lsb: int = self.neuron.lsb
+        return lsb
 
     def log(self, y: Tensor, lengths: Tensor | None) -> Tensor | None:
         steps = y.shape[0] * y.shape[-1] if lengths is None else lengths.sum()
@@ -49,7 +65,7 @@ class _SigmaDelta(SpikingBlock):  # a docstring would hide those of the layers
         return fields
 
 
-class _Unshifted(_SigmaDelta):
+class _Unshifted(SigmaDeltaBlock):
     def __init_subclass__(cls) -> None:
         if "__init__" in vars(cls):  # of a user, who says what it takes
             return
@@ -69,7 +85,17 @@ class _Unshifted(_SigmaDelta):
         super().__init__(**given.arguments)
 
 
-class Input(_SigmaDelta, _ends.Input):
+class Input(SigmaDeltaBlock, _ends.Input):
+    @property
+    def is_shifted(self) -> bool:
+        """An input arrives in its own step, here as on the chip."""
+        return self.delay_shift is False
+
+    @property
+    def is_biased(self) -> bool:
+        """An input has no sums."""
+        return False
+
     def respond(self, z: Tensor, state: DeltaState | None, lengths: Tensor | None) -> tuple[Tensor, Any]:
         return (z, None) if self.neuron is None else self.neuron.changes(z, state)
 
@@ -101,7 +127,7 @@ class Unpool(_Unshifted, _windowed.Unpool):
     pass
 
 
-class Output(_SigmaDelta):
+class Output(SigmaDeltaBlock):
     """A readout: a dense synapse, and the sum of all that has arrived.
 
     Args:
@@ -109,7 +135,7 @@ class Output(_SigmaDelta):
         in_neurons: C; (W, H) or (W, H, C) for an input with space.
         out_neurons: C'.
         weight_scale: factor of the initial weights.
-        weight_norm, count_log, delay_shift: see `slayerloss.block`.
+        weight_norm, count_log, delay_shift, pre_hook_fx: see `slayerloss.block`.
 
     Example:
         >>> params = dict(threshold=0.1, activation=torch.relu)
@@ -126,12 +152,23 @@ class Output(_SigmaDelta):
         weight_norm: bool = False,
         count_log: bool = False,
         delay_shift: bool | str = False,
+        pre_hook_fx: Hook | None = quantize_weight,
     ) -> None:
         neuron = build_neuron(self, self.neuron_type, neuron_params, out_neurons, norm=None)
-        hook = in_scale_of(neuron, quantize_weight)
+        hook = in_scale_of(neuron, pre_hook_fx)
         dense = DenseSynapse(in_neurons, out_neurons, weight_scale, weight_norm, hook)
         super().__init__(neuron, dense, False, delay_shift, None, count_log, out_neurons)
         self.shape = torch.Size([out_neurons])
+
+    @property
+    def is_biased(self) -> bool:
+        """A readout is not biased."""
+        return False
+
+    @property
+    def sent_lsb(self) -> int:
+        """LSBs of the sums, per unit."""
+        return super().sent_lsb * int(self.neuron.scale)
 
     def respond(self, z: Tensor, state: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Any]:
         y = sigma(z, state=state)

@@ -154,7 +154,7 @@ def compare(
         if network is None:
             network = _network(description, x, arithmetic, side)
             result.places = [f"layer/{index}" for index in network.layer_indices]
-        integers = network.encode(x)
+        integers = network.encode(x * side.input_lsb)
         its = _sent(network, integers, side.readouts)
         if description.layers[network.layer_indices[0]].type != "input":
             result.input_message_bits = max(result.input_message_bits, _message_bits(integers))
@@ -193,8 +193,9 @@ class _Model:
     """
 
     def __init__(self, model: Module, averages: bool) -> None:
-        from slayerloss.block._ends import Affine
+        from slayerloss.block._ends import Affine, Input
         from slayerloss.block._shape import Average
+        from slayerloss.block.sigma_delta import SigmaDeltaBlock
 
         find_blocks(model)  # which refuses what is no model
         self.model = copy.deepcopy(model).eval()
@@ -207,6 +208,8 @@ class _Model:
         self.blocks = [block for _, block in named]
         self.readouts = [i for i, block in enumerate(self.blocks) if isinstance(block, Affine)]
         self.averages = [i for i, block in enumerate(self.blocks) if isinstance(block, Average)]
+        readers = [b.neuron.lsb for b in self.blocks[:1] if isinstance(b, SigmaDeltaBlock) and not isinstance(b, Input)]
+        self.input_lsb = readers[0] if readers else 1  # of messages, which a file has in integers
         self.given: dict[int, Tensor] = {}
         self.sent: dict[int, Any] = {}
         for i, block in enumerate(self.blocks):
@@ -221,6 +224,7 @@ class _Model:
         import torch
 
         from slayerloss.block import reset_state
+        from slayerloss.block.sigma_delta import SigmaDeltaBlock
 
         reset_state(self.model)
         with torch.no_grad():
@@ -230,6 +234,11 @@ class _Model:
             problem, rule = f"layer {missing[0]} is not called", "a forward that calls its blocks"
             raise ArgumentError(message("compare", problem, rule, "one that does not, but may use their `run`"))
         arrays = [as_array("compare", "spikes", self.sent[i]) for i in range(len(self.names))]
+        early = 0
+        for i, block in enumerate(self.blocks):
+            if isinstance(block, SigmaDeltaBlock):
+                early += not block.is_shifted
+                arrays[i] = _later(_whole(arrays[i] * float(block.sent_lsb)), early)
         for i in self.readouts:
             arrays[i] = _whole(arrays[i] * float(self.blocks[i].neuron.lsb))
         for i in self.averages:  # the file's layer sends the sums of the groups
@@ -242,6 +251,11 @@ class _Model:
             return {}
         states = self.blocks[layer].chip_states(self.given[layer][sample : sample + 1])
         return {name: value[0].cpu().numpy() for name, value in states.items()}
+
+
+def _later(x: NDArray[Any], steps: int) -> NDArray[Any]:
+    """The same some steps later: the chip takes one for each layer, in which the blocks of lava-dl lose none."""
+    return np.concatenate([np.zeros_like(x[..., :steps]), x[..., : x.shape[-1] - steps]], -1) if steps else x
 
 
 def _whole(x: NDArray[Any]) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,7 +102,9 @@ def describe_model(model: Module, input_shape: Sequence[int] | None = None) -> t
         fields = block.layer_fields()
         if not layers and len(shape) == 3 and fields["type"] != "input":
             append("input", {"type": "input", "shape": shape})
-        if fields["type"] == "conv" and "bias" in fields:  # Lava wants one a channel, a norm may have one for all
+        if (
+            fields["type"] == "conv" and np.ndim(fields.get("bias", np.zeros((0, 0, 0)))) < 3
+        ):  # Lava wants one a channel, a norm may have one for all
             fields["bias"] = np.broadcast_to(fields["bias"], fields["shape"][:1])
         if fields["type"] == "flatten" and len(shape) == 1:
             continue  # it does nothing, and Lava could not load it
@@ -150,6 +152,7 @@ def label_of(name: str, block: Any) -> str:
 def _refuse_block(block: Any, label: str, last: bool) -> None:
     """Raise ArgumentError for what the fields of a layer would not show."""
     from slayerloss.block._ends import Affine, Input
+    from slayerloss.block.sigma_delta import SigmaDeltaBlock
     from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
     def refused(problem: str, expected: str, got: object, way_out: str) -> ArgumentError:
@@ -167,7 +170,10 @@ def _refuse_block(block: Any, label: str, last: bool) -> None:
             "its shape is not known", "a block that has run", "one that has not", "Pass input_shape=(C, H, W)"
         )
     shift = getattr(block, "delay_shift", True)
-    if shift is not True and not (isinstance(block, Input) and shift is False):
+    if isinstance(block, SigmaDeltaBlock):
+        for problem, rule, given, way_out in _sigma_delta_problems(block):
+            raise refused(problem, rule, given, way_out)
+    elif shift is not True and not (isinstance(block, Input) and shift is False):
         way_out = "Build the block with delay_shift=True"
         raise refused("on the chip the step of delay sits at the input", "delay_shift=True", repr(shift), way_out)
     neuron = getattr(block, "neuron", None)
@@ -178,6 +184,23 @@ def _refuse_block(block: Any, label: str, last: bool) -> None:
     if norm is not None and not isinstance(norm, MeanOnlyBatchNorm):
         way_out = "Use norm=slayerloss.neuron.norm.MeanOnlyBatchNorm"
         raise refused("Lava would ignore its norm", "a mean-only norm or none", type(norm).__name__, way_out)
+
+
+def _sigma_delta_problems(block: Any) -> Iterator[tuple[str, str, object, str]]:
+    """What Lava would do otherwise than a block of sigma-delta neurons: problem, rule, what is there, way out."""
+    if block.neuron is None:
+        return
+    if block.neuron.scale != 64:
+        yield "a network file has 64 weight LSBs per unit", "scale=64", block.neuron.scale, "Build it with scale=64"
+    if block.neuron.delta.cum_error:
+        yield "Lava holds each change against the threshold", "cum_error=False", True, "Train without cum_error"
+    if block.delay is not None and not block.is_shifted:
+        way_out = "Build the block with delay_shift=True"
+        yield "its delay would be a step longer on the chip", "delay_shift=True", repr(block.delay_shift), way_out
+    if block.is_biased and not block.is_shifted:
+        problem = "its bias begins a step before its input does on the chip, and so its messages differ"
+        way_out = "Set delay_shift=True, at best before training"
+        yield problem, "delay_shift=True beside a norm or a bias", repr(block.delay_shift), way_out
 
 
 def find_blocks(model: Module) -> list[Named]:

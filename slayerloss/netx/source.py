@@ -179,6 +179,23 @@ def _adaptive(blocks: str, of: NeuronRow) -> NeuronRow:
     return NeuronRow(blocks, constants, learned)
 
 
+def _sigma_delta(source: Source) -> dict[str, Any]:
+    import torch
+
+    name = str(source.neuron.get("activation", "relu"))
+    activation = getattr(torch.nn.functional, name, None)
+    if not callable(activation):
+        raise source.refused("neuron/activation", "is no function of torch", "relu, or such", name)
+    return {"threshold": 1 / SCALE, "activation": activation}  # `learned` replaces the threshold
+
+
+def _sent_changes(source: Source) -> dict[str, NDArray[np.float32]]:
+    threshold = source.whole("vThMant", source.neuron)
+    if threshold.min() < 0:
+        raise source.refused("neuron/vThMant", "is no threshold of a block", "at least 0", int(threshold.min()))
+    return {"delta.threshold": threshold / np.float32(SCALE)}
+
+
 _CUBA = NeuronRow("cuba", _cuba, _cuba_decays)
 _RF = NeuronRow("rf", _resonator, _turn)
 
@@ -188,6 +205,7 @@ NEURONS: Mapping[str, NeuronRow] = MappingProxyType(
         "LOIHI": _CUBA,
         "RF_PHASE": _RF,
         "RF_IZHIKEVICH": NeuronRow("rf_iz", _resonator, _turn),
+        "SDNN": NeuronRow("sigma_delta", _sigma_delta, _sent_changes),
         "ALIF": _adaptive("alif", _CUBA),
         "ADRF_PHASE": _adaptive("adrf", _RF),
         "ADRF_IZHIKEVICH": _adaptive("adrf_iz", _RF),

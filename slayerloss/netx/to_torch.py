@@ -136,7 +136,7 @@ def _with_synapse(source: Source, kind: Any, sizes: Mapping[str, Any], **synapse
     params, state = parameters(source)
     params, bias = with_bias(source, params)
     delay = delay_of(source)
-    options = {"delay": True} if delay else {}
+    options = {"delay_shift": True, **({"delay": True} if delay else {})}
     weight_norm = {"weight_norm": source.weight_norm}
     block = kind(params, **sizes, **options, **weight_norm, **hook_for(*weights.values()))
     norm = block.neuron.norm
@@ -167,10 +167,14 @@ def _input(source: Source) -> Module:
 
 def _dense(source: Source) -> Module:
     weights = source.matrices()
+    if np.any(source.neuron.get("sigma_output", False)):
+        for field in {"bias", "delay"} & source.layer.fields.keys():
+            raise source.refused(field, "is of a layer that sends its sums, which has none", "none", "one", "Delete it")
+        return _with_synapse(source, source.blocks.Output, _sizes(weights), synapse=weights)
     readout = source.last and np.max(source.neuron.get("vThMant", 0)) >= NEVER
     if not readout:
         return _with_synapse(source, source.blocks.Dense, _sizes(weights), synapse=weights)
-    return _with_synapse(source, source.blocks.Affine, {**_sizes(weights), "delay_shift": True}, synapse=weights)
+    return _with_synapse(source, source.blocks.Affine, _sizes(weights), synapse=weights)
 
 
 def _sizes(matrices: Kernels) -> dict[str, Any]:

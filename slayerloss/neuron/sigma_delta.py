@@ -117,8 +117,11 @@ class Neuron(base.Neuron):
 
     @property
     def whole_threshold(self) -> Tensor:
-        """(1,) or (C,), on the chip's grid, at least one weight LSB; gradient 1."""
-        return quantize(self.delta.threshold, 1 / self.scale, "truncate")
+        """(1,) or (C,), on the chip's grid; gradient 1.
+
+        In place of zero, which a network file may have, it is the smallest change that there is.
+        """
+        return quantize(self.delta.threshold, 1 / self.scale, "truncate").clamp(min=1 / (self.lsb * self.scale))
 
     @property
     def v_th_mant(self) -> Any:
@@ -155,7 +158,7 @@ class Neuron(base.Neuron):
             self.delta.state = None if state is None else DeltaState(*state[1:])
 
     def clamp(self) -> None:
-        """Bring a threshold that an optimiser moved below one weight LSB back; every run does it by itself."""
+        """Bring a threshold that an optimiser moved below one weight LSB back; where it learns, every run does it."""
         with torch.no_grad():
             self.delta.threshold.clamp_(min=1 / self.scale)
 

@@ -89,12 +89,6 @@ def assert_same_parameters(one: torch.nn.Module, other: torch.nn.Module) -> None
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["pilotnet_sdnn", "syn_sdnn"])
-def test_neurons_without_blocks_are_refused_by_name(shared: Path, name: str) -> None:
-    with pytest.raises(FormatError, match=r"layer/0/neuron/type has no blocks yet; expected one of CUBA, LOIHI, "):
-        netx.to_torch(shared / "golden" / "netx" / f"{name}.net")
-
-
 def test_resonators_of_lava_dl_turn_as_lava_lets_them(shared: Path, tmp_path: Path) -> None:
     path = shared / "golden" / "netx" / "syn_rf.net"
     recorded = np.load(path.with_suffix(".npz"))
