@@ -133,8 +133,8 @@ int32_t adaptive_threshold(int64_t* next, const Real* x, Real* threshold, Real* 
                            const Real* first_threshold, const Real* first_refractory, double base, double step,
                            double scale) {
     const Signal signal{rows, steps, time_first, inner};
-    const Adaptation<Real> adaptation{keep_threshold,      keep_refractory, threshold_channels, refractory_channels,
-                                      first_threshold,     first_refractory, base,              step};
+    const Adaptation<Real> adaptation{keep_threshold,  keep_refractory,  threshold_channels, refractory_channels,
+                                      first_threshold, first_refractory, base,               step};
     return all_blocks(Forward<Real>{signal, adaptation, x, threshold, refractory, Real(scale)}, signal, width, next);
 }
 
@@ -147,8 +147,8 @@ int32_t adaptive_adjoint(int64_t* next, const Real* x, const Real* threshold, co
                          Real* grad_refractory, double* sums_threshold, double* sums_refractory, double base,
                          double step, double scale) {
     const Signal signal{rows, steps, time_first, inner};
-    const Adaptation<Real> adaptation{keep_threshold,      keep_refractory, threshold_channels, refractory_channels,
-                                      first_threshold,     first_refractory, base,              step};
+    const Adaptation<Real> adaptation{keep_threshold,  keep_refractory,  threshold_channels, refractory_channels,
+                                      first_threshold, first_refractory, base,               step};
     return all_blocks(Backward<Real>{signal,
                                      adaptation,
                                      {x, threshold, refractory, to_threshold, to_refractory},
