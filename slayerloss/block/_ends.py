@@ -14,10 +14,9 @@ from slayerloss.block._feedforward import dense_fields
 from slayerloss.functional.events import accumulation_dtype
 from slayerloss.functional.quantize import quantize, quantize_weight
 from slayerloss.functional.sparse import check_input
-from slayerloss.kernels.reference import STATE_LIMIT
 
-NO_SPIKES = STATE_LIMIT // 64
-"""The lowest threshold in weight LSBs that a voltage on the chip cannot pass."""
+NO_SPIKES = (1 << 18) - 1
+"""lava-dl's threshold of a readout in weight LSBs: no voltage on the chip, which has 24 bits, can pass it."""
 
 
 def silent_fields(block: SpikingBlock) -> dict[str, Any]:
@@ -161,10 +160,12 @@ class Affine(SpikingBlock):
         return states
 
     def layer_fields(self) -> dict[str, Any]:
-        """A dense layer whose neurons cannot spike; only with dynamics and the step of delay is it the chip's."""
-        if not self.dynamics or self.delay_shift is not True:
-            return super().layer_fields()
-        return silent_fields(self)
+        """A dense layer whose neurons cannot spike; without dynamics, as lava-dl has it, one without neurons.
+
+        Only with dynamics and the step of delay is it what the chip computes; `netx.export` refuses any other.
+        """
+        fields = silent_fields(self)
+        return fields if self.dynamics else {name: value for name, value in fields.items() if name != "neuron"}
 
 
 def parts_of(function: str, x: Any) -> tuple[Tensor, Tensor]:

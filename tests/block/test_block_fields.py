@@ -79,11 +79,16 @@ def test_flatten_and_average():
     assert set(cuba.Input().run(torch.zeros(1, *IMAGE, 2))[0].shape) >= set(IMAGE)
 
 
-def test_a_block_that_has_not_run_says_so_and_a_readout_has_no_layer():
+def test_a_block_that_has_not_run_says_so():
     with pytest.raises(ArgumentError, match=r"Conv does not know its shape; expected a block that has run"):
         make("conv").layer_fields()
-    with pytest.raises(ArgumentError, match=r"Affine has no layer in a network file"):
-        make("affine").layer_fields()
+
+
+def test_a_readout_is_a_layer_that_cannot_spike():
+    fields = make("affine").layer_fields()
+    assert fields["type"] == "dense"
+    assert fields["neuron"]["vThMant"] == 2**18 - 1
+    assert make("affine without dynamics").layer_fields().keys() == fields.keys() - {"neuron"}
 
 
 def test_export_changes_nothing_and_keeps_the_weight_norm():

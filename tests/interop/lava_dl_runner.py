@@ -1,14 +1,17 @@
 """Runs files of lava-dl's own unit tests, unchanged, with slayerloss in the place of lava-dl.
 
 python lava_dl_runner.py RESULT.json FOLDER SEED FILE ...  writes {file: {test: None or the traceback}}.
+With LAVA_PYTHON and LAVA_TOOLS in the environment, what the files run on Lava runs there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import io
 import json
+import os
 import pkgutil
 import sys
 import traceback
@@ -16,8 +19,10 @@ import types
 import unittest
 from pathlib import Path
 
+import lava_stand_in
 import numpy as np
 import torch
+from lava_process import LavaProcess
 
 import slayerloss
 
@@ -27,6 +32,10 @@ LAVA_DLS = {
     *("auto", "axon", "block", "bootstrap", "classifier", "dendrite"),
     *("io", "loss", "neuron", "spike", "synapse", "utils"),
 }
+
+
+SECONDS_OF_LAVA = 120
+"""To wait for a network."""
 
 
 def put_in_place() -> None:
@@ -91,8 +100,11 @@ def main() -> None:
     result, folder, seed, *files = sys.argv[1:]
     del sys.argv[1:]  # lava-dl's files look for -v there
     put_in_place()
-    sys.stdout = io.StringIO()
-    found = {file: run(Path(folder, file), int(seed)) for file in files}
+    python, tools = (Path(os.environ.get(name, ".")) for name in ("LAVA_PYTHON", "LAVA_TOOLS"))
+    with LavaProcess(python, tools, Path(result).parent, SECONDS_OF_LAVA) as lava:
+        lava_stand_in.put_in_place(lava)
+        with contextlib.redirect_stdout(io.StringIO()):
+            found = {file: run(Path(folder, file), int(seed)) for file in files}
     Path(result).write_text(json.dumps(found), encoding="utf-8")
 
 

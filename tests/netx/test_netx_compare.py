@@ -266,7 +266,7 @@ def test_a_readout_is_exported_and_its_voltages_are_compared(
     assert comparison.readouts == ["1 (Affine)"]
     assert comparison.events[1] > 0
     description = netx.read(tmp_path / "network.net")
-    assert description.layers[1].neuron["vThMant"] == 1 << 17
+    assert description.layers[1].neuron["vThMant"] == (1 << 18) - 1
     description.layers[1].fields["bias"][0] += 1
     comparison = netx.compare(model, description, x)
     assert comparison.spikes_differ[0] == 0 < comparison.spikes_differ[1]
