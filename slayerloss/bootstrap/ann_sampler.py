@@ -54,9 +54,7 @@ class AnnSampler(torch.nn.Module):
     Attributes:
         z, a: (P,) numpy, the pairs.
         centers: (K, 2) numpy, where the pieces meet, or None before the first fit.
-        slopes: (K - 1,) numpy, one for each piece.
         max: the highest rate.
-        scale: z over a at the last center.
 
     Raises:
         ArgumentError, DtypeError: an argument of the wrong type or range.
