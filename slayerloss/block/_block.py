@@ -28,11 +28,12 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.axon import Delay
+from slayerloss.functional._keys import ExplainsKeys
+from slayerloss.functional._state import detached, moved
 from slayerloss.functional.delay import MAX_DELAY, delay_finite, shift_finite
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.functional.sparse import event_count
-from slayerloss.functional._state import detached, moved
 from slayerloss.neuron.base import Neuron
 from slayerloss.synapse import Synapse
 from slayerloss.synapse.complex import ComplexSynapse
@@ -79,7 +80,7 @@ def in_scale_of(neuron: Any, hook: Hook | None) -> Hook | None:
     return neuron.quantize_8bit if hook is quantize_weight and neuron.scale != 64 else hook
 
 
-class Layer(torch.nn.Module):
+class Layer(ExplainsKeys):
     """A module that can be a layer of a network file."""
 
     input_shape: torch.Size | None = None

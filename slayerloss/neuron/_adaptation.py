@@ -27,7 +27,7 @@ class AdaptiveNeuron(base.Neuron):
     refractory_decay: torch.nn.Parameter
 
     def _declare_adaptation(self, threshold_step: float, threshold_decay: Decay, refractory_decay: Decay) -> None:
-        step = check_range("Neuron", "threshold_step", threshold_step, 0, STATE_LIMIT)
+        step = check_range("Neuron", "threshold_step", threshold_step, 0, STATE_LIMIT / self.lsb)
         self.threshold_step = int(step * self.scale) / self.scale
         for name, decay in (("threshold_decay", threshold_decay), ("refractory_decay", refractory_decay)):
             if not self.shared_param and not isinstance(decay, Sequence):

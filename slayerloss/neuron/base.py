@@ -23,6 +23,7 @@ from slayerloss._check import (
     check_sequence,
     message,
 )
+from slayerloss.functional._keys import ExplainsKeys
 from slayerloss.functional._state import detached, moved
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
@@ -66,7 +67,7 @@ def kept_state(field: str) -> Any:
     return property(value, set_value, doc=f"The {field} after the last run, (N, C, ...).")
 
 
-class Neuron(torch.nn.Module):
+class Neuron(ExplainsKeys):
     """What all neurons share; `neuron.cuba.Neuron` and its like add their parameters and equations.
 
     Args:
@@ -138,8 +139,8 @@ class Neuron(torch.nn.Module):
         self._to_draw: set[str] = set()
 
     def _on_grid(self, name: str, value: float) -> float:
-        """A threshold as the chip holds it."""
-        check_range("Neuron", name, value, 0, STATE_LIMIT)
+        """A threshold as the chip holds it, at most what no state can pass."""
+        check_range("Neuron", name, value, 0, STATE_LIMIT / self.lsb, way_out="No state of the chip is higher")
         cut = int(value * self.scale) / self.scale
         if cut <= 0:
             problem = f"{name} is zero once cut to the chip's grid"

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, ShapeError, check_callable, check_finite, check_flag, check_tensor, message
+from slayerloss.functional._keys import ExplainsKeys
 
 Hook = Callable[..., Tensor]
 
 
-class Synapse(torch.nn.Module):
+class Synapse(ExplainsKeys):
     """A linear map from spikes to dendritic input, with a quantised weight.
 
     Args:

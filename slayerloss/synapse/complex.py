@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_callable, message
+from slayerloss.functional._keys import ExplainsKeys
 from slayerloss.synapse import layer
 from slayerloss.synapse._weight import Hook, Synapse
 from slayerloss.synapse.layer import Size
@@ -18,7 +19,7 @@ __all__ = ["ComplexSynapse", "Conv", "ConvTranspose", "Dense", "Pool", "Unpool"]
 Part = TypeVar("Part", bound=Synapse)
 
 
-class ComplexSynapse(torch.nn.Module, Generic[Part]):
+class ComplexSynapse(ExplainsKeys, Generic[Part]):
     """A synapse with complex weights: z = real(x) + i imag(x), as a pair.
 
     Args:
