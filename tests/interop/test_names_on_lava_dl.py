@@ -49,8 +49,18 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 WITHOUT_NEURON = ("Average", "Flatten", "TimeDecimation")
 
 
+EVERY = {
+    "neuron.dynamics": "leaky_integrator,resonator,adaptive_threshold,adaptive_phase_th,adaptive_resonator",
+    "neuron": ",".join(NEURONS),
+    "block": ",".join(NEURONS),
+}
+"""What a star stands for behind these."""
+
+
 def expand(text: str) -> list[str]:
-    """The names that a text with braces stands for: a.{b,c} for a.b and a.c."""
+    """The names that a text stands for: a.{b,c} for a.b and a.c, and a star for every module of its kind."""
+    for place, modules in EVERY.items():
+        text = text.replace(f"{place}.*", f"{place}.{{{modules}}}")
     parts = re.split(r"\{(.*?)\}", text)
     choices = [part.split(",") if i % 2 else [part] for i, part in enumerate(parts)]
     return ["".join(choice) for choice in itertools.product(*choices)]
@@ -191,7 +201,13 @@ def test_arguments_have_lava_dls_names_in_its_order(
 
 
 @pytest.mark.parametrize(
-    ("text", "names"), [("a.b", ["a.b"]), ("a.{b,c}", ["a.b", "a.c"]), ("{a,b}.{c,d}", ["a.c", "a.d", "b.c", "b.d"])]
+    ("text", "names"),
+    [
+        ("a.b", ["a.b"]),
+        ("a.{b,c}", ["a.b", "a.c"]),
+        ("{a,b}.{c,d}", ["a.c", "a.d", "b.c", "b.d"]),
+        ("block.*.A", [f"block.{name}.A" for name in NEURONS]),
+    ],
 )
 def test_braces_stand_for_several_names(text: str, names: list[str]) -> None:
     assert expand(text) == names
