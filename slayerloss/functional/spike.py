@@ -19,6 +19,7 @@ from slayerloss._check import (
 )
 from slayerloss.functional.events import promote
 from slayerloss.kernels import spike as kernels
+from slayerloss.kernels.phase_spike import PhaseSpike
 
 
 def check_surrogate(function: str, tau: float, scale: float, graded: bool) -> None:
@@ -146,5 +147,5 @@ def phase_spike(
     if before is not None:
         check_state(name, "before", before, imag.shape[:-1], imag)
     options = float(tau), float(scale), bool(graded)
-    s: Tensor = kernels.PhaseSpike.apply(real, imag, _threshold(name, threshold, real), before, *options)
+    s: Tensor = PhaseSpike.apply(real, imag, _threshold(name, threshold, real), before, *options)
     return s

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from slayerloss._check import check_flag, check_range, check_same_shape, check_signal, check_tensor
-from slayerloss.kernels.spike import phase_surrogate, phases
+from slayerloss.kernels.phase_spike import phases, surrogate
 
 __all__ = ["Spike"]
 
@@ -79,5 +79,5 @@ class Spike(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         distance, imag = ctx.saved_tensors
-        of_real, of_imag = phase_surrogate(distance, imag, *ctx.constants)
+        of_real, of_imag = surrogate(distance, imag, *ctx.constants)
         return of_real * grad, of_imag * grad, *[None] * 6

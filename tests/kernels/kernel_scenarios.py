@@ -60,6 +60,8 @@ def resonators(dtype: torch.dtype, time_first: bool) -> None:
         state = F.ResonatorState(*(signal(dtype, False, *shape[:-1]).mul(4096).round().div(4096) for _ in range(2)))
         parts = signal(dtype, time_first, *shape), signal(dtype, not time_first, *shape)
         back(*F.resonator(*parts, *turn_of_shape, threshold, state=state))
+        for graded in (False, True):
+            back(F.phase_spike(*parts, 0.5, tau=0.7, graded=graded, before=state.imag if graded else None))
 
 
 def delays(dtype: torch.dtype, time_first: bool) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from slayerloss import ArgumentError, use_backend
 from slayerloss.functional import ResonatorState, phase_spike, resonator
+from slayerloss.kernels import phase_spike as phases
 from slayerloss.kernels import resonator as kernel
 
 
@@ -68,6 +69,31 @@ def test_images_whose_channels_lie_together_stay_so():
     assert found[0].stride() == x[0].stride()
 
 
+@needs_kernels
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=SHAPES,
+    order=ORDERS,
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    tau=st.sampled_from([0.1, 1.0, 50.0]),
+    graded=st.booleans(),
+    starts=st.booleans(),
+    threads=st.integers(1, 2),
+)
+def test_phase_spikes_equal_the_reference(seed, shape, order, dtype, tau, graded, starts, threads):
+    torch.manual_seed(seed)
+    parts = torch.randn(2, *shape, dtype=dtype).mul_(4).round_().div_(4)  # some at the threshold, and at zero
+    before = torch.randn(shape[:-1], dtype=dtype) if starts else None
+
+    def run(real, imag):
+        return phase_spike(in_order(real, order), imag, 0.5, tau=tau, scale=2.0, graded=graded, before=before)
+
+    found, expected = both(run, list(parts), threads)
+    assert torch.equal(found[0], expected[0])
+    assert_near(found, expected, times=5)
+
+
 def test_what_does_not_fit_the_integers_goes_to_the_reference():
     x = [torch.randn(2, 3, 50) for _ in range(2)]
     x[1][1, 2, 7] = 5000.0
@@ -112,5 +138,11 @@ def test_operators_are_what_torch_expects_of_operators(order, backend, channels)
             (kernel._gradients, (*x, *turn, None, None, *states, 1.25, 1.0)),
             (kernel._gradients, (*x, *turn, *x, *states, 1.25, 1.0)),
             (kernel._gradients, (*x, *turn, *x, None, None, math.inf, math.inf)),
+        ):
+            torch.library.opcheck(operator.default, given, test_utils=OPERATOR_TESTS)
+        spikes = (*x, states[0], 1.0, False), (*x, None, 1.0, True)
+        for operator, given in (
+            *((phases._forward, given) for given in spikes),
+            (phases._gradients, (*x, x[0], 1.0, 0.5, 2.0, True)),
         ):
             torch.library.opcheck(operator.default, given, test_utils=OPERATOR_TESTS)
