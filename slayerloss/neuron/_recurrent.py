@@ -80,7 +80,9 @@ def _normed(neuron: Neuron, x: Parts, lengths: Tensor | None) -> Parts:
 
 
 def _without_modules(neuron: Neuron) -> Any:
-    """The same neuron, with the same parameters, without norm and dropout."""
+    """The same neuron, with the same parameters, without norm and dropout; itself if it has none."""
+    if next(neuron.children(), None) is None:
+        return neuron
     alone = copy.copy(neuron)
     alone._modules = dict.fromkeys(neuron._modules)
     return alone

@@ -8,6 +8,7 @@ import pickle
 import h5py
 import pytest
 import torch
+from block_zoo import COMPILES
 
 from slayerloss import ArgumentError, DtypeError, ShapeError
 from slayerloss.block import reset_state, rf, rf_iz
@@ -206,3 +207,23 @@ def test_states_that_are_no_pairs_are_refused():
     _, state = block.run(x)
     with pytest.raises(DtypeError, match="Dense: history is no sequence"):
         block.run(x, state._replace(history=torch.zeros(2, 5, 1)))
+
+
+@COMPILES
+@pytest.mark.parametrize("name", ["dense with everything", "conv", "recurrent"])
+def test_both_parts_compile_into_one_graph(name):
+    torch.compiler.reset()
+    block, x = make(name), events(name, steps=4)
+    assert torch.equal(torch.compile(block, backend="eager", fullgraph=True)(x), block(x))
+
+
+@pytest.mark.parametrize("name", ["dense with everything", "recurrent", "winners"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.bool, torch.int8])
+def test_every_dtype_and_autocast_give_the_same_spikes(name, dtype):
+    block, x = make(name), events(name)
+    expected, y = block(x), block(x.to(dtype))
+    assert y.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.equal(y.float(), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(block(x), expected)
+    assert block.bfloat16()(x).isfinite().all()

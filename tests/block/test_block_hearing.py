@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from block_zoo import COMPILES
 
 from slayerloss.block import alif
 from slayerloss.functional import shift
@@ -131,3 +132,11 @@ def test_learned_decays_out_of_range_come_back():
 def test_cuba_neurons_keep_their_fused_path():
     assert hasattr(Cuba(1.0, 1.0, 1.0), "run_recurrent")
     assert not hasattr(Alif(1.0, 0.25, **DECAYS), "run_recurrent")
+
+
+@COMPILES
+@pytest.mark.parametrize("name", ["recurrent", "winners"])
+def test_the_loop_compiles_into_one_graph(name):
+    torch.compiler.reset()
+    block, x = make(name), events(steps=4)
+    assert torch.equal(torch.compile(block, backend="eager", fullgraph=True)(x), block(x))
