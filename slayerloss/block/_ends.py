@@ -170,7 +170,7 @@ class Affine(SpikingBlock):
 
 def parts_of(function: str, x: Any) -> tuple[Tensor, Tensor]:
     """A real and an imaginary part, of a pair or of one tensor that has them in front."""
-    if isinstance(x, Tensor) and x.ndim and x.shape[0] == 2:
+    if isinstance(x, Tensor) and not x.is_nested and x.ndim and x.shape[0] == 2:
         x = tuple(x)
     real, imag = check_sequence(function, "x", x, 2, "(real, imag)")
     return real, imag
