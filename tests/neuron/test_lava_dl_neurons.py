@@ -39,8 +39,9 @@ def golden(lava_dl, tmp_path_factory):
 def differences(name, number, expected) -> Iterator[str]:
     """What is not lava-dl's in a case."""
     arguments, inputs = case(name, number)
-    neuron = build(slayerloss, name, arguments)
-    neuron.load_state_dict(expected["state"])
+    neuron, at_once = (build(slayerloss, name, arguments) for _ in range(2))
+    for one in (neuron, at_once):
+        one.load_state_dict(expected["state"])
     found = results(neuron, name, inputs)
     compared = 1 if name == "cuba" and arguments["norm"] else len(inputs)  # see EXCEPTIONS
     for run in range(compared):
@@ -50,6 +51,8 @@ def differences(name, number, expected) -> Iterator[str]:
                 yield f"{number}: state {i} of run {run}"
         if not torch.equal(found["spikes"][run], expected["spikes"][run]):
             yield f"{number}: spikes of run {run}"
+        if not torch.equal(at_once(inputs[run]), expected["spikes"][run]):  # without the dynamics in between
+            yield f"{number}: forward of run {run}"
     if arguments["persistent_state"] and compared == len(inputs):
         for field, value in states(neuron).items():
             if not torch.equal(value, expected["after"][field]):
