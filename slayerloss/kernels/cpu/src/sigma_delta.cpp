@@ -8,7 +8,6 @@
 namespace {
 
 constexpr int64_t CHUNK = 512;  // steps of a tile
-constexpr int64_t AHEAD = 4;    // steps, of what is fetched where time is first
 
 // What is the same for a whole call, or belongs to channels.
 template <class Real>
@@ -29,95 +28,86 @@ struct States {
     Real* error;  // null: a change is held against the threshold, not the sum of the changes
 };
 
-// What a block of rows has of something, in vectors; of rows that are missing, zeros.
-template <class T, int64_t WIDTH>
-struct Rows {
-    Vector<T> vectors[WIDTH / LANES];
-
-    template <class From>
-    explicit Rows(const From* values, int64_t rows) {
-        From lanes[WIDTH];
-        if (!values || rows < WIDTH) {
-            for (int64_t i = 0; i < WIDTH; ++i) lanes[i] = values && i < rows ? values[i] : From(0);
-            values = lanes;
-        }
-        for (int64_t i = 0; i < WIDTH / LANES; ++i) vectors[i] = convert<T, From>(load(values + i * LANES));
-    }
-
-    template <class To>
-    void put(To* values, int64_t rows) const {
-        if (!values) return;
-        To lanes[WIDTH], *to = rows < WIDTH ? lanes : values;
-        for (int64_t i = 0; i < WIDTH / LANES; ++i) store(to + i * LANES, convert<To, T>(vectors[i]));
-        if (to == lanes) std::memcpy(values, lanes, rows * sizeof(To));
-    }
-
-    Vector<T>& operator[](int64_t i) { return vectors[i]; }
-    const Vector<T>& operator[](int64_t i) const { return vectors[i]; }
-};
-
-template <class Real, int64_t WIDTH>
-INLINE Rows<Real, WIDTH> of_channels(const Real* values, int64_t channels, const Block<WIDTH>& block) {
-    Real each[WIDTH] = {};
-    if (values && channels == 1)
-        for (int64_t i = 0; i < WIDTH; ++i) each[i] = values[0];
-    else if (values)
-        per_row(each, WIDTH, values, channels, block.signal.inner, block.first, block.rows);
-    return Rows<Real, WIDTH>(each, WIDTH);
-}
-
-// sum += x, and what that is.
-template <class Real, int64_t WIDTH>
-INLINE void add_up(double* __restrict sum, const Real* x, Real* y) {
-    for (int64_t i = 0; i < WIDTH; ++i) {
-        sum[i] += double(x[i]);
-        y[i] = Real(sum[i]);
-    }
-}
-
 template <class Value>
 INLINE Value* from_row(Value* values, int64_t first) {
     return values ? values + first : values;
 }
 
-template <class Real, int64_t WIDTH>
-struct Population {
-    Vector<Real> lowest;
-    double sum[WIDTH] = {};
-    Rows<Real, WIDTH> before, residual, error, offset, threshold;
+// A vector of rows of which `rows` exist; of those that are missing, and where there are no values, zeros.
+template <class Real>
+INLINE Vector<Real> some(const Real* values, int64_t rows) {
+    if (!values) return all(Real(0));
+    if (rows >= LANES) return load(values);
+    Real lanes[LANES] = {};
+    for (int64_t i = 0; i < rows; ++i) lanes[i] = values[i];
+    return load(lanes);
+}
 
-    Population(const Unit<Real>& unit, const States<Real>& states, const Block<WIDTH>& block)
+template <class Real>
+INLINE void put(Real* values, const Vector<Real>& x, int64_t rows) {
+    if (!values) return;
+    if (rows >= LANES) return store(values, x);
+    for (int64_t i = 0; i < rows; ++i) values[i] = x[i];
+}
+
+// sum += x, in double, and what that is.
+template <class Real>
+INLINE Vector<Real> added(double* sum, const Vector<Real>& x) {
+    Real lanes[LANES];
+    store(lanes, x);
+    for (int i = 0; i < LANES; ++i) sum[i] += double(lanes[i]);
+    for (int i = 0; i < LANES; ++i) lanes[i] = Real(sum[i]);
+    return load(lanes);
+}
+
+// As many neighbouring rows as a vector has lanes, which stay in registers.
+template <class Real>
+struct Neurons {
+    Vector<Real> lowest, offset, threshold, before, residual, error;
+    double sum[LANES] = {};
+
+    // `offsets` and `thresholds` are of these rows.
+    Neurons(const Unit<Real>& unit, const States<Real>& states, const Real* offsets, const Real* thresholds,
+            int64_t first, int64_t rows)
         : lowest(all(unit.lowest)),
-          before(states.before + block.first, block.rows),
-          residual(states.residual + block.first, block.rows),
-          error(from_row(states.error, block.first), block.rows),
-          offset(of_channels(unit.offset, unit.offset_channels, block)),
-          threshold(of_channels(unit.threshold, unit.threshold_channels, block)) {
-        for (int64_t i = 0; states.sum && i < block.rows; ++i) sum[i] = states.sum[block.first + i];
+          offset(load(offsets)),
+          threshold(load(thresholds)),
+          before(some(states.before + first, rows)),
+          residual(some(states.residual + first, rows)),
+          error(some(from_row(states.error, first), rows)) {
+        for (int64_t i = 0; states.sum && i < least(rows, LANES); ++i) sum[i] = states.sum[first + i];
     }
 
-    void keep(const States<Real>& states, const Block<WIDTH>& block) const {
-        for (int64_t i = 0; states.sum && i < block.rows; ++i) states.sum[block.first + i] = Real(sum[i]);
-        before.put(states.before + block.first, block.rows);
-        residual.put(states.residual + block.first, block.rows);
-        error.put(from_row(states.error, block.first), block.rows);
+    void keep(const States<Real>& states, int64_t first, int64_t rows) const {
+        for (int64_t i = 0; states.sum && i < least(rows, LANES); ++i) states.sum[first + i] = Real(sum[i]);
+        put(states.before + first, before, rows);
+        put(states.residual + first, residual, rows);
+        put(from_row(states.error, first), error, rows);
     }
 
-    // One step of the rows of vector i, of their sum: the change, and what of it is sent. `driven` has the offset.
-    template <bool CUMULATES>
-    INLINE Vector<Real> step(int64_t i, const Vector<Real>& total, Vector<Real>& driven, Vector<Real>& change) {
+    // One step: the change, and what of it is sent. `driven` is the sum with its offset.
+    template <bool SUMS, bool CUMULATES>
+    INLINE Vector<Real> step(const Vector<Real>& x, Vector<Real>& driven, Vector<Real>& change) {
         const Vector<Real> zero = all(Real(0));
-        driven = total + offset[i];
+        driven = (SUMS ? added<Real>(sum, x) : x) + offset;
         const Vector<Real> value = larger<Real>(driven, lowest);
-        change = value - before[i] + residual[i];
-        const Vector<Real> compared = CUMULATES ? error[i] + change : change;
-        const Vector<Real> sent = where_at_least<Real>(size_of<Real>(compared), threshold[i], change, zero);
-        if (CUMULATES) error[i] = where_at_least<Real>(zero, size_of<Real>(sent), compared, zero);
-        residual[i] = change - sent;
-        before[i] = value;
+        change = value - before + residual;
+        const Vector<Real> compared = CUMULATES ? error + change : change;
+        const Vector<Real> sent = where_at_least<Real>(size_of<Real>(compared), threshold, change, zero);
+        if (CUMULATES) error = where_at_least<Real>(zero, size_of<Real>(sent), compared, zero);
+        residual = change - sent;
+        before = value;
         return sent;
     }
 };
+
+template <class Real, int64_t WIDTH>
+INLINE void of_channels(Real* each, const Real* values, int64_t channels, const Block<WIDTH>& block) {
+    if (!values || channels == 1)
+        for (int64_t i = 0; i < WIDTH; ++i) each[i] = values ? values[0] : Real(0);
+    else
+        per_row(each, WIDTH, values, channels, block.signal.inner, block.first, block.rows);
+}
 
 // Cut down to whole numbers; what is so large that it has no fraction stays.
 template <class Real>
@@ -139,45 +129,33 @@ struct Forward {
 
     int64_t bytes(int64_t width) const { return width * CHUNK * int64_t(sizeof(Real)); }
 
-    // Steps of a tile, or of memory that has time first.
-    template <bool SUMS, bool CUMULATES, int64_t WIDTH>
-    void steps(Population<Real, WIDTH>& given, const Real* in, Real* out, int64_t stride, int64_t count,
-               Ints& worst) const {
-        Population<Real, WIDTH> population = given;
-        Ints largest = worst;
-        const Real lsb = 1 / scale;
-        Real sums[WIDTH];
-        for (int64_t t = 0; t < count; ++t) {
-            const Real* totals = in + t * stride;
-            if (SUMS) add_up<Real, WIDTH>(population.sum, totals, sums), totals = sums;
-            for (int64_t i = 0; i < WIDTH / LANES; ++i) {
-                if (stride > WIDTH) prefetch(in + (t + AHEAD) * stride + i * LANES);
-                const Vector<Real> now = load(totals + i * LANES);
-                largest = larger<int32_t>(largest, bits_as<int32_t, float>(convert<float, Real>(now)) & all(0x7fffffff));
-                Vector<Real> driven, change;
-                const Vector<Real> sent = population.template step<CUMULATES>(i, now, driven, change);
-                store(out + t * stride + i * LANES, cut_down<Real>(sent * all(scale)) * all(lsb));
-            }
-        }
-        given = population;
-        worst = largest;
-    }
-
     template <bool SUMS, bool CUMULATES, int64_t WIDTH>
     int32_t run(const Block<WIDTH>& block, Real* tile) const {
-        Population<Real, WIDTH> population(unit, states, block);
+        const bool in_place = signal.time_first && block.rows == WIDTH;  // memory is a tile already
+        const int64_t stride = in_place ? signal.rows : WIDTH;
+        Real offsets[WIDTH], thresholds[WIDTH];
+        of_channels(offsets, unit.offset, unit.offset_channels, block);
+        of_channels(thresholds, unit.threshold, unit.threshold_channels, block);
+        States<Real> now = states;  // between chunks, the states after the run hold what goes on
         Ints worst = all(0);
-        if (signal.time_first && block.rows == WIDTH) {
-            steps<SUMS, CUMULATES>(population, x + block.first, y + block.first, signal.rows, signal.steps, worst);
-        } else {
-            for (int64_t begin = 0; begin < signal.steps; begin += CHUNK) {
-                const int64_t count = least(CHUNK, signal.steps - begin);
-                block.fill(tile, x, begin, count);
-                steps<SUMS, CUMULATES>(population, tile, tile, WIDTH, count, worst);
-                block.empty(tile, y, begin, count);
+        for (int64_t begin = 0; begin < signal.steps; begin += CHUNK) {
+            const int64_t count = least(CHUNK, signal.steps - begin);
+            if (!in_place) block.fill(tile, x, begin, count);
+            for (int64_t i = 0; i < least(WIDTH, block.rows); i += LANES) {
+                Neurons<Real> neurons(unit, now, offsets + i, thresholds + i, block.first + i, block.rows - i);
+                const Real* in = (in_place ? x + block.offset(begin) : tile) + i;
+                Real* out = (in_place ? y + block.offset(begin) : tile) + i;
+                for (int64_t t = 0; t < count; ++t) {
+                    const Vector<Real> given = load(in + t * stride);
+                    worst = larger<int32_t>(worst, bits_as<int32_t, float>(convert<float, Real>(given)) & all(0x7fffffff));
+                    Vector<Real> driven, change;
+                    const Vector<Real> sent = neurons.template step<SUMS, CUMULATES>(given, driven, change);
+                    store(out + t * stride, cut_down<Real>(sent * all(scale)) * all(1 / scale));
+                }
+                neurons.keep(now, block.first + i, block.rows - i);
             }
+            if (!in_place) block.empty(tile, y, begin, count);
         }
-        population.keep(states, block);
         int32_t found = 0;
         for (int i = 0; i < LANES; ++i) found |= worst[i] > INFINITE;
         return found ? NOT_FINITE : 0;
@@ -208,9 +186,7 @@ struct Backward {
     double* grad_offset;     // (rows), or null
     Real tau, height;
 
-    int64_t bytes(int64_t width) const {
-        return width * (signal.steps + least(signal.steps, CHUNK)) * int64_t(sizeof(Real));
-    }
+    int64_t bytes(int64_t width) const { return 2 * width * signal.steps * int64_t(sizeof(Real)); }
 
     INLINE Vector<Real> slope(const Vector<Real>& change, const Vector<Real>& threshold) const {
         const Vector<Real> zero = all(Real(0)), distance = size_of<Real>(change) - threshold;
@@ -221,65 +197,53 @@ struct Backward {
         return where_at_least<Real>(zero, distance, sign, change * decayed / threshold);
     }
 
-    // The gradients of the values of some steps, in place; `next` is the gradient of the step after them.
-    template <bool SUMS, bool CUMULATES, bool LEARNS, int64_t WIDTH>
-    void steps(Population<Real, WIDTH>& given, const Real* in, int64_t stride, Real* g, const Real* next, int64_t count,
-               double* of_threshold) const {
-        Population<Real, WIDTH> population = given;
-        Real sums[WIDTH];
-        Rows<Real, WIDTH> total(in, 0);
-        for (int64_t t = 0; t < count; ++t) {
-            const Real* totals = in + t * stride;
-            if (SUMS) add_up<Real, WIDTH>(population.sum, totals, sums), totals = sums;
-            const Real* after = t + 1 < count ? g + (t + 1) * WIDTH : next;
-            for (int64_t i = 0; i < WIDTH / LANES; ++i) {
-                if (stride > WIDTH) prefetch(in + (t + AHEAD) * stride + i * LANES);
-                Vector<Real> driven, change;
-                population.template step<CUMULATES>(i, load(totals + i * LANES), driven, change);
-                Real* here = g + t * WIDTH + i * LANES;
-                const Vector<Real> now = load(here);
-                if (LEARNS) total[i] += slope(change, population.threshold[i]) * now;
-                const Vector<Real> passed = now - load(after + i * LANES);
-                store(here, where_at_least<Real>(population.lowest, driven, all(Real(0)), passed));
-            }
+    // The gradients of all steps of a vector of rows, in place, where memory or the tile `in` has x.
+    template <bool SUMS, bool CUMULATES, bool LEARNS>
+    void steps(Neurons<Real>& neurons, const Real* in, int64_t in_stride, Real* g, int64_t stride, int64_t first,
+               int64_t rows) const {
+        const Vector<Real> zero = all(Real(0));
+        Vector<Real> now = load(g), total = zero;
+        const Vector<Real> at_first = now;
+        for (int64_t t = 0; t < signal.steps; ++t) {
+            Vector<Real> driven, change, next;
+            if (t + 1 < signal.steps)
+                next = load(g + (t + 1) * stride);
+            else
+                next = zero - some(grad_before + first, rows);
+            neurons.template step<SUMS, CUMULATES>(load(in + t * in_stride), driven, change);
+            if (LEARNS) total += slope(change, neurons.threshold) * now;
+            store(g + t * stride, where_at_least<Real>(neurons.lowest, driven, zero, now - next));
+            now = next;
         }
-        given = population;
-        if (!LEARNS) return;
-        total.put(sums, WIDTH);
-        for (int64_t i = 0; i < WIDTH; ++i) of_threshold[i] -= double(sums[i]);
+        put(grad_before + first, zero - at_first, rows);
+        for (int64_t i = 0; LEARNS && i < least(rows, LANES); ++i) grad_threshold[first + i] = -double(total[i]);
+        double later[LANES] = {}, all_steps[LANES] = {};
+        for (int64_t i = 0; SUMS && i < least(rows, LANES); ++i) later[i] = grad_sum[first + i];
+        for (int64_t t = signal.steps - 1; t >= 0; --t) {
+            if (grad_offset) added<Real>(all_steps, load(g + t * stride));
+            if (SUMS) store(g + t * stride, added<Real>(later, load(g + t * stride)));
+        }
+        for (int64_t i = 0; i < least(rows, LANES); ++i) {
+            if (SUMS) grad_sum[first + i] = Real(later[i]);
+            if (grad_offset) grad_offset[first + i] = all_steps[i];
+        }
     }
 
     template <bool SUMS, bool CUMULATES, bool LEARNS, int64_t WIDTH>
     int32_t run(const Block<WIDTH>& block, Real* g, Real* tile) const {
-        Population<Real, WIDTH> population(unit, states, block);
-        double of_threshold[WIDTH] = {}, of_offset[WIDTH] = {}, later[WIDTH] = {};
-        Real first[WIDTH], behind[WIDTH] = {};
-        block.fill(g, grad, 0, signal.steps);
-        std::memcpy(first, g, sizeof first);
-        for (int64_t i = 0; i < block.rows; ++i) behind[i] = -grad_before[block.first + i];
         const bool in_place = signal.time_first && block.rows == WIDTH;
-        for (int64_t begin = 0; begin < signal.steps; begin += CHUNK) {
-            const int64_t count = least(CHUNK, signal.steps - begin), end = begin + count;
-            const Real* next = end < signal.steps ? g + end * WIDTH : behind;
-            if (!in_place) block.fill(tile, x, begin, count);
-            steps<SUMS, CUMULATES, LEARNS>(population, in_place ? x + block.offset(begin) : tile,
-                                           in_place ? signal.rows : WIDTH, g + begin * WIDTH, next, count, of_threshold);
-        }
-        for (int64_t i = 0; SUMS && i < block.rows; ++i) later[i] = grad_sum[block.first + i];
-        for (int64_t t = signal.steps - 1; t >= 0; --t) {
-            Real* here = g + t * WIDTH;
-            if (grad_offset)
-                for (int64_t i = 0; i < WIDTH; ++i) of_offset[i] += double(here[i]);
-            if (SUMS) add_up<Real, WIDTH>(later, here, here);
+        Real offsets[WIDTH], thresholds[WIDTH];
+        of_channels(offsets, unit.offset, unit.offset_channels, block);
+        of_channels(thresholds, unit.threshold, unit.threshold_channels, block);
+        block.fill(g, grad, 0, signal.steps);
+        if (!in_place) block.fill(tile, x, 0, signal.steps);
+        for (int64_t i = 0; i < block.rows; i += LANES) {
+            const int64_t first = block.first + i, rows = block.rows - i;
+            Neurons<Real> neurons(unit, states, offsets + i, thresholds + i, first, rows);
+            const Real* in = (in_place ? x + block.first : tile) + i;
+            steps<SUMS, CUMULATES, LEARNS>(neurons, in, in_place ? signal.rows : WIDTH, g + i, WIDTH, first, rows);
         }
         block.empty(g, grad_x, 0, signal.steps);
-        for (int64_t i = 0; i < block.rows; ++i) {
-            const int64_t row = block.first + i;
-            grad_before[row] = -first[i];
-            if (SUMS) grad_sum[row] = Real(later[i]);
-            if (LEARNS) grad_threshold[row] = of_threshold[i];
-            if (grad_offset) grad_offset[row] = of_offset[i];
-        }
         return 0;
     }
 
