@@ -1,6 +1,7 @@
 """Every public name of lava-dl's slayer and bootstrap, with its arguments; run with lava-dl.
 
-python lava_dl_names.py NAMES.json  writes {"names": {name: arguments or None}, "members": {name: arguments or None}}.
+python lava_dl_names.py NAMES.json  writes {"names": {name: arguments or None}, "members": {name: arguments or None}},
+with arguments {name: default's repr, or None}.
 
 A module's names are what it defines, and a package's also what it takes from its modules. Members are the public
 methods and properties of its classes. Object detection is left out.
@@ -23,7 +24,8 @@ import torch
 PACKAGES = {"lava.lib.dl.slayer": "", "lava.lib.dl.bootstrap": "bootstrap."}
 """Package -> what its names begin with here."""
 OBJECT_DETECTION = ("object_detection", "obd")
-Arguments = dict[str, "list[str] | None"]
+Arguments = dict[str, "str | None"]
+"""Of a function, in their order: their defaults' repr, None where there is no default."""
 
 
 def modules(package: ModuleType) -> dict[str, ModuleType]:
@@ -49,22 +51,22 @@ def defines(module: ModuleType, name: str, value: Any) -> bool:
     return origin == module.__name__ or name in constants(module)
 
 
-def arguments(function: Any) -> list[str] | None:
-    """The names of what a function or a class takes; of a class that passes everything on, what its base takes."""
+def arguments(function: Any) -> Arguments | None:
+    """What a function or a class takes; of a class that passes everything on, what its base takes."""
     for part in getattr(function, "__mro__", [function]):
         own = vars(part).get("__init__") if inspect.isclass(part) else part
         if not inspect.isfunction(own):
             continue
-        parameters = list(inspect.signature(own).parameters.values())[inspect.isclass(part) :]
-        named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        parameters = [p for p in inspect.signature(own).parameters.values() if p.name != "self"]
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if named or not parameters:
-            return named
+            return {p.name: None if p.default is p.empty else repr(p.default) for p in named}
     return None
 
 
-def members(value: type) -> Arguments:
+def members(value: type) -> dict[str, Arguments | None]:
     """The public methods and properties that a class has from slayer; those of an autograd function are torch's."""
-    found: Arguments = {}
+    found: dict[str, Arguments | None] = {}
     if issubclass(value, torch.autograd.Function):
         return found
     for part in reversed(value.__mro__):
@@ -72,23 +74,26 @@ def members(value: type) -> Arguments:
             inner = getattr(member, "__func__", member)  # of a static method
             if name.startswith("_") or not (inspect.isfunction(inner) or isinstance(member, property)):
                 continue
-            found[name] = [n for n in arguments(inner) or [] if n != "self"] if inspect.isfunction(inner) else None
+            found[name] = arguments(inner) if inspect.isfunction(inner) else None
     return found
 
 
-def arguments_of_network() -> list[str]:
+def arguments_of_network() -> Arguments:
     """Those of netx's Network, from the text of its file: netx needs Lava."""
     import lava.lib.dl.slayer
 
     file = Path(str(lava.lib.dl.slayer.__file__)).parents[1] / "netx" / "hdf5.py"
     (network,) = (node for node in ast.parse(file.read_text()).body if getattr(node, "name", "") == "Network")
     (start,) = (node for node in ast.walk(network) if getattr(node, "name", "") == "__init__")
-    return [argument.arg for argument in start.args.args[1:]]
+    named, defaults = start.args.args[1:], [ast.unparse(default) for default in start.args.defaults]
+    return dict(
+        zip([argument.arg for argument in named], [None] * (len(named) - len(defaults)) + defaults, strict=True)
+    )
 
 
 def main() -> None:
-    names: Arguments = {}
-    of_classes: Arguments = {}
+    names: dict[str, Arguments | None] = {}
+    of_classes: dict[str, Arguments | None] = {}
     for package, start in PACKAGES.items():
         for path, module in modules(importlib.import_module(package)).items():
             names.setdefault(start + path, None)  # a function of that name may have come with the package

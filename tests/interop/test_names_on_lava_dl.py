@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import collections
 import importlib
 import inspect
@@ -26,6 +27,14 @@ BASES = {
     "synapse.complex.ComplexLayer": "the base of the complex ones, which takes the two parts",
 }
 """Bases whose arguments are not lava-dl's, and what they are; their members are those of the classes made of them."""
+
+NOT_GIVEN = "lava-dl's blocks look whether it is given, and put what is the default here in its place if not"
+OWN_DEFAULTS = {
+    ("block.", "pre_hook_fx"): NOT_GIVEN,
+    ("bootstrap.block.", "pre_hook_fx"): NOT_GIVEN,
+    ("block.sigma_delta.", "delay_shift"): NOT_GIVEN,
+}
+"""Arguments whose default is written otherwise, and why it is the same."""
 
 LIF = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.5}
 RESONATES = {"threshold": 1.0, "period": 10, "decay": 0.1}
@@ -127,6 +136,17 @@ def arguments_of(value: Any) -> list[inspect.Parameter]:
     return [parameter for parameter in inspect.signature(value).parameters.values() if parameter.name != "self"]
 
 
+def is_default(theirs: str | None, ours: inspect.Parameter) -> bool:
+    """Whether an argument has lava-dl's default, given as its repr, or needs none as there."""
+    if theirs is None or ours.default is ours.empty:
+        return theirs is None and ours.default is ours.empty
+    try:
+        value = ast.literal_eval(theirs)
+    except (SyntaxError, ValueError):
+        return repr(ours.default) == theirs
+    return bool(ours.default == (tuple(value) if isinstance(value, list) else value))
+
+
 @pytest.fixture(scope="module")
 def found(lava_dl: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """lava-dl's names, and the members of its classes, with the arguments of each."""
@@ -189,7 +209,10 @@ def test_arguments_have_lava_dls_names_in_its_order(
         if theirs is None or not callable(value) or name in BASES:
             continue
         ours = arguments_of(value)
-        assert [parameter.name for parameter in ours[: len(theirs)]] == theirs, name
+        assert [parameter.name for parameter in ours[: len(theirs)]] == list(theirs), name
+        own = {argument for start, argument in OWN_DEFAULTS if name.startswith(start)}
+        changed = [p for p, default in zip(ours, theirs.values(), strict=False) if not is_default(default, p)]
+        assert {p.name for p in changed} <= own, f"{name}: {changed}"
         required = [
             p for p in ours[len(theirs) :] if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
         ]
