@@ -314,4 +314,75 @@ def _() -> None:
     block = cuba.Affine(params, 2, 1, delay_shift=True)
     torch.nn.init.ones_(block.synapse.weight)
     assert block(torch.ones(1, 2, 3))[0, 0].tolist() == [0, 2, 4]
-    assert block.layer_fields()["neuron"]["vThMant"] == 1 << 17
+    assert block.layer_fields()["neuron"]["vThMant"] == (1 << 18) - 1
+
+
+# Bootstrap
+
+REGULAR = {"threshold": 1.0, "current_decay": 1, "voltage_decay": 0.1}
+
+
+def sampled(**neuron: Any) -> Any:
+    """A bootstrap block and its input after a run in Mode.SAMPLE."""
+    torch.manual_seed(0)
+    block = slayer.bootstrap.block.cuba.Dense({**REGULAR, **neuron}, 6, 8, weight_scale=3)
+    x = torch.bernoulli(torch.full((4, 6, 32), 0.5))
+    block(x, slayer.bootstrap.Mode.SAMPLE)
+    return block, x
+
+
+@deviation("bootstrap samples rates before dropout, and inputs after the norm, as its activation is given them")
+def _() -> None:
+    """lava-dl samples after dropout and before the norm, so that the fit is another neuron's."""
+    assert (sampled(dropout=slayer.neuron.Dropout(0.5))[0].f.a == sampled()[0].f.a).all()
+    norm = slayer.neuron.norm.MeanOnlyBatchNorm
+    assert abs(float(sampled(norm=norm)[0].f.z.mean())) < 0.05 < abs(float(sampled()[0].f.z.mean()))
+
+
+@deviation("a bootstrap activation is finite, never falls and never passes its highest rate")
+def _() -> None:
+    """lava-dl's is NaN after silence, reaches 1.8 where no rate lies between, jumps where centers are in disorder."""
+    pairs = ([0.5, 0.9], [0.0, 0.0]), ([0.5, 0.9], [1.0, 1.0]), ([1.0, 3.0, 2.0, 4.0], [0.2, 0.4, 0.6, 0.8])
+    for z, a in pairs:
+        sampler = slayer.bootstrap.ann_sampler.AnnSampler()
+        sampler.append(torch.tensor(a).reshape(-1, 1, 1), torch.tensor(z).reshape(-1, 1, 1))
+        sampler.fit()
+        rates = sampler(torch.linspace(-1, 5, 100).reshape(1, -1, 1)).flatten()
+        assert rates.isfinite().all()
+        assert (rates.diff() >= 0).all()
+        assert rates.max() <= sampler.max + 1e-6
+
+
+@deviation("a bootstrap block takes the rate of all steps in Mode.ANN")
+def _() -> None:
+    """lava-dl applies the activation to every step, which was fitted to means over time."""
+    block, x = sampled()
+    y = block(x, slayer.bootstrap.Mode.FIT)
+    assert torch.equal(y[..., :1], block(x.mean(-1, keepdim=True), slayer.bootstrap.Mode.ANN))
+
+
+@deviation("a bootstrap block fits by itself if there are samples, says so if there are none, and keeps its fit")
+def _() -> None:
+    """lava-dl's Mode.ANN fails on None before the first fit, and a state dict forgets it."""
+    block, x = sampled()
+    rates = block(x, slayer.bootstrap.Mode.ANN)
+    other = slayer.bootstrap.block.cuba.Dense(REGULAR, 6, 8)
+    with pytest.raises(slayer.ArgumentError, match="there is no fit"):
+        other(x, slayer.bootstrap.Mode.ANN)
+    other.load_state_dict(block.state_dict())
+    assert torch.equal(other(x, slayer.bootstrap.Mode.ANN), rates)
+
+
+@deviation("a bootstrap block refuses an axonal delay")
+def _() -> None:
+    """lava-dl's takes it and leaves it out."""
+    with pytest.raises(slayer.ArgumentError, match="rates know no axonal delay"):
+        slayer.bootstrap.block.cuba.Dense(REGULAR, 6, 8, delay=True)
+
+
+@deviation("a bootstrap schedule knows the mode of each layer from the epoch alone, however often it is asked")
+def _() -> None:
+    """lava-dl counts on from one iteration to the next, and forgets the crossover when a training is resumed."""
+    mode = slayer.bootstrap.routine.Scheduler(crossover_epochs=[1]).mode(5, 20)
+    for _ in range(2):
+        assert [layer.name for layer, _ in zip(mode, range(3), strict=False)] == ["SNN", "ANN", "ANN"]

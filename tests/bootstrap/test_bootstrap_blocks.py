@@ -180,7 +180,7 @@ def test_a_network_is_written_as_lava_dl_writes_it(tmp_path):
         for i, block in enumerate(blocks):
             y = block(y, Mode.SNN)
             block.export_hdf5(file.create_group(f"layer/{i}"))
-        assert file["layer/2/neuron/vThMant"][()] == 2**17
+        assert file["layer/2/neuron/vThMant"][()] == 2**18 - 1
         assert file["layer/2/weight"].shape == (4, 12)
     findings = netx.export(torch.nn.Sequential(*blocks[:2]), tmp_path / "spiking.net")
     assert [finding.severity for finding in findings] == ["note"]  # Lava does not apply an input's weight
