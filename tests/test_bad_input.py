@@ -32,6 +32,7 @@ from slayerloss import (
     bootstrap,
     classifier,
     data,
+    dendrite,
     filter,
     io,
     loss,
@@ -41,7 +42,7 @@ from slayerloss import (
     utils,
 )
 from slayerloss import functional as f
-from slayerloss.block import BlockState, cuba
+from slayerloss.block import BlockState, cuba, sigma_delta
 from slayerloss.neuron import dynamics
 from slayerloss.neuron.cuba import Neuron
 from slayerloss.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
@@ -53,6 +54,9 @@ REST = f.CubaState(torch.zeros(2, 3), torch.zeros(2, 3))
 RISES = {"threshold_decay": 0.5, "refractory_decay": 0.5}
 ADRF = {"threshold": 1.0, "threshold_step": 0.5, "period": 9.0, "decay": 0.1, **RISES}
 RF = {"threshold": 1.0, "period": 9.0, "decay": 0.1}
+RELU = {"threshold": 0.5, "activation": torch.relu}
+MESSAGES = {"threshold": 0.5, "tau_grad": 1.0, "scale_grad": 1.0, "scale": 64}
+KEPT = {"shared_param": True, "persistent_state": False, "requires_grad": False}
 P = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.5}
 EVENT = io.Event([1, 2], [1, 0], [0, 1], [0.5, 1.5])
 LIF = {"type": "CUBA", "iDecay": 1, "vDecay": 1, "vThMant": 9}
@@ -155,6 +159,45 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
         f.phase_spike,
         {"real": X, "imag": X, "threshold": 1.0, "tau": 1.0, "scale": 1.0, "graded": False, "before": REST.voltage},
     ),
+    "sigma": (f.sigma, {"x": X, "state": torch.zeros(2, 3)}),
+    "delta": (
+        f.delta,
+        {"x": X, **MESSAGES, "cum_error": True, "state": f.DeltaState(*torch.zeros(3, 2, 3))},
+    ),
+    "sigma_delta": (
+        f.sigma_delta,
+        {"x": X, **MESSAGES, "bias": torch.zeros(3), "cum_error": False, "state": f.SigmaDeltaState(*[REST[0]] * 4)},
+    ),
+    "axon.Delta": (axon.Delta, {**MESSAGES, "cum_error": False, **KEPT}),
+    "axon.Delta()": (method(lambda: axon.Delta(0.5)), {"input": X}),
+    "axon.Delta.run": (
+        method(lambda: axon.Delta(0.5), "run"),
+        {"input": X, "state": f.DeltaState(*torch.zeros(3, 2, 3)), "threshold": torch.ones(3)},
+    ),
+    "dendrite.Sigma": (dendrite.Sigma, {"persistent_state": True}),
+    "dendrite.Sigma()": (method(dendrite.Sigma), {"input": X}),
+    "sigma_delta.Neuron": (
+        neuron.sigma_delta.Neuron,
+        {**RELU, "tau_grad": 1.0, "scale_grad": 1.0, "scale": 64, "cum_error": False, "norm": MeanOnlyBatchNorm}
+        | {"dropout": neuron.Dropout(), **KEPT, "channels": 3},
+    ),
+    "sigma_delta.Neuron.run": (
+        method(lambda: neuron.sigma_delta.Neuron(**RELU), "run"),
+        {"x": X, "state": f.SigmaDeltaState(*[REST[0]] * 4), "lengths": LENGTHS},
+    ),
+    "sigma_delta.Neuron.set_bias": (
+        method(lambda: neuron.sigma_delta.Neuron(**RELU), "set_bias"),
+        {"bias": torch.ones(3)},
+    ),
+    "sigma_delta.neuron_params": (
+        neuron.sigma_delta.neuron_params,
+        {"device_params": neuron.sigma_delta.Neuron(**RELU).device_params, "scale": 64},
+    ),
+    "block.sigma_delta.Output": (
+        sigma_delta.Output,
+        {"neuron_params": RELU, "in_neurons": 3, "out_neurons": 4, **SYNAPSE, "count_log": False, "delay_shift": True},
+    ),
+    "block.sigma_delta.Output()": (method(lambda: sigma_delta.Output(RELU, 3, 4)), {"x": X, "lengths": LENGTHS}),
     "resonator": (
         f.resonator,
         {"real": X, "imag": X, "sin_decay": 0.5, "cos_decay": 0.5, "threshold": 1.0, "state": REST, "scale": 64},
@@ -537,11 +580,12 @@ def test_what_is_wrong_is_said(name: str, bad: dict[str, Any], error: type[Slaye
     assert ", got " in str(caught.value)
 
 
-MODULES = """auto axon block block.cuba classifier data filter functional io loss netx neuron neuron.adrf
-    neuron.adrf_iz neuron.alif neuron.cuba neuron.norm neuron.rf neuron.rf_iz neuron.dynamics.adaptive_phase_th
+MODULES = """auto axon block block.cuba classifier data dendrite filter functional io loss netx neuron neuron.adrf
+    neuron.adrf_iz neuron.alif neuron.cuba neuron.norm neuron.rf neuron.rf_iz neuron.sigma_delta
+    neuron.dynamics.adaptive_phase_th
     neuron.dynamics.adaptive_resonator neuron.dynamics.adaptive_threshold neuron.dynamics.leaky_integrator
-    neuron.dynamics.resonator spike spike.complex synapse synapse.complex utils utils.filter utils.int_utils utils.recurrent
-    utils.time"""
+    neuron.dynamics.resonator spike spike.complex synapse synapse.complex utils utils.filter utils.int_utils
+    utils.recurrent utils.time"""
 
 ELSEWHERE = {
     # plot: a test of errors in each of tests/plot; train: train/test_wrong_recipes.py; cli: cli/test_cli.py

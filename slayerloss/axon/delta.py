@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, check_flag, check_range, message
+from slayerloss._check import ArgumentError, check_events, check_flag, check_range, message
 from slayerloss.functional._state import detached, moved
 from slayerloss.functional.sigma_delta import DeltaState, delta
 from slayerloss.kernels.precision import kept_wide
@@ -102,6 +102,7 @@ class Delta(torch.nn.Module):
 
     def ready(self, input: Tensor) -> None:
         """Before a run: a threshold for each channel if they are not to share one, within its range."""
+        check_events("Delta", input, "input", values=False)
         if not self.shared_param and self.threshold.numel() == 1:
             self.threshold.data = self.threshold.data.repeat(input.shape[1])
         self.shape = input.shape[1:-1]

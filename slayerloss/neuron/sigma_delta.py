@@ -39,8 +39,9 @@ def neuron_params(device_params: Mapping[str, Any], scale: int = 64) -> dict[str
         >>> Neuron(**neuron_params({"type": "SDNN", "activation": "relu", "vThMant": 6})).v_th_mant
         6
     """
-    activation = {"activation": torch.relu} if device_params.get("activation", "relu") in ("relu", "relu_") else {}
-    return {"threshold": field(device_params, "vThMant", scale), **activation}
+    params = {"threshold": field(device_params, "vThMant", scale)}
+    rectifies = device_params.get("activation", "relu") in ("relu", "relu_")
+    return params | {"activation": torch.relu} if rectifies else params
 
 
 class Neuron(base.Neuron):
