@@ -183,3 +183,36 @@ def _() -> None:
 def _() -> None:
     """lava-dl's raises."""
     assert MeanOnlyBatchNorm(2).bias.tolist() == [0, 0]
+
+
+@deviation("a delta unit forgets its errors from batch to batch")
+def _() -> None:
+    """lava-dl's keeps them, with cum_error, whether persistent_state is set or not."""
+    unit, x = slayer.axon.Delta(1.0, cum_error=True), torch.full((1, 1, 3), 0.4)
+    assert torch.equal(unit(x), unit(x))
+
+
+@deviation("thresholds of changes per channel act on channels, and learn")
+def _() -> None:
+    """lava-dl's raise at the backward pass, and on images where they are broadcast."""
+    unit = slayer.axon.Delta(0.5, shared_param=False, requires_grad=True)
+    unit(torch.rand(2, 3, 4, 4, 5)).sum().backward()
+    assert unit.threshold.grad.shape == (3,)
+
+
+@deviation("a sigma-delta neuron's threshold and bias are on the chip's grid at use")
+def _() -> None:
+    """lava-dl uses what has been learned as it is, and cuts it off when it exports: the chip sends other messages."""
+    neuron = slayer.neuron.sigma_delta.Neuron(0.1, torch.relu, requires_grad=True)
+    with torch.no_grad():
+        neuron.threshold.fill_(0.12)
+    neuron.set_bias(torch.tensor([0.02]))
+    assert (neuron.whole_threshold.item(), neuron.whole_bias.item()) == (7 / 64, 1 / 64)
+
+
+@deviation("events of sigma-delta blocks are messages of both signs")
+def _() -> None:
+    """lava-dl means to count those above zero, and raises."""
+    params = {"threshold": 0.1, "activation": torch.relu}
+    y, rate = slayer.block.sigma_delta.Dense(params, 6, 5, weight_scale=3, count_log=True)(torch.randn(2, 6, 20))
+    assert rate == (y != 0).float().mean()

@@ -89,6 +89,8 @@ class Input(SpikingBlock):
         assert self.pre_hook_fx is not None  # without a neuron there is nothing to do
         z = self.pre_hook_fx(x.to(accumulation_dtype(x)))
         z = z if self.weight is None else z * self.pre_hook_fx(self.weight)
+        if self.weight is None and self.bias is None and self.pre_hook_fx == self.neuron.quantize_8bit:
+            return z  # whole already
         z = z if self.bias is None else z + self.pre_hook_fx(self.bias)
         return z if self.delay_shift == "lava-dl" else quantize(z, 1 / self.neuron.scale, "truncate")
 

@@ -29,7 +29,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional._grid import initial_state, state_lsb
-from slayerloss.functional._space import by_channel
+from slayerloss.functional._space import by_channel, channels_together
 from slayerloss.functional.events import accumulation_dtype
 from slayerloss.kernels import sigma_delta as kernels
 from slayerloss.kernels.reference_sigma_delta import Parameters, Slope, State
@@ -94,6 +94,8 @@ def total_of_sigma(x: Tensor, state: Tensor | None = None) -> Tensor:
         tensor([2.5000])
     """
     initial = _or_zero(initial_state("sigma", state, x), x)
+    if channels_together(x):  # each place as a sample of its own
+        x, initial = x.movedim(1, -2).flatten(0, -3), initial.movedim(1, -1).flatten(0, -2)
     return kernels.total_of_sums(x, initial)
 
 

@@ -34,5 +34,8 @@ class Dropout(torch.nn.Dropout):
         x = promote(input)
         if not self.training:
             return x
-        kept = x.new_ones(*x.shape[:-1], 1)  # contiguous, so that memory orders draw the same
-        return x * torch.nn.functional.dropout(kept, self.p)
+        kept = torch.nn.functional.dropout(
+            x.new_ones(x.shape[:-1]), self.p
+        )  # contiguous: all memory orders draw the same
+        step = x.detach().select(-1, 0)
+        return x * torch.empty_like(step).copy_(kept)[..., None]  # a product is fast where both lie alike
