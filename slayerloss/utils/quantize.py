@@ -44,8 +44,8 @@ def quantize(input: Tensor, step: float = 1, mode: MODE | int | str = MODE.ROUND
         >>> quantize(torch.tensor([0.24, 0.26, 0.5]), 0.5)
         tensor([0.0000, 0.5000, 0.5000])
     """
-    names = {member.value: member.name.lower() for member in MODE}
-    return functional.quantize(input, step, mode if isinstance(mode, str) else names.get(mode, str(mode)))
+    name = MODE(mode).name.lower() if isinstance(mode, int) and mode in (0, 1) else mode
+    return functional.quantize(input, step, name)  # type: ignore[arg-type]  # which refuses any other
 
 
 def quantize_hook_fx(x: Tensor, scale: int = 64, num_bits: int = 8, descale: bool = False) -> Tensor:
