@@ -59,21 +59,22 @@ print(f"{len(training_set)} images to train with, {len(testing_set)} to test on"
 #
 # Every block takes its mode. In the modes with spikes an image is shown for 16 steps, in the others for one.
 
-
 # %%
+neuron_params = {
+    "threshold": 1.25,
+    "current_decay": 1,
+    "voltage_decay": 0.03,
+    "tau_grad": 1,
+    "scale_grad": 1,
+}
+weights = dict(weight_norm=True, weight_scale=2)
+
+
 class Network(torch.nn.Module):
     def __init__(self, num_steps=NUM_STEPS):
         super().__init__()
         self.num_steps = num_steps
-        neuron_params = {
-            "threshold": 1.25,
-            "current_decay": 1,
-            "voltage_decay": 0.03,
-            "tau_grad": 1,
-            "scale_grad": 1,
-        }
         block = bootstrap.block.cuba
-        weights = dict(weight_norm=True, weight_scale=2)
         self.blocks = torch.nn.ModuleList(
             [
                 block.Input(neuron_params, weight=1, bias=0),
@@ -173,9 +174,30 @@ for name in ("SNN", "ANN"):
     right = (torch.cat(answers) == labels[is_test]).float().mean()
     print(f"{name}: {right:.1%} of the test images are recognised")
 
+# %% [markdown]
+# ## On the chip
+#
+# The file of lava-dl's tutorial, with the readout as a layer that cannot spike:
+
 # %%
 net.export_hdf5(folder / "network.net")
 print(slayer.netx.inspect(folder / "network.net"))
+
+# %% [markdown]
+# The state dict is that of plain blocks, too. With these the spiking layers can be exported and compared, spike by spike,
+# with what the chip's integers give.
+
+# %%
+block = slayer.block.cuba
+plain = torch.nn.Sequential(
+    block.Input(neuron_params, weight=1, bias=0),
+    block.Dense(neuron_params, 28 * 28, 512, **weights),
+    block.Dense(neuron_params, 512, 512, **weights),
+)
+plain.load_state_dict(net.blocks[:-1].state_dict())
+slayer.netx.export(plain, folder / "spiking.net", input_shape=(28 * 28,))
+shown = slayer.utils.time.replicate(images[is_test].flatten(1), NUM_STEPS)
+print(slayer.netx.compare(plain, folder / "spiking.net", shown))
 
 # %%
 plt.show()
