@@ -42,7 +42,7 @@ FILES = {
 ON_LAVA = {"block/test_cuba.py": 4, "block/test_sigma_delta.py": 2}
 """Files that compare with Lava, which a process of its own runs for them."""
 
-SATURATED = "expects the loss of a sigmoid that has become 1 in float32, whose logarithm torch cuts off at -100"
+SATURATED = "expects the loss of a sigmoid that float32 rounds, up to 1, where torch cuts its logarithm off at -100"
 CANNOT_PASS = {
     ("test_loss.py", "TestSpikemoid.test_global_2d_target"): SATURATED,
     ("test_loss.py", "TestSpikemoid.test_sliding_2d_target"): SATURATED,
