@@ -39,7 +39,7 @@ class AnnSampler(torch.nn.Module):
     """Collects pairs (z, a) of weighted input and spike rate, and is the piecewise linear function through them.
 
     f(z) = 0 below the first center, linear from center to center, `max` beyond the last;
-    df/dz is taken as scale f'(z) + eps, with scale = z / a at the last center.
+    df/dz is taken as |scale| f'(z) + eps, with scale = z / a at the last center.
 
     `fit` divides the rates into `num_centers` bins of equal width, and takes the medians of z and a in each as a
     center. Where there was a center before, it moves by a tenth of the way. The first and the last piece go on to the
@@ -183,7 +183,7 @@ class AnnSampler(torch.nn.Module):
         begin_z, begin_a = (torch.cat([none, column])[piece] for column in points.unbind(1))
         slope = torch.cat([none, slopes, none])[piece]
         rates = begin_a + slope * (z.detach() - begin_z)
-        derivative = slope * (points[-1, 0] / points[-1, 1]) + self.eps
+        derivative = slope * (points[-1, 0] / points[-1, 1]).abs() + self.eps
         return rates + derivative * (z - z.detach())
 
     def plot(self, figsize: tuple[float, float] | None = None) -> Any:

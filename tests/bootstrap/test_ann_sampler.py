@@ -8,6 +8,8 @@ import io
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from slayerloss import ArgumentError, ShapeError
 from slayerloss.bootstrap.ann_sampler import AnnSampler
@@ -62,6 +64,15 @@ def test_the_gradient_is_the_slope_in_units_of_the_last_centers():
     np.testing.assert_allclose(x.grad.flatten(), [0.5, 1.5, 1.5, 0.5], rtol=1e-3)
 
 
+def test_the_gradient_is_not_turned_where_neurons_spike_by_themselves():
+    """They need no input: all z are negative, and so is lava-dl's factor."""
+    sampler = fitted([-3.0, -2.0, -1.0], [0.3, 0.6, 0.8])
+    assert sampler.scale < 0
+    x = torch.tensor([[[-1.5]]], requires_grad=True)
+    sampler(x).sum().backward()
+    assert x.grad.item() > 0.1
+
+
 def test_a_second_fit_moves_the_centers_by_a_tenth():
     sampler = fitted(LINE, LINE)
     before = sampler.centers.copy()
@@ -78,6 +89,29 @@ def test_a_center_that_does_not_lie_to_the_right_is_left_out():
     rates = sampler(torch.linspace(-1, 6, 1000).reshape(1, -1, 1)).flatten()
     assert (rates.diff() >= 0).all()
     assert rates.diff().max() < 0.02  # it does not jump
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 1)), min_size=1, max_size=30), min_size=1, max_size=3),
+    st.integers(1, 8),
+)
+def test_whatever_it_has_seen_it_is_finite_rises_and_stays_below_the_highest_rate(fits, num_centers):
+    sampler = AnnSampler(num_centers)
+    for pairs in fits:
+        z, a = torch.tensor(pairs, dtype=torch.float64).reshape(-1, 2, 1, 1).unbind(1)
+        sampler.clear()
+        sampler.append(a.clamp(0, 1)[..., None], z[..., None])
+        sampler.fit()
+        x = torch.linspace(-20, 20, 400, dtype=torch.float64).reshape(1, -1, 1).requires_grad_()
+        rates = sampler(x)
+        rates.sum().backward()
+        assert rates.isfinite().all()
+        assert x.grad.isfinite().all()
+        assert (x.grad >= 0).all()
+        assert (rates.flatten().diff() >= -1e-9).all()
+        assert rates.min() >= -1e-9
+        assert rates.max() <= sampler.max + 1e-9
 
 
 @pytest.mark.parametrize(
