@@ -11,7 +11,7 @@ import torch
 from torch.nn import Sequential
 
 from slayerloss import netx
-from slayerloss.block import rf, rf_iz
+from slayerloss.block import cuba, rf, rf_iz
 from slayerloss.netx.runtime import resonate
 
 pytestmark = pytest.mark.lava
@@ -83,3 +83,24 @@ def test_a_readout_is_lavas_imaginary_state(run_on_lava, tmp_path, kind):
     assert not lava[-1]["spikes"].any()
     assert netx.compare(model, path, x).identical
     assert torch.equal(netx.to_torch(path).eval()(x), y)
+
+
+def test_resonators_among_other_neurons(run_on_lava, tmp_path):
+    torch.manual_seed(2)
+    turn = {"threshold": 0.3, "period": (5, 20), "decay": (0.0, 0.1), "shared_param": False}
+    leaky = {"threshold": 0.5, "current_decay": 0.5, "voltage_decay": 0.1}
+    blocks = [
+        cuba.Dense(leaky, 10, 8, weight_scale=3, delay=True),
+        rf.Dense(turn, 8, 7, weight_scale=3),
+        cuba.Dense(leaky, 7, 6, weight_scale=3),
+        rf_iz.Dense(turn, 6, 5, weight_scale=3),
+    ]
+    model = Sequential(*blocks).eval()
+    x = (torch.rand(1, 10, 100) < 0.4).float()
+    y = model(x)
+    path = tmp_path / "network.net"
+    netx.export(model, path)
+    lava = run_on_lava(path, x[0].numpy().astype(int))
+    np.testing.assert_array_equal(lava[-1]["spikes"], y[0].detach().numpy())
+    assert all(layer["spikes"].any() for layer in lava)
+    assert netx.compare(model, path, x).identical

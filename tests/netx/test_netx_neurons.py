@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slayerloss import netx
+from slayerloss.netx.runtime import resonate
 from slayerloss.netx.runtime.resonate import turn
 
 LIMIT = (1 << 23) - 1
@@ -128,3 +129,19 @@ def test_turn_of_special_angles(sin: int, cos: int, expected: tuple[int, int]) -
     turned = turn(np.array([sin]), np.array([cos]))
     assert tuple(int(part[0]) for part in turned) == expected
     assert math.hypot(*expected) <= math.hypot(sin, cos)
+
+
+@pytest.mark.parametrize("arctan2", [resonate.arctan2, math.atan2])
+def test_lava_takes_n_of_n_and_a_half_on_every_processor(arctan2: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    angle, left = rng.uniform(0, math.pi / 2, 1000), 4095 * rng.uniform(0, 1, 1000) ** 0.3
+    sin, cos = (np.floor(left * part(angle)).astype(int) for part in (np.sin, np.cos))
+    sin[:4], cos[:4] = [0, 0, 1, 4094], [0, 4094, 0, 0]
+    monkeypatch.setattr(resonate, "arctan2", arctan2)
+    resonate._turn.cache_clear()
+    for wanted, taken in zip((sin, cos), turn(sin + 0.5, cos + 0.5), strict=True):
+        assert np.array_equal(wanted, taken)
+    for slip in (-1e-9, 1e-9):  # far more than anything rounds
+        for wanted, taken in zip((sin, cos), turn(sin + 0.5 + slip, cos + 0.5 - slip), strict=True):
+            assert np.array_equal(wanted, taken)
+    resonate._turn.cache_clear()
