@@ -30,8 +30,6 @@ class AdaptiveNeuron(base.Neuron):
         step = check_range("Neuron", "threshold_step", threshold_step, 0, STATE_LIMIT / self.lsb)
         self.threshold_step = int(step * self.scale) / self.scale
         for name, decay in (("threshold_decay", threshold_decay), ("refractory_decay", refractory_decay)):
-            if not self.shared_param and not isinstance(decay, Sequence):
-                decay = (decay, decay)  # lava-dl draws these around no single number
             self._declare(name, _decay.stored(name, decay, jitter=0))  # as in lava-dl
 
     @property

@@ -47,10 +47,8 @@ def to_decay(parameter: Tensor) -> Tensor:
 
 def stored(name: str, decay: float | Sequence[float], jitter: float = JITTER) -> Stored:
     """A decay as a parameter of a neuron; see `initial` for its arguments."""
-    undrawn = to_parameter(torch.tensor(_range(name, decay, jitter)[0]).mul(DECAY_SCALE).round() / DECAY_SCALE)
-    return Stored(
-        functools.partial(_drawn, name, decay, jitter), math.log(SMALLEST), 0.0, from_state_dict, float(undrawn)
-    )
+    undrawn = float(torch.tensor(DECAY_SCALE * _range(name, decay, jitter)[0]))
+    return Stored(functools.partial(_drawn, name, decay, jitter), math.log(SMALLEST), 0.0, from_state_dict, undrawn)
 
 
 def _drawn(name: str, decay: float | Sequence[float], jitter: float, channels: int | None) -> Tensor:

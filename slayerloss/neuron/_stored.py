@@ -19,7 +19,7 @@ class Stored:
         lowest, highest: bounds of the stored form.
         load: (key, value, version) of a state dict -> the stored form; the version of the neuron that was saved, None
             where it was lost.
-        undrawn: what lava-dl saves, in the stored form, as long as the values per channel are not drawn.
+        undrawn: what lava-dl saves as long as the values per channel are not drawn.
     """
 
     draw: Callable[[int | None], Tensor]
@@ -28,9 +28,11 @@ class Stored:
     load: Callable[[str, Tensor, int | None], Tensor]
     undrawn: float = math.nan
 
-    def is_undrawn(self, saved: Tensor) -> bool:
-        """Whether a stored value is lava-dl's for "not drawn yet"."""
-        return saved.shape == (1,) and bool(torch.isclose(saved, saved.new_tensor(self.undrawn), equal_nan=True))
+    def is_undrawn(self, saved: Tensor, is_lava_dls: bool) -> bool:
+        """Whether a saved value says "not drawn yet"; NaN says so in every form."""
+        if saved.shape != (1,):
+            return False
+        return math.isnan(saved.item()) or (is_lava_dls and saved.item() == self.undrawn)
 
     def clamp_(self, parameter: Tensor) -> None:
         """Bring a parameter that an optimiser moved out of range back, in place and outside of autograd."""

@@ -297,9 +297,10 @@ class Neuron(ExplainsKeys):
             key, parameter = prefix + name, getattr(self, name)
             if not isinstance(state_dict.get(key), Tensor):
                 continue
-            saved = stored.load(key, state_dict[key], local_metadata.get("version"))
-            undrawn = name in local_metadata.get("to_draw", ()) or stored.is_undrawn(saved)
-            undrawn = undrawn and not self.shared_param
+            version = local_metadata.get("version")
+            undrawn = stored.is_undrawn(state_dict[key], is_lava_dls=version != self._version)
+            undrawn = not self.shared_param and (undrawn or name in local_metadata.get("to_draw", ()))
+            saved = stored.load(key, state_dict[key], version)
             if undrawn:
                 saved = stored.draw(self._channels or 1).to(parameter)
             if not self.shared_param and (undrawn or parameter.numel() == 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -185,3 +186,16 @@ def test_bad_states():
         neuron.run(x, alif.AlifState(*torch.zeros(4, 1, 3)))
     with pytest.raises(ArgumentError, match="state has the wrong length"):
         neuron.run(x, torch.zeros(2, 1, 2).unbind())
+
+
+def test_of_lava_dls_values_only_the_placeholder_is_drawn():
+    """It saves the lowest decay until it has drawn; what was drawn for one channel may round to the same integer."""
+    ranges = {name: (0.1, 0.5) for name in DECAYS}
+    for saved, is_drawn in ((0.1 * 4096, False), (409.9, True)):
+        state = OrderedDict({name: torch.tensor([saved]) for name in DECAYS})
+        state._metadata = {"": {"version": 1}}
+        neuron = alif.Neuron(0.5, 0.25, **ranges, shared_param=False)
+        neuron.load_state_dict(state)
+        neuron(torch.zeros(1, 1, 1))
+        found = {neuron.cx_current_decay, neuron.cx_voltage_decay, neuron.cx_threshold_decay}
+        assert (found == {410}) == is_drawn
