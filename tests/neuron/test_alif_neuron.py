@@ -190,7 +190,7 @@ def test_bad_states():
 
 def test_of_lava_dls_values_only_the_placeholder_is_drawn():
     """It saves the lowest decay until it has drawn; what was drawn for one channel may round to the same integer."""
-    ranges = {name: (0.1, 0.5) for name in DECAYS}
+    ranges = dict.fromkeys(DECAYS, (0.1, 0.5))
     for saved, is_drawn in ((0.1 * 4096, False), (409.9, True)):
         state = OrderedDict({name: torch.tensor([saved]) for name in DECAYS})
         state._metadata = {"": {"version": 1}}
