@@ -26,6 +26,7 @@ LOSSES: tuple[tuple[str, str, int | None, str | None], ...] = (
 )
 MEMORY_SHAPE = (64, 512, 300)
 TRAINING_SHAPE = (32, 2312, 300)
+PILOTNET_SHAPE = (8, 3, 33, 100, 16)
 LENGTHS = (100, 1_000, 10_000, 100_000)
 ELEMENTS, CLASSES = 20_000_000, 10
 FIRST_SHAPE = (8, 16, 100)
@@ -124,6 +125,19 @@ def training(bench: Bench) -> Rows:
     return [{**_row(comparison), "peaks": peaks}]
 
 
+def pilotnet(bench: Bench) -> Rows:
+    """Forward and backward of lava-dl's sigma-delta PilotNet."""
+    rows = []
+    for picture in ("noise", "moving"):
+        options = {"picture": picture}
+        sides = [
+            Side("slayerloss", "slayerloss", "pilotnet", options),
+            Side("lava-dl", "lava-dl", "lava-dl pilotnet", options),
+        ]
+        rows.append(_row(bench.compare(sides, PILOTNET_SHAPE), frames=picture))
+    return rows
+
+
 def linear(bench: Bench) -> Rows:
     """The same number of elements, in ever longer sequences."""
     max_options = {"kind": "SpikeMax", "window": WINDOW, "mode": "softmax"}
@@ -179,6 +193,7 @@ GROUPS: dict[str, Callable[[Bench], Rows]] = {
     "memory": memory,
     "loss": loss,
     "training": training,
+    "pilotnet": pilotnet,
     "linear": linear,
     "first": first,
 }

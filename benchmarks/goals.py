@@ -17,6 +17,7 @@ BYTES = 16
 LAVA_DL_LOSS, TORCH_LOSS = 20, 3
 SMALL_LOSS = (32, 10, 300)
 GOAL_LOSSES = ("window 20", "SpikeTime")
+LAVA_DL_PILOTNET = 5
 LAVA_DL_STEP, LAVA_DL_STEP_MEMORY = 10, 1 / 3
 SPREAD = 1.5
 FIRST_CALL = 0.05
@@ -92,6 +93,14 @@ def training(rows: Sequence[Row]) -> Iterator[Goal]:
             yield Goal(f"training step, {side}: memory over lava-dl's", peak / theirs, LAVA_DL_STEP_MEMORY, False)
 
 
+def pilotnet(rows: Sequence[Row]) -> Iterator[Goal]:
+    """Of sigma-delta."""
+    for row in rows:
+        if LAVA_DL in row["times"]:
+            text = f"PilotNet, frames of {row['frames']}: lava-dl"
+            yield Goal(text, ratio(row, OURS, LAVA_DL), LAVA_DL_PILOTNET, True)
+
+
 def linear(rows: Sequence[Row]) -> Iterator[Goal]:
     """Over the length."""
     for side, values in by_operation(rows).items():
@@ -111,6 +120,7 @@ GOALS = {
     "memory": memory,
     "loss": loss,
     "training": training,
+    "pilotnet": pilotnet,
     "linear": linear,
     "first": first,
 }

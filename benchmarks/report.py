@@ -39,6 +39,11 @@ TRAINING = """\
 The network of the N-MNIST tutorial, 2312-512-512-10 with weight norm, delays and learnt decays: forward, SpikeRate,
 backward and a step of Adam on 32 samples of 300 steps. The peak is that of the whole process, imports included."""
 
+PILOTNET = """\
+The sigma-delta PilotNet of lava-dl's tutorial with weight norm, batch norm, dropout and learnt thresholds, forward and
+backward on 8 samples of 16 frames, 33 x 100: frames of new noise, and a picture that moves. What is left of the time is
+mostly the convolutions of torch, which both libraries call."""
+
 LINEAR = "The same 20 million elements, in 10 channels, as ever longer sequences."
 
 FIRST = """\
@@ -143,6 +148,18 @@ def training(rows: Sequence[Row]) -> str:
     return f"{TRAINING}\n\n{table(header, cells)}"
 
 
+def pilotnet(rows: Sequence[Row]) -> str:
+    """The sigma-delta network."""
+    header = ["", "frames", "forward, ms", "backward, ms", "both, ms", "median", "lava-dl takes"]
+    cells = []
+    for row in rows:
+        for side, parts in row["times"].items():
+            own = [number(1000 * parts[part][0]) for part in ("forward", "backward", "both")]
+            median = number(1000 * parts["both"][1])
+            cells.append([side, row["frames"], *own, median, _against(row, side, [LAVA_DL])[1]])
+    return f"{PILOTNET}\n\n{table(header, cells)}"
+
+
 def by_operation(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
     """Nanoseconds per element by operation and number of steps."""
     found: dict[str, dict[int, float]] = {}
@@ -178,7 +195,7 @@ def first(rows: Sequence[Row]) -> str:
 def wins(groups: Mapping[str, Sequence[Row]]) -> list[str]:
     """Every case in which another is faster than the slower of ours, or takes less memory."""
     found = []
-    for name in ("neuron", "loss", "training"):
+    for name in ("neuron", "loss", "training", "pilotnet"):
         for row in groups.get(name, ()):
             case = [row.get("loss", name), f"({shape_text(row['shape'])})"]
             case += [f"decays {row['decays']}"] if "decays" in row else []
@@ -211,6 +228,7 @@ TITLES: dict[str, tuple[str, Callable[[Sequence[Row]], str]]] = {
     "memory": ("Memory of a neuron", memory),
     "loss": ("Losses", loss),
     "training": ("A training step", training),
+    "pilotnet": ("The sigma-delta PilotNet", pilotnet),
     "linear": ("Long sequences", linear),
     "first": ("The first call", first),
 }
