@@ -24,6 +24,9 @@ STATES = ("spike", "current", "voltage", "threshold", "refractory", "real", "ima
 """What lava-dl remembers of the last batch under these names with `_state` behind."""
 TURN = ("sin_decay", "cos_decay")
 DECAYS = ("current_decay", "voltage_decay", "threshold_decay", "refractory_decay")
+SAME = ("weight", "weight_g", "weight_v", "bias", "delay", "mask", "threshold", "self_excitation")
+SAME += ("running_mean", "running_var", "filter")
+"""What lava-dl's modules have in the same form."""
 LAVA_DL = 1
 """The version that torch notes for every module of lava-dl."""
 
@@ -132,7 +135,7 @@ def _convert(saved: Mapping[str, Any], key: str, state: OrderedDict[str, Tensor]
         return Entry(key, shape, "left out", "of the last batch; a run begins at rest")
     if leaf not in DECAYS + TURN:
         state[key] = value
-        return Entry(key, shape, "kept", "")
+        return Entry(key, shape, "kept", "" if leaf in SAME else "not of lava-dl; it loads where the network has it")
     try:
         new = _converted(saved, key)
     except ArgumentError as error:

@@ -63,6 +63,7 @@ def test_what_migrate_writes_loads_and_answers_as_lava_dl(golden, neuron, name, 
     assert cli.main(["migrate", str(tmp_path / "trained.pt"), "-o", str(tmp_path / "new.pt")]) == 0
     printed = capsys.readouterr().out
     assert all(f"  {key} " in printed for key in ["epoch", *result["state"]])
+    assert "not of lava-dl" not in printed
     migrated = torch.load(tmp_path / "new.pt", weights_only=True)
     network = loaded(neuron, name, migrated)
     assert_answers_as_lava_dl(network, name, result)

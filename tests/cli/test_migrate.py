@@ -91,9 +91,13 @@ def test_what_lies_in_a_state_dict_and_is_no_tensor_is_left_out(tmp_path: Path, 
     assert "no tensor, but int" in capsys.readouterr().out
 
 
-def test_other_modules_of_the_network_are_kept(tmp_path: Path) -> None:
-    state = migrated(tmp_path, {**saved_by_lava_dl(), "head.weight": torch.ones(2, 2)})
-    assert torch.equal(state["head.weight"], torch.ones(2, 2))
+def test_other_modules_of_the_network_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    others = {"head.weight": torch.ones(2, 2), "anchors": torch.ones(3)}
+    state = migrated(tmp_path, {**saved_by_lava_dl(), **others})
+    assert all(torch.equal(state[key], value) for key, value in others.items())
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["anchors"].endswith("kept       not of lava-dl; it loads where the network has it")
+    assert lines["head.weight"].endswith("kept")
 
 
 def test_wrong_checkpoints_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
