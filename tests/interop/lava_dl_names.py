@@ -4,7 +4,7 @@ python lava_dl_names.py NAMES.json  writes {"names": {name: arguments or None}, 
 with arguments {name: default's repr, or None}.
 
 A module's names are what it defines, and a package's also what it takes from its modules. Members are the public
-methods and properties of its classes. Object detection is left out.
+methods and properties of its classes, and the attributes of their instances. Object detection is left out.
 """
 
 from __future__ import annotations
@@ -24,6 +24,41 @@ import torch
 PACKAGES = {"lava.lib.dl.slayer": "", "lava.lib.dl.bootstrap": "bootstrap."}
 """Package -> what its names begin with here."""
 OBJECT_DETECTION = ("object_detection", "obd")
+LIF = {"threshold": 1.0, "current_decay": 0.5, "voltage_decay": 0.5}
+RESONATES = {"threshold": 1.0, "period": 10, "decay": 0.1}
+ADAPTS = {"threshold_step": 0.5, "threshold_decay": 0.1, "refractory_decay": 0.1}
+NEURONS: dict[str, dict[str, Any]] = {
+    "cuba": LIF,
+    "alif": LIF | ADAPTS,
+    "rf": RESONATES,
+    "rf_iz": RESONATES,
+    "adrf": RESONATES | ADAPTS,
+    "adrf_iz": RESONATES | ADAPTS,
+    "sigma_delta": {"threshold": 1.0, "activation": torch.relu},
+}
+LAYERS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("Affine", "Dense", "Output", "Recurrent"), (4, 3)),
+    **dict.fromkeys(("Conv", "ConvT", "ConvTranspose"), (2, 3, 3)),
+    **dict.fromkeys(("Average", "Pool", "TimeDecimation", "Unpool"), (2,)),
+    **dict.fromkeys(("Flatten", "Input"), ()),
+    "KWTA": (4, 3, 1),
+}
+WITHOUT_NEURON = ("Average", "Flatten", "TimeDecimation")
+OTHERS: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("axon.delay.Delay", "dendrite.sigma.Sigma", "neuron.dropout.Dropout", "utils.filter.fir.FIR"), ()),
+    **dict.fromkeys(("neuron.norm.MeanOnlyBatchNorm", "neuron.norm.WgtScaleBatchNorm"), ()),
+    **dict.fromkeys(("loss.SpikeTime", "loss.SpikeMax", "loss.SpikeMoid", "loss.SparsityEnforcer"), ()),
+    **dict.fromkeys(("classifier.Rate", "utils.stats.LearningStat", "utils.stats.LearningStats"), ()),
+    **dict.fromkeys(("bootstrap.ann_sampler.AnnSampler", "bootstrap.routine.Scheduler"), ()),
+    "axon.delta.Delta": (1.0,),
+    "classifier.MovingWindow": (5,),
+    "io.Event": ([1], [1], [0], [1.0]),
+    "loss.SpikeRate": (0.2, 0.03),
+    "utils.assistant.Assistant": (torch.nn.Linear(1, 1), torch.nn.MSELoss(), None),
+    "utils.filter.fir.FIRBank": (2, 3),
+}
+"""What classes are built with, to see the attributes that their instances have."""
+
 Arguments = dict[str, "str | None"]
 """Of a function, in their order: their defaults' repr, None where there is no default."""
 
@@ -78,6 +113,39 @@ def members(value: type) -> dict[str, Arguments | None]:
     return found
 
 
+def build(name: str, value: Any) -> Any:
+    """An instance of the class of a name; None if there is nothing to know about it."""
+    module, _, kind = name.rpartition(".")
+    layer, _, neuron = module.partition(".")
+    if layer == "neuron" and kind == "Neuron" and neuron in NEURONS:
+        return value(**NEURONS[neuron])
+    if (layer == "block" or module == "bootstrap.block.cuba") and kind in LAYERS:
+        params = () if kind in WITHOUT_NEURON else (dict(NEURONS[module.rpartition(".")[2]]),)
+        return value(*params, *LAYERS[kind])
+    if layer == "synapse" and kind in LAYERS:
+        return value(*LAYERS[kind])
+    return value(*OTHERS[name]) if name in OTHERS else None
+
+
+def attributes(name: str, value: type) -> set[str]:
+    """The public attributes of an instance that torch's own modules do not have; none where lava-dl cannot build it."""
+    try:
+        instance = build(name, value)
+    except (AttributeError, TypeError):
+        return set()
+    names = set() if instance is None else set(vars(instance))
+    for held in ("_parameters", "_buffers", "_modules"):
+        names |= set(getattr(instance, held, ()))
+    return {name for name in names if not name.startswith("_") and name not in TORCHS}
+
+
+TORCHS = {
+    name
+    for module in (torch.nn.Conv3d(1, 1, 1), torch.nn.ConvTranspose3d(1, 1, 1), torch.nn.Dropout3d())
+    for name in (*vars(module), *module._parameters)
+}
+
+
 def arguments_of_network() -> Arguments:
     """Those of netx's Network, from the text of its file: netx needs Lava."""
     import lava.lib.dl.slayer
@@ -102,7 +170,9 @@ def main() -> None:
                     continue
                 names[f"{start}{path}.{name}"] = arguments(value)
                 if inspect.isclass(value) and value.__module__ == module.__name__:
-                    of_classes |= {f"{start}{path}.{name}.{key}": args for key, args in members(value).items()}
+                    whole = f"{start}{path}.{name}"
+                    own = dict.fromkeys(attributes(whole, value)) | members(value)
+                    of_classes |= {f"{whole}.{key}": args for key, args in own.items()}
     names["netx.hdf5.Network"] = arguments_of_network()
     Path(sys.argv[1]).write_text(json.dumps({"names": names, "members": of_classes}), encoding="utf-8")
 
