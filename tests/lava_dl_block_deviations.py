@@ -110,6 +110,26 @@ def _() -> None:
     assert (state.voltage == 0.5).all()
 
 
+@deviation("complex neurons have input blocks, and populations that hear themselves")
+def _() -> None:
+    """lava-dl's Input, Recurrent and KWTA of RF, RF_IZ, ADRF and ADRF_IZ fail when they run."""
+    x = events("dense")
+    for name in ("rf", "rf_iz", "adrf", "adrf_iz"):
+        block, params = getattr(slayer.block, name), NEURONS[name]
+        assert block.Input(params)((x, x)).shape == x.shape
+        assert block.Recurrent(params, 6, 5)(x).shape == (2, 5, 24)
+        assert block.KWTA(params, 6, 5, num_winners=2)(x).shape == (2, 5, 24)
+
+
+@deviation("KWTA blocks can be trained, and forget a batch before the next")
+def _() -> None:
+    """lava-dl's raise in the backward pass, and go on from the batch before."""
+    block, x = cuba.KWTA(NEURON, 6, 5, num_winners=2, weight_scale=3), events("dense")
+    block(x).sum().backward()
+    assert block.synapse.weight.grad.any()
+    assert torch.equal(block(x), block(x))
+
+
 @deviation("recurrent weights learn under weight norm", 52)
 def _() -> None:
     """lava-dl freezes them and fails at the second step."""
@@ -126,6 +146,14 @@ def _() -> None:
     x = torch.ones(1, 2, 6, 6, 3)
     x[:, 0] = 0
     assert not slayer.synapse.Pool(3, stride=1)(x)[:, 0].any()
+
+
+@deviation("unpooling keeps channels apart")
+def _() -> None:
+    """lava-dl mixes them where the stride is not the kernel size."""
+    x = torch.ones(1, 2, 4, 4, 3)
+    x[:, 0] = 0
+    assert not slayer.synapse.Unpool(3, stride=2)(x)[:, 0].any()
 
 
 @deviation("pooling drops the rest of an image that is no multiple of the stride", 58)

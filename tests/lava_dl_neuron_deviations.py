@@ -216,3 +216,29 @@ def _() -> None:
     params = {"threshold": 0.1, "activation": torch.relu}
     y, rate = slayer.block.sigma_delta.Dense(params, 6, 5, weight_scale=3, count_log=True)(torch.randn(2, 6, 20))
     assert rate == (y != 0).float().mean()
+
+
+@deviation("a sigma-delta neuron uses the threshold that its file has, also after it has learned")
+def _() -> None:
+    """lava-dl's uses a learned one as it is, and cuts it off in the file."""
+    neuron = slayer.neuron.sigma_delta.Neuron(threshold=0.25, activation=torch.relu)
+    neuron.delta.threshold.data.fill_(0.26)
+    sent = neuron(torch.tensor([[[0.25, 0.0]]]))
+    assert sent.tolist() == [[[0.25, 0]]]
+    assert neuron.v_th_mant == 16
+
+
+@deviation("a delta unit has thresholds per channel for images, too")
+def _() -> None:
+    """lava-dl's raises."""
+    unit = slayer.axon.Delta(threshold=0.5, shared_param=False)
+    assert unit(torch.ones(1, 2, 3, 4, 5)).shape == (1, 2, 3, 4, 5)
+    assert unit.threshold.shape == (2,)
+
+
+@deviation("WgtScaleBatchNorm.weight_exp is the exponent that eval mode uses")
+def _() -> None:
+    """lava-dl's is not held in its range."""
+    norm = slayer.neuron.norm.WgtScaleBatchNorm(1, weight_exp_bits=3)
+    norm.running_var.fill_(1e9)
+    assert norm.weight_exp.item() == 3

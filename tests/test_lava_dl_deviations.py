@@ -13,7 +13,7 @@ import inspect
 import pytest
 from lava_dl_defects import ANSWERED, CONVENTIONS, DEVIATIONS, ITEMS
 
-MODULES = [f"lava_dl_{part}_deviations" for part in ("neuron", "block", "other")] + ["lava_dl_conventions"]
+MODULES = [f"lava_dl_{part}_deviations" for part in ("neuron", "block", "other", "file")] + ["lava_dl_conventions"]
 for module in MODULES:
     importlib.import_module(module)
 

@@ -81,7 +81,9 @@ class Deviations(Checks):
     """`{deviations}`: everything that is otherwise than in lava-dl."""
 
     decorator = "deviation"
-    files = tuple(f"lava_dl_{part}_deviations.py" for part in ("neuron", "block", "other"))
+    files = tuple(
+        f"lava_dl_{part}_deviations.py" for part in ("neuron", "block", "other", "file")
+    )
     columns = ("slayerloss", "lava-dl")
 
 
