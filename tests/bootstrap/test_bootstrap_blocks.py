@@ -45,11 +45,24 @@ def test_with_spikes_it_is_the_block_of_the_same_name(kind):
     plain = getattr(slayer.block.cuba, kind)(*arguments[kind], **({"dynamics": False} if kind == "Affine" else {}))
     plain.load_state_dict(ours.state_dict())
     assert isinstance(ours, getattr(slayer.block.cuba, kind))
-    assert inspect.signature(type(ours)) == inspect.signature(type(plain))
+    assert inspect.signature(type(ours)).parameters == inspect.signature(type(plain)).parameters
     x = spikes(rates(3, 5, 4, 4) if kind == "Conv" else rates(3, 20))
     for mode in (Mode.SNN, Mode.SAMPLE):
         assert torch.equal(ours(x, mode), plain(x))
     assert plain(x).any()
+
+
+def test_a_block_can_be_subclassed():
+    class Same(cuba.Dense):
+        pass
+
+    class Small(cuba.Dense):
+        def __init__(self, size):
+            super().__init__(NEURON, size, size)
+
+    assert list(inspect.signature(Same).parameters) == list(inspect.signature(cuba.Dense).parameters)
+    assert list(inspect.signature(Small).parameters) == ["size"]
+    assert Small(3)(spikes(rates(2, 3)), Mode.SNN).shape == (2, 3, STEPS)
 
 
 def test_sampling_changes_no_gradient():

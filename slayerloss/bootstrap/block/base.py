@@ -49,9 +49,11 @@ class AbstractBlock(SpikingBlock):
         self._samples = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Show the arguments of the block that it is made from."""
+        """Show the arguments of the block that it is made from, or of a constructor of its own."""
         super().__init_subclass__(**arguments)
-        cls.__signature__ = inspect.signature(cls.__mro__[2])  # type: ignore[attr-defined]
+        made_by: Any = next(base for base in cls.__mro__ if "__init__" in vars(base) and base is not AbstractBlock)
+        _, *parameters = inspect.signature(made_by.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
 
     def fit(self) -> None:
         """Fit the activation to what has been sampled, and forget half of that."""
