@@ -18,7 +18,7 @@ from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu import layout, memory, tiles
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.neuron_operators import per_channel
-from slayerloss.kernels.operator import differentiable_gradients, operator
+from slayerloss.kernels.operator import differentiable_gradients, is_transformed, operator
 from slayerloss.kernels.reference import STATE_LIMIT
 
 _forward = Kernel("adaptive_threshold", "pppiiiiipipippddd")
@@ -30,6 +30,13 @@ class AdaptiveThreshold(torch.autograd.Function):
 
     As `reference_adaptive.adaptive_threshold`. The spikes are constants, so that x has no gradient.
     """
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        if not is_transformed():
+            return super().apply(*args)
+        x, *given, base, step, lsb, _ = args
+        return _smooth(*given, x, *adaptive_threshold(*args), base, step, lsb)
 
     @staticmethod
     def forward(

@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from slayerloss import use_backend
 from slayerloss.functional import (
+    adaptive_threshold,
     cuba,
     exponential_filter,
     fire,
@@ -76,6 +77,7 @@ NEURONS = {
     "integrate_and_fire": lambda x, decay: integrate_and_fire(x, decay, 1.0),
     "spike": lambda x, decay: spike(x + decay[:, None], 1.0, tau=0.5),
     "spike, inclusive": lambda x, decay: spike(x, x[..., :1] + decay[:, None], tau=0.5, inclusive=True),
+    "adaptive_threshold": lambda x, decay: x + torch.stack(adaptive_threshold(x, decay, decay / 2, 0.4, 0.2)),
     "resonator": lambda x, decay: torch.stack(resonator(x, 0.3 - x, decay, 1.2 * decay, 0.9)),
     "phase_spike": lambda x, decay: phase_spike(x, 0.7 - x, 0.3 * decay[:, None], tau=0.5),
     "phase_spike, graded": lambda x, decay: phase_spike(x, 0.7 - x, 0.3, tau=0.5, graded=True) * decay[:, None],
