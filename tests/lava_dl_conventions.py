@@ -49,7 +49,7 @@ def _() -> None:
 
 @convention("gradients flow back through a reset as if there were none", 39)
 def _() -> None:
-    """`functional.cuba(through_reset=False)` stops them there."""
+    """`through_reset=False` of CUBA neurons, and of `functional.cuba`, stops them there."""
     x = torch.tensor([[[2.0, 0.5, 0.5, 2.0, 0.5]]])  # spikes in the steps 0 and 3
     gradients = []
     for options in ({}, {"through_reset": False}):
@@ -57,6 +57,9 @@ def _() -> None:
         spikes, state = functional.cuba(given, 1.0, decay, 1.5, **options)
         assert spikes.tolist() == [[[1, 0, 0, 1, 0]]]
         gradients.append(torch.autograd.grad(state.voltage.sum(), (given, decay)))
+        neuron = Neuron(1.5, 1.0, 0.25, **options)
+        assert torch.equal(neuron.run(given)[0], spikes)
+        torch.testing.assert_close(torch.autograd.grad(neuron.run(given)[1].voltage.sum(), given)[0], gradients[-1][0])
     kept = 0.75
     torch.testing.assert_close(gradients[0][0][0, 0], kept ** torch.arange(4.0, -1, -1))
     assert gradients[1][0].tolist() == [[[0, 0, 0, 0, 1]]]

@@ -230,7 +230,8 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     "Neuron": (
         Neuron,
         {**P, "tau_grad": 1.0, "scale_grad": 1.0, "scale": 64, "norm": MeanOnlyBatchNorm, "dropout": neuron.Dropout()}
-        | {"shared_param": True, "persistent_state": False, "requires_grad": False, "graded_spike": False},
+        | {"shared_param": True, "persistent_state": False, "requires_grad": False, "graded_spike": False}
+        | {"through_reset": False},
     ),
     "alif.Neuron": (neuron.alif.Neuron, {**P, **RISES, "threshold_step": 0.5}),
     "alif.Neuron.run": (
@@ -542,6 +543,7 @@ WRONG: list[tuple[str, dict[str, Any], type[SlayerError]]] = [
     ("Neuron", {"norm": torch.nn.BatchNorm1d}, ArgumentError),
     ("Neuron", {"norm": dict}, DtypeError),
     ("Neuron", {"shared_param": "no"}, DtypeError),
+    ("Neuron", {"through_reset": "no"}, DtypeError),
     ("Neuron, each its own", {"channels": 0}, ArgumentError),
     ("Dropout", {"p": 2}, ArgumentError),
     ("synapse.Dense()", {"mask": torch.ones(3, 4)}, ShapeError),

@@ -14,8 +14,8 @@ with the integer states inserted and an exponential surrogate for ds/dv.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -265,11 +265,8 @@ def cuba(
     """
     before = (None, None) if state is None else _pair("cuba", state)
     decays = current_decay, voltage_decay
-    run = kernels.Cuba.apply
-    if not check_flag("cuba", "through_reset", through_reset):
-        run = functools.partial(kernels.composed_cuba, through_reset=False)
     constants = threshold, tau, grad_scale, graded
-    s, current, voltage = _run("cuba", x, decays, *constants, (before[0], before[1]), scale, run)
+    s, current, voltage = _run("cuba", x, decays, *constants, (before[0], before[1]), scale, through_reset)
     return s, CubaState(current, voltage)
 
 
@@ -283,6 +280,7 @@ def fire(
     graded: bool = False,
     state: Tensor | None = None,
     scale: int = 64,
+    through_reset: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """The part of `cuba` after the current: integrate and fire, and the spikes of that.
 
@@ -295,6 +293,7 @@ def fire(
         tau, grad_scale, graded: of the surrogate, see `spike`.
         state: (N, C, ...), the voltage after the reset of the run before; None for zero.
         scale: weight LSBs per unit of the current, 64 in lava-dl.
+        through_reset: whether gradients flow back through resets, see `cuba`.
 
     Returns:
         The spikes, (N, C, ..., T), in the dtype of the current (integers give the default float dtype), and the voltage
@@ -308,7 +307,8 @@ def fire(
         >>> spikes, voltage
         (tensor([[[0., 1., 0., 1., 0.]]]), tensor([[1.]]))
     """
-    s, _, voltage = _run("fire", current, [voltage_decay], threshold, tau, grad_scale, graded, (None, state), scale)
+    constants = threshold, tau, grad_scale, graded
+    s, _, voltage = _run("fire", current, [voltage_decay], *constants, (None, state), scale, through_reset)
     return s, voltage
 
 
@@ -322,7 +322,7 @@ def _run(
     graded: bool,
     state: tuple[Tensor | None, Tensor | None],
     scale: int,
-    run: Callable[..., Any] = kernels.Cuba.apply,
+    through_reset: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Spikes in the dtype of x, and current and voltage after the run."""
     check_events(function, x, "x", values=False)
@@ -334,5 +334,8 @@ def _run(
     keeps = [None] * (2 - len(given)) + given  # without a decay of the current, x is the current
     states = [initial_state(function, part, wide) for part in state]
     constants = (float(threshold), float(tau), float(grad_scale), bool(graded)), state_lsb(function, scale), function
+    run = kernels.Cuba.apply
+    if not check_flag(function, "through_reset", through_reset):
+        run = functools.partial(kernels.composed_cuba, through_reset=False)
     s, current, voltage = by_channel(lambda *xs: run(xs[0], *keeps, *xs[1:], *constants), wide, *states)
     return s.to(x.dtype if x.is_floating_point() else torch.get_default_dtype()), current, voltage

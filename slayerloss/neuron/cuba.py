@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_sequence
+from slayerloss._check import ArgumentError, check_flag, check_sequence, message
 from slayerloss.functional.neuron import (
     CubaState,
     after_reset,
@@ -69,6 +69,7 @@ class Neuron(base.Neuron):
         requires_grad: learn the decays.
         graded_spike: a spike carries the voltage.
         channels: C, if decays per channel are to be drawn now; None to draw them at the first run.
+        through_reset: whether gradients flow back through resets as in lava-dl, see `slayerloss.functional.cuba`.
 
     Raises:
         ArgumentError, DtypeError: a value out of range.
@@ -104,9 +105,11 @@ class Neuron(base.Neuron):
         requires_grad: bool = False,
         graded_spike: bool = False,
         channels: int | None = None,
+        through_reset: bool = True,
     ) -> None:
         common = norm, dropout, shared_param, persistent_state, requires_grad, graded_spike, channels
         super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        self.through_reset = check_flag("Neuron", "through_reset", through_reset)
         self._declare("current_decay", _decay.stored("current_decay", current_decay))
         self._declare("voltage_decay", _decay.stored("voltage_decay", voltage_decay))
 
@@ -164,7 +167,7 @@ class Neuron(base.Neuron):
         current_decay, voltage_decay = self.decays
         before = self._before(state)
         surrogate: dict[str, Any] = {"tau": self.tau, "grad_scale": self.grad_scale, "graded": self.graded_spike}
-        surrogate["scale"] = self.scale
+        surrogate |= {"scale": self.scale, "through_reset": self.through_reset}
         if self.norm is None:
             given = None if state is None else CubaState(*before)
             spikes, after = cuba(x, current_decay, voltage_decay, self.threshold, state=given, **surrogate)
@@ -204,6 +207,9 @@ class Neuron(base.Neuron):
 
         A norm subtracts the mean of the current that x alone causes, which is known before the run: one bias a neuron.
         """
+        if not self.through_reset:
+            problem, way_out = "through_reset is False", "Use a Dense block, or utils.recurrent.custom_recurrent"
+            raise ArgumentError(message("Neuron", problem, "True where a population hears itself", False, way_out))
         self._ready(x)
         current_decay, voltage_decay = self.decays
         current, voltage, spikes = recurrent_cuba(

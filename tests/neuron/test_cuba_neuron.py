@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from slayerloss import SlayerError
+from slayerloss.block.cuba import Recurrent
 from slayerloss.functional import cuba
 from slayerloss.neuron import Dropout
 from slayerloss.neuron.cuba import Neuron
@@ -142,6 +143,26 @@ def test_a_norm_keeps_a_quantisation_of_its_own():
 
     neuron = Neuron(**PARAMS, norm=lambda: MeanOnlyBatchNorm(pre_hook_fx=coarse))
     assert neuron.norm.pre_hook_fx is coarse
+
+
+@pytest.mark.parametrize("norm", [None, MeanOnlyBatchNorm])
+def test_where_nothing_flows_back_through_a_reset_the_spikes_are_the_same(norm):
+    x, results = drive(2, 3, 40).requires_grad_(), []
+    for through_reset in (True, False):
+        neuron = Neuron(**PARAMS, norm=norm, through_reset=through_reset, requires_grad=True).eval()
+        spikes, state = neuron.run(x)
+        grads = torch.autograd.grad(state.voltage.sum(), (x, neuron.voltage_decay))
+        results.append((spikes, grads))
+    (spikes, grads), (same, cut) = results
+    assert spikes.any()
+    assert torch.equal(spikes, same)
+    assert not torch.allclose(grads[1], cut[1])
+
+
+def test_a_population_that_hears_itself_has_gradients_through_resets_only():
+    block = Recurrent({**PARAMS, "through_reset": False}, 3, 2)
+    with pytest.raises(SlayerError, match="through_reset is False; expected True where a population hears itself"):
+        block(torch.ones(1, 3, 4))
 
 
 def test_persistent_state_alone_and_its_reset():
