@@ -24,6 +24,7 @@ from slayerloss._check import (
     check_range,
     check_same_device,
     check_sequence,
+    check_state,
     check_tensor,
     check_values,
     message,
@@ -142,7 +143,7 @@ def delta(
     name = "delta"
     check_events(name, x, "x", values=False)
     x = x.to(accumulation_dtype(x))
-    parameters = Parameters(_thresholds(name, threshold, x), None, False)
+    parameters = Parameters(_thresholds(name, threshold, x), None, None, False)
     before = [None] * 3 if state is None else check_sequence(name, "state", state, 3, "a DeltaState")
     unit = State(None, *_delta_state(name, before, x, cum_error))
     y, after = _run(name, x, parameters, unit, scale, (tau_grad, scale_grad))
@@ -154,6 +155,7 @@ def sigma_delta(
     threshold: Tensor | float,
     *,
     bias: Tensor | None = None,
+    gain: Tensor | None = None,
     cum_error: bool = False,
     state: SigmaDeltaState | None = None,
     tau_grad: float = 1.0,
@@ -162,12 +164,13 @@ def sigma_delta(
 ) -> tuple[Tensor, SigmaDeltaState]:
     """The sigma-delta neuron of the chip: it sums up changes, rectifies, and sends how much the result has changed.
 
-    y = delta(max(sigma(x) + bias, 0))
+    y = gain delta(max(sigma(x) + bias, 0))
 
     Args:
         x: (N, C, ..., T), the weighted input, any real dtype.
         threshold, cum_error, tau_grad, scale_grad, scale: see `delta`.
         bias: (1,) or (C,), in units of x; None for none.
+        gain: (N, C, ...), a constant factor of each neuron's messages, as dropout has; None for none.
         state: after the run before; None for zero.
 
     Returns:
@@ -189,7 +192,10 @@ def sigma_delta(
     check_events(name, x, "x", values=False)
     x = x.to(accumulation_dtype(x))
     offset = None if bias is None else _per_channel(name, "bias", bias, x)
-    parameters = Parameters(_thresholds(name, threshold, x), offset, True)
+    if gain is not None:
+        check_state(name, "gain", gain, x.shape[:-1], x)
+        gain = gain.detach().to(x.dtype)
+    parameters = Parameters(_thresholds(name, threshold, x), offset, gain, True)
     before = [None] * 4 if state is None else check_sequence(name, "state", state, 4, "a SigmaDeltaState")
     total = _or_zero(initial_state(name, before[0], x), x)
     unit = State(total, *_delta_state(name, before[1:], x, cum_error))
@@ -206,11 +212,11 @@ def _run(
     lsb, relaxed = state_lsb(name, scale), Slope(float(slope[0]), float(slope[1]))
     present = [part is not None for part in state]
 
-    def run(x: Tensor, *parts: Any) -> tuple[Tensor, ...]:
-        y, after = kernels.sigma_delta(x, parameters, State(*parts), lsb, relaxed, name)
+    def run(x: Tensor, gain: Tensor | None, *parts: Any) -> tuple[Tensor, ...]:
+        y, after = kernels.sigma_delta(x, parameters._replace(gain=gain), State(*parts), lsb, relaxed, name)
         return y, *(part for part in after if part is not None)
 
-    y, *after = by_channel(run, x, *state)
+    y, *after = by_channel(run, x, parameters.gain, *state)
     parts = iter(after)
     state_after: list[Any] = [next(parts) if there else None for there in present]
     return y, State(*state_after)

@@ -19,6 +19,8 @@ class Parameters(NamedTuple):
     """The least change that is sent."""
     offset: Tensor | None
     """Added to the sum."""
+    gain: Tensor | None
+    """(N, C, ...), a constant that the messages are multiplied with; None for 1."""
     rectifies: bool
     """Whether the changes are those of max(sum + offset, 0)."""
 
@@ -103,12 +105,13 @@ def unit(x: Tensor, parameters: Parameters, state: State, scale: float, slope: S
     """
     sums, _, value = values(x, parameters, state)
     with torch.no_grad():
-        change, sent, residual, error = changes(value.detach(), parameters.threshold.detach(), _constant(state))
-        messages = (sent * scale).floor() / scale
+        change, whole, residual, error = changes(value.detach(), parameters.threshold.detach(), _constant(state))
+        messages = (whole * scale).floor() / scale
         of_threshold = slopes(change, parameters.threshold.detach(), slope)
     smooth = value - one_step_before(state.before, value) + of_threshold * parameters.threshold
     last = None if state.sum is None else sums[-1]
-    return smooth - smooth.detach() + messages, State(last, value[-1], residual, error)
+    sent = smooth - smooth.detach() + messages
+    return sent if parameters.gain is None else sent * parameters.gain, State(last, value[-1], residual, error)
 
 
 def _constant(state: State) -> State:
@@ -127,6 +130,7 @@ def adjoint(
         grad_last: of the sum and the value after the run.
         parameters, state, slope: of the run.
     """
+    grad = grad if parameters.gain is None else grad * parameters.gain
     _, driven, value = values(x, parameters, state)
     change = changes(value, parameters.threshold, state)[0]
     of_threshold = (slopes(change, parameters.threshold, slope) * grad).sum(0, dtype=torch.float64)

@@ -18,8 +18,8 @@ from slayerloss.kernels.low_pass import low_pass
 from slayerloss.kernels.operator import differentiable_gradients, operator
 from slayerloss.kernels.reference_sigma_delta import Parameters, Slope, State
 
-_kernel = Kernel("sigma_delta", "ppiiiiipipippppdd")
-_backward_kernel = Kernel("sigma_delta_backward", "pppiiiiipipippppppppddd")
+_kernel = Kernel("sigma_delta", "ppiiiiipipipppppdd")
+_backward_kernel = Kernel("sigma_delta_backward", "pppiiiiipipipppppppppddd")
 
 
 def running_sum(x: Tensor, initial: Tensor, caller: str) -> Tensor:
@@ -64,7 +64,7 @@ def sigma_delta(
 
     Args:
         x: (N, C, ..., T).
-        parameters: threshold and offset (1,) or (C,), of the dtype of x.
+        parameters: threshold and offset (1,) or (C,), gain (N, C, ...), of the dtype of x.
         state: (N, C, ...) each, of the dtype of x.
         scale: messages are cut down to multiples of 1/scale.
         slope: of the threshold's gradient.
@@ -82,34 +82,34 @@ class _SigmaDelta(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Any) -> tuple[Tensor, ...]:
-        x, threshold, offset, rectifies, total, before, residual, error, scale, slope, caller = given
-        y, *after = _forward(x, threshold, offset, rectifies, total, before, residual, error, scale, caller)
+        x, threshold, offset, gain, rectifies, total, before, residual, error, scale, slope, caller = given
+        y, *after = _forward(x, threshold, offset, gain, rectifies, total, before, residual, error, scale, caller)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*after[2:])
         ctx.rectifies, ctx.scale, ctx.slope = rectifies, scale, slope
-        ctx.save_for_backward(x, threshold, offset, total, before, residual, error)
+        ctx.save_for_backward(x, threshold, offset, gain, total, before, residual, error)
         return y, *after
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, grad_sum: Tensor | None, grad_before: Tensor | None, *_: Any) -> Any:
-        x, threshold, offset, total, before, residual, error = ctx.saved_tensors
+        x, threshold, offset, gain, total, before, residual, error = ctx.saved_tensors
         needs = ctx.needs_input_grad
         grad = torch.zeros_like(x) if grad is None else grad
         silence = torch.zeros_like(before)
         grad_sum, grad_before = (silence if g is None else g for g in (grad_sum, grad_before))
         if torch.is_grad_enabled():
-            inputs = [x, threshold, offset, ctx.rectifies, total, before, residual, error, ctx.scale, ctx.slope]
+            inputs = [x, threshold, offset, gain, ctx.rectifies, total, before, residual, error, ctx.scale, ctx.slope]
             inputs = [y if i or y.requires_grad else y.detach().requires_grad_() for i, y in enumerate(inputs)]
-            needed = [True, *needs[1:3], False, *needs[4:6], *[False] * 4]
+            needed = [True, *needs[1:3], False, False, *needs[5:7], *[False] * 4]
             grads = [grad, grad_before, *([] if total is None else [grad_sum])]
             return *differentiable_gradients(_smooth, inputs, needed, grads), None
         state = total, before, residual, error
         g, g_sum, g_before, g_threshold, g_offset = _backward(
-            *(x, grad, grad_sum, grad_before, threshold, offset, ctx.rectifies, *state),
+            *(x, grad, grad_sum, grad_before, threshold, offset, gain, ctx.rectifies, *state),
             *(*ctx.slope, needs[1], offset is not None and needs[2]),
         )
-        of_parameters = g_threshold if needs[1] else None, g_offset if needs[2] else None, None
-        of_state = g_sum if needs[4] else None, g_before if needs[5] else None, None, None
+        of_parameters = g_threshold if needs[1] else None, g_offset if needs[2] else None, None, None
+        of_state = g_sum if needs[5] else None, g_before if needs[6] else None, None, None
         return g, *of_parameters, *of_state, None, None, None
 
 
@@ -121,25 +121,26 @@ def _composed(x: Tensor, parameters: Parameters, state: State, scale: float, slo
 def _smooth(x: Tensor, *given: Any) -> tuple[Tensor, ...]:
     """The results of `_composed` that have gradients."""
     *parts, scale, slope = given
-    y, after = _composed(x, Parameters(*parts[:3]), State(*parts[3:]), scale, slope)
+    y, after = _composed(x, Parameters(*parts[:4]), State(*parts[4:]), scale, slope)
     return (y, after.before) if after.sum is None else (y, after.before, after.sum)
 
 
 def _broadcast(parameters: Parameters, x: Tensor) -> Parameters:
     """Values of channels, shaped to broadcast over one step (N, C, ...)."""
     shape = -1, *[1] * (x.ndim - 3)
-    threshold, offset, rectifies = parameters
-    return Parameters(threshold.reshape(shape), None if offset is None else offset.reshape(shape), rectifies)
+    threshold, offset, gain, rectifies = parameters
+    return Parameters(threshold.reshape(shape), None if offset is None else offset.reshape(shape), gain, rectifies)
 
 
 def _of_channels(values: Tensor) -> tuple[Tensor, int]:
     return values.contiguous(), values.numel()
 
 
-def _unit(x: Tensor, threshold: Tensor, offset: Tensor | None) -> tuple[Any, ...]:
+def _unit(x: Tensor, threshold: Tensor, offset: Tensor | None, gain: Tensor | None) -> tuple[Any, ...]:
     """The memory of x and the parameters of its rows, as the C++ kernels take them."""
     inner = math.prod(x.shape[2:-1])
-    return *tiles.rows_of(x), inner, *_of_channels(threshold), *((None, 1) if offset is None else _of_channels(offset))
+    channels = *_of_channels(threshold), *((None, 1) if offset is None else _of_channels(offset))
+    return *tiles.rows_of(x), inner, *channels, gain if gain is None else gain.contiguous()
 
 
 def _lowest(rectifies: bool) -> float:
@@ -150,6 +151,7 @@ def _messages(
     x: Tensor,
     threshold: Tensor,
     offset: Tensor | None,
+    gain: Tensor | None,
     rectifies: bool,
     total: Tensor | None,
     before: Tensor,
@@ -161,14 +163,14 @@ def _messages(
     """The messages, and the state after them, empty for what there is none of."""
     state = State(total, before, residual, error)
     if not runs_on_cpu_kernels(x):
-        parameters = Parameters(threshold, offset, rectifies)
+        parameters = Parameters(threshold, offset, gain, rectifies)
         y, after = _composed(x, parameters, state, scale, Slope(1.0, 1.0))
         y, state = layout.in_order_of(x, y), _owned(after)
     else:
         x = layout.dense(x)
         y, state = memory.empty_like(x), _owned(state)
         status = _kernel(
-            *(x.dtype, x, y, *_unit(x, threshold, offset), *state, _lowest(rectifies), scale),
+            *(x.dtype, x, y, *_unit(x, threshold, offset, gain), *state, _lowest(rectifies), scale),
             blocks=tiles.rows_of(x).blocks,
             elements=x.numel(),
         )
@@ -185,6 +187,7 @@ def _gradients(
     grad_before: Tensor,
     threshold: Tensor,
     offset: Tensor | None,
+    gain: Tensor | None,
     rectifies: bool,
     total: Tensor | None,
     before: Tensor,
@@ -200,7 +203,7 @@ def _gradients(
     rows: Tensor | None
     offsets: Tensor | None
     if not runs_on_cpu_kernels(x):
-        parameters = _broadcast(Parameters(threshold, offset, rectifies), x)
+        parameters = _broadcast(Parameters(threshold, offset, gain, rectifies), x)
         steps = x.movedim(-1, 0), grad.movedim(-1, 0)
         g, *others, rows, offsets = reference.adjoint(
             *steps, (grad_sum, grad_before), parameters, state, Slope(tau, height)
@@ -215,7 +218,7 @@ def _gradients(
             torch.empty(before.shape, dtype=torch.float64) if needed else None for needed in (of_threshold, of_offset)
         )
         status = _backward_kernel(
-            *(x.dtype, x, tiles.dense_as(x, grad), grad_x, *_unit(x, threshold, offset)),
+            *(x.dtype, x, tiles.dense_as(x, grad), grad_x, *_unit(x, threshold, offset, gain)),
             *(part if part is None else part.contiguous() for part in state),
             *(grad_sum, grad_before, rows, offsets, _lowest(rectifies), tau, height),
             blocks=tiles.rows_of(x).blocks,
@@ -255,22 +258,22 @@ def _like(part: Tensor | None, x: Tensor) -> Tensor:
     return _nothing(x) if part is None else torch.empty_like(part, memory_format=torch.contiguous_format)
 
 
+_UNIT = "Tensor threshold, Tensor? offset, Tensor? gain, bool rectifies"
 _STATE = "Tensor? total, Tensor before, Tensor residual, Tensor? error"
 _forward = operator(
-    f"sigma_delta(Tensor x, Tensor threshold, Tensor? offset, bool rectifies, {_STATE}, float scale, str caller) "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    f"sigma_delta(Tensor x, {_UNIT}, {_STATE}, float scale, str caller) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _messages,
-    lambda x, threshold, offset, rectifies, total, before, residual, error, *_: (
+    lambda x, threshold, offset, gain, rectifies, total, before, residual, error, *_: (
         layout.empty_like(x),
         *(_like(part, x) for part in (total, before, residual, error)),
     ),
 )
 _backward = operator(
-    "sigma_delta_gradients(Tensor x, Tensor grad, Tensor grad_sum, Tensor grad_before, Tensor threshold, "
-    f"Tensor? offset, bool rectifies, {_STATE}, float tau, float height, bool of_threshold, bool of_offset) "
+    f"sigma_delta_gradients(Tensor x, Tensor grad, Tensor grad_sum, Tensor grad_before, {_UNIT}, {_STATE}, "
+    "float tau, float height, bool of_threshold, bool of_offset) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     _gradients,
-    lambda x, grad, grad_sum, grad_before, threshold, offset, rectifies, total, *rest: (
+    lambda x, grad, grad_sum, grad_before, threshold, offset, gain, rectifies, total, *rest: (
         layout.empty_like(x),
         _like(None if total is None else grad_sum, x),
         _like(grad_before, x),

@@ -32,10 +32,14 @@ class Dropout(torch.nn.Dropout):
         """Drop neurons of (N, C, ..., T)."""
         check_events("Dropout", input, "input")
         x = promote(input)
+        gain = self.gain(x)
+        return x if gain is None else x * gain[..., None]
+
+    def gain(self, x: Tensor) -> Tensor | None:
+        """(N, C, ...), what `forward` multiplies the neurons of x with, drawn anew; None where it does nothing."""
         if not self.training:
-            return x
-        kept = torch.nn.functional.dropout(
-            x.new_ones(x.shape[:-1]), self.p
-        )  # contiguous: all memory orders draw the same
+            return None
+        each = x.new_ones(x.shape[:-1])  # contiguous, so that memory orders draw the same
+        kept = torch.nn.functional.dropout(each, self.p)
         step = x.detach().select(-1, 0)
-        return x * torch.empty_like(step).copy_(kept)[..., None]  # a product is fast where both lie alike
+        return torch.empty_like(step).copy_(kept)  # a product is fast where both lie alike

@@ -17,6 +17,7 @@ from slayerloss.kernels.reference_sigma_delta import State, changes
 from slayerloss.neuron import base
 from slayerloss.neuron._fields import field
 from slayerloss.neuron.base import normed
+from slayerloss.neuron.dropout import Dropout
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 __all__ = ["Neuron", "SigmaDeltaState", "neuron_params"]
@@ -201,17 +202,19 @@ class Neuron(base.Neuron):
         if isinstance(self.norm, MeanOnlyBatchNorm):
             mean = self.norm.mean(x, None, lambda x: total_of_sigma(x, before.sigma))
             offset = -mean if offset is None else offset - mean
+        drop = self.drop if type(self.drop) is Dropout else None  # which goes with the kernel
         y, after = sigma_delta(
             x,
             self.whole_threshold,
             bias=offset,
+            gain=None if drop is None else drop.gain(x),
             cum_error=self.delta.cum_error,
             state=None if state is None else before,
             tau_grad=self.tau_grad,
             scale_grad=self.scale_grad,
             scale=self.scale,
         )
-        return self._dropped(y), after
+        return self._dropped(y) if drop is None else y, after
 
     def activated(self, total: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The activation of sums (N, C, ..., T), after norm and bias."""

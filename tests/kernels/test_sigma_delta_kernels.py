@@ -37,8 +37,15 @@ def test_equal_to_the_reference(seed, shape, order, dtype, size, per_channel, cu
         x = in_order(x, order)
         rest = pre, residual.detach(), error.detach()
         if sums:
+            gain = (pre.detach() > 0) * 1.25
             y, after = sigma_delta(
-                x, threshold, bias=bias, cum_error=cum_error, state=SigmaDeltaState(total, *rest), scale_grad=0.7
+                x,
+                threshold,
+                bias=bias,
+                gain=gain,
+                cum_error=cum_error,
+                state=SigmaDeltaState(total, *rest),
+                scale_grad=0.7,
             )
             return torch.cat([y.flatten(), after.sigma.flatten(), after.pre.flatten(), after.residual.flatten()])
         y, after = delta(x, threshold, cum_error=cum_error, state=DeltaState(*rest), tau_grad=0.3 * size)
@@ -49,6 +56,15 @@ def test_equal_to_the_reference(seed, shape, order, dtype, size, per_channel, cu
     )
     assert torch.equal(found[0], expected[0])
     assert_near(found, expected, times=100)
+
+
+@needs_kernels
+def test_sums_stay_in_float64_from_chunk_to_chunk():
+    x = torch.randn(2, 3, 1500, generator=torch.Generator().manual_seed(0))
+    with use_backend("cpu"):
+        found = sigma_delta(x, 1e-3)[0]
+    with use_backend("reference"):
+        assert torch.equal(found, sigma_delta(x, 1e-3)[0])
 
 
 @needs_kernels
@@ -81,13 +97,13 @@ def test_numbers_of_threads_give_the_same_bits(order):
 def test_operators_are_what_torch_expects_of_operators(order, backend):
     x, rest, each = in_order(torch.randn(2, 3, 5), order), torch.zeros(2, 3), torch.rand(3) + 0.1
     with use_backend(backend):
-        for total, error, offset in ((rest, rest, each), (None, None, None)):
+        for total, error, offset, gain in ((rest, rest, each, rest + 2), (None, None, None, None)):
             state = total, rest, rest, error
             for operator, given in (
-                (kernel._forward, (x, each, offset, True, *state, 4096.0, "f")),
+                (kernel._forward, (x, each, offset, gain, True, *state, 4096.0, "f")),
                 (
                     kernel._backward,
-                    (x, x, rest, rest, each, offset, True, *state, 1.0, 1.0, True, offset is not None),
+                    (x, x, rest, rest, each, offset, gain, True, *state, 1.0, 1.0, True, offset is not None),
                 ),
             ):
                 torch.library.opcheck(operator.default, given, test_utils=OPERATOR_TESTS)

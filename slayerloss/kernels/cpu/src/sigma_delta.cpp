@@ -17,6 +17,7 @@ struct Unit {
     int64_t threshold_channels;
     const Real* offset;  // null: none
     int64_t offset_channels;
+    const Real* gain;  // (rows), of what is sent; null: 1
 };
 
 // The states of all rows; in the forward pass those before the run become those after it.
@@ -64,22 +65,20 @@ INLINE Vector<Real> added(double* sum, const Vector<Real>& x) {
 template <class Real>
 struct Neurons {
     Vector<Real> lowest, offset, threshold, before, residual, error;
-    double sum[LANES] = {};
+    double* sum;  // which is more than the state of the run holds
 
-    // `offsets` and `thresholds` are of these rows.
-    Neurons(const Unit<Real>& unit, const States<Real>& states, const Real* offsets, const Real* thresholds,
-            int64_t first, int64_t rows)
+    // `sums`, `offsets` and `thresholds` are of these rows.
+    Neurons(const Unit<Real>& unit, const States<Real>& states, double* sums, const Real* offsets,
+            const Real* thresholds, int64_t first, int64_t rows)
         : lowest(all(unit.lowest)),
           offset(load(offsets)),
           threshold(load(thresholds)),
           before(some(states.before + first, rows)),
           residual(some(states.residual + first, rows)),
-          error(some(from_row(states.error, first), rows)) {
-        for (int64_t i = 0; states.sum && i < least(rows, LANES); ++i) sum[i] = states.sum[first + i];
-    }
+          error(some(from_row(states.error, first), rows)),
+          sum(sums) {}
 
     void keep(const States<Real>& states, int64_t first, int64_t rows) const {
-        for (int64_t i = 0; states.sum && i < least(rows, LANES); ++i) states.sum[first + i] = Real(sum[i]);
         put(states.before + first, before, rows);
         put(states.residual + first, residual, rows);
         put(from_row(states.error, first), error, rows);
@@ -100,6 +99,16 @@ struct Neurons {
         return sent;
     }
 };
+
+template <class Real, int64_t WIDTH>
+INLINE void fill_sums(double* sums, const Real* values, const Block<WIDTH>& block) {
+    for (int64_t i = 0; i < WIDTH; ++i) sums[i] = values && i < block.rows ? double(values[block.first + i]) : 0;
+}
+
+template <class Real>
+INLINE Vector<Real> gain_of(const Unit<Real>& unit, int64_t first, int64_t rows) {
+    return unit.gain ? some(unit.gain + first, rows) : all(Real(1));
+}
 
 template <class Real, int64_t WIDTH>
 INLINE void of_channels(Real* each, const Real* values, int64_t channels, const Block<WIDTH>& block) {
@@ -134,15 +143,18 @@ struct Forward {
         const bool in_place = signal.time_first && block.rows == WIDTH;  // memory is a tile already
         const int64_t stride = in_place ? signal.rows : WIDTH;
         Real offsets[WIDTH], thresholds[WIDTH];
+        double sums[WIDTH];
         of_channels(offsets, unit.offset, unit.offset_channels, block);
         of_channels(thresholds, unit.threshold, unit.threshold_channels, block);
-        States<Real> now = states;  // between chunks, the states after the run hold what goes on
+        fill_sums(sums, states.sum, block);
         Ints worst = all(0);
         for (int64_t begin = 0; begin < signal.steps; begin += CHUNK) {
             const int64_t count = least(CHUNK, signal.steps - begin);
             if (!in_place) block.fill(tile, x, begin, count);
             for (int64_t i = 0; i < least(WIDTH, block.rows); i += LANES) {
-                Neurons<Real> neurons(unit, now, offsets + i, thresholds + i, block.first + i, block.rows - i);
+                const int64_t first = block.first + i, rows = block.rows - i;
+                Neurons<Real> neurons(unit, states, sums + i, offsets + i, thresholds + i, first, rows);
+                const Vector<Real> each = all(1 / scale) * gain_of(unit, first, rows);
                 const Real* in = (in_place ? x + block.offset(begin) : tile) + i;
                 Real* out = (in_place ? y + block.offset(begin) : tile) + i;
                 for (int64_t t = 0; t < count; ++t) {
@@ -150,12 +162,13 @@ struct Forward {
                     worst = larger<int32_t>(worst, bits_as<int32_t, float>(convert<float, Real>(given)) & all(0x7fffffff));
                     Vector<Real> driven, change;
                     const Vector<Real> sent = neurons.template step<SUMS, CUMULATES>(given, driven, change);
-                    store(out + t * stride, cut_down<Real>(sent * all(scale)) * all(1 / scale));
+                    store(out + t * stride, cut_down<Real>(sent * all(scale)) * each);
                 }
-                neurons.keep(now, block.first + i, block.rows - i);
+                neurons.keep(states, first, rows);  // where the next chunk finds them
             }
             if (!in_place) block.empty(tile, y, begin, count);
         }
+        for (int64_t i = 0; states.sum && i < block.rows; ++i) states.sum[block.first + i] = Real(sums[i]);
         int32_t found = 0;
         for (int i = 0; i < LANES; ++i) found |= worst[i] > INFINITE;
         return found ? NOT_FINITE : 0;
@@ -201,13 +214,13 @@ struct Backward {
     template <bool SUMS, bool CUMULATES, bool LEARNS>
     void steps(Neurons<Real>& neurons, const Real* in, int64_t in_stride, Real* g, int64_t stride, int64_t first,
                int64_t rows) const {
-        const Vector<Real> zero = all(Real(0));
-        Vector<Real> now = load(g), total = zero;
+        const Vector<Real> zero = all(Real(0)), gain = gain_of(unit, first, rows);
+        Vector<Real> now = load(g) * gain, total = zero;
         const Vector<Real> at_first = now;
         for (int64_t t = 0; t < signal.steps; ++t) {
             Vector<Real> driven, change, next;
             if (t + 1 < signal.steps)
-                next = load(g + (t + 1) * stride);
+                next = load(g + (t + 1) * stride) * gain;
             else
                 next = zero - some(grad_before + first, rows);
             neurons.template step<SUMS, CUMULATES>(load(in + t * in_stride), driven, change);
@@ -233,13 +246,15 @@ struct Backward {
     int32_t run(const Block<WIDTH>& block, Real* g, Real* tile) const {
         const bool in_place = signal.time_first && block.rows == WIDTH;
         Real offsets[WIDTH], thresholds[WIDTH];
+        double sums[WIDTH];
         of_channels(offsets, unit.offset, unit.offset_channels, block);
         of_channels(thresholds, unit.threshold, unit.threshold_channels, block);
+        fill_sums(sums, states.sum, block);
         block.fill(g, grad, 0, signal.steps);
         if (!in_place) block.fill(tile, x, 0, signal.steps);
         for (int64_t i = 0; i < block.rows; i += LANES) {
             const int64_t first = block.first + i, rows = block.rows - i;
-            Neurons<Real> neurons(unit, states, offsets + i, thresholds + i, first, rows);
+            Neurons<Real> neurons(unit, states, sums + i, offsets + i, thresholds + i, first, rows);
             const Real* in = (in_place ? x + block.first : tile) + i;
             steps<SUMS, CUMULATES, LEARNS>(neurons, in, in_place ? signal.rows : WIDTH, g + i, WIDTH, first, rows);
         }
@@ -263,10 +278,10 @@ struct Backward {
 template <class Real>
 int32_t sigma_delta(int64_t* next, const Real* x, Real* y, int64_t rows, int64_t steps, int64_t time_first,
                     int64_t width, int64_t inner, const Real* threshold, int64_t threshold_channels, const Real* offset,
-                    int64_t offset_channels, Real* sum, Real* before, Real* residual, Real* error, double lowest,
+                    int64_t offset_channels, const Real* gain, Real* sum, Real* before, Real* residual, Real* error, double lowest,
                     double scale) {
     const Signal signal{rows, steps, time_first, inner};
-    const Unit<Real> unit{Real(lowest), threshold, threshold_channels, offset, offset_channels};
+    const Unit<Real> unit{Real(lowest), threshold, threshold_channels, offset, offset_channels, gain};
     return all_blocks(Forward<Real>{signal, unit, {sum, before, residual, error}, x, y, Real(scale)}, signal, width,
                       next);
 }
@@ -274,11 +289,11 @@ int32_t sigma_delta(int64_t* next, const Real* x, Real* y, int64_t rows, int64_t
 template <class Real>
 int32_t sigma_delta_backward(int64_t* next, const Real* x, const Real* grad, Real* grad_x, int64_t rows, int64_t steps,
                              int64_t time_first, int64_t width, int64_t inner, const Real* threshold,
-                             int64_t threshold_channels, const Real* offset, int64_t offset_channels, Real* sum,
+                             int64_t threshold_channels, const Real* offset, int64_t offset_channels, const Real* gain, Real* sum,
                              Real* before, Real* residual, Real* error, Real* grad_sum, Real* grad_before,
                              double* grad_threshold, double* grad_offset, double lowest, double tau, double height) {
     const Signal signal{rows, steps, time_first, inner};
-    const Unit<Real> unit{Real(lowest), threshold, threshold_channels, offset, offset_channels};
+    const Unit<Real> unit{Real(lowest), threshold, threshold_channels, offset, offset_channels, gain};
     const Backward<Real> work{signal,   unit,        {sum, before, residual, error}, x,           grad,      grad_x,
                               grad_sum, grad_before, grad_threshold,                 grad_offset, Real(tau), Real(height)};
     return all_blocks(work, signal, width, next);
