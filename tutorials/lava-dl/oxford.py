@@ -6,7 +6,7 @@
 #
 #     import slayerloss as slayer          # import lava.lib.dl.slayer as slayer
 #
-# As it stands the script makes 600 updates, in about half a minute. `--full` behind its name, or `FULL = True` below,
+# As it stands the script makes 400 updates, in about half a minute. `--full` behind its name, or `FULL = True` below,
 # makes the tutorial's 5000.
 #
 # The two files are looked for in the folder `oxford` where the script is started, or below the folder that
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 import slayerloss as slayer
 
 FULL = "--full" in sys.argv
-UPDATES = 5000 if FULL else 600
+UPDATES = 5000 if FULL else 400
 NUM_NEURONS, NUM_STEPS = 200, 2000
 
 torch.manual_seed(0)
