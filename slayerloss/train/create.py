@@ -19,6 +19,7 @@ _SIMPLE: dict[str, tuple[type, ...]] = {
     "Tensor": (Tensor,),
     "torch.Tensor": (Tensor,),
 }
+_ALIASES = {"Size": "int | tuple[int, int]"}
 _TUPLES = ("tuple[int, ...]", "tuple[int, int]")
 # Annotations by which a value from a recipe is checked; other ones leave that to what is created.
 
@@ -92,7 +93,8 @@ def check_arguments(place: str, parameters: Sequence[inspect.Parameter], options
 
 def _annotation(parameter: inspect.Parameter) -> str:
     given = parameter.annotation
-    return given if isinstance(given, str) else inspect.formatannotation(given)
+    text = given if isinstance(given, str) else inspect.formatannotation(given)
+    return " | ".join(_ALIASES.get(kind, kind) for kind in text.split(" | "))
 
 
 def _is(value: Any, kind: str) -> bool:

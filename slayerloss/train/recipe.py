@@ -70,9 +70,10 @@ class NetworkOptions:
 
     Args:
         neuron: arguments of the neurons of all layers; dropout is a probability, norm a name of slayerloss.neuron.norm
-        layers: blocks from input to output, those of slayerloss.block.cuba by their name (Dense, Conv, Pool, Flatten),
-            those of other neurons as alif.Dense, for instance [{type: Flatten}, {type: Dense, out_neurons: 10,
-            weight_norm: true, neuron: {threshold: 1.0}}]; what a layer says of its neurons comes first
+        layers: blocks from input to output, those of slayerloss.block.cuba by their name (Affine, Average, Conv, ConvT,
+            Dense, Flatten, Input, KWTA, Pool, Recurrent, TimeDecimation, Unpool), those of other neurons as
+            alif.Dense, for instance [{type: Flatten}, {type: Dense, out_neurons: 10, weight_norm: true, neuron:
+            {threshold: 1.0}}]; what a layer says of its neurons comes first
         input_shape: of a recording, without batch and time; null takes it from the data
     """
 
