@@ -166,7 +166,7 @@ GOOD: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "sigma_delta": (
         f.sigma_delta,
-        {"x": X, **MESSAGES, "bias": torch.zeros(3), "cum_error": False, "state": f.SigmaDeltaState(*[REST[0]] * 4)},
+        {"x": X, **MESSAGES, "bias": torch.zeros(3), "gain": torch.ones(2, 3), "cum_error": False, "state": f.SigmaDeltaState(*[REST[0]] * 4)},
     ),
     "axon.Delta": (axon.Delta, {**MESSAGES, "cum_error": False, **KEPT}),
     "axon.Delta()": (method(lambda: axon.Delta(0.5)), {"input": X}),

@@ -51,14 +51,31 @@ INLINE void put(Real* values, const Vector<Real>& x, int64_t rows) {
     for (int64_t i = 0; i < rows; ++i) values[i] = x[i];
 }
 
-// sum += x, in double, and what that is.
+// sum += x, in double, and what that is; in halves of a vector, which fill a register in double.
 template <class Real>
 INLINE Vector<Real> added(double* sum, const Vector<Real>& x) {
+#ifdef VECTOR_TYPES
+    typedef Real Half __attribute__((vector_size(LANES / 2 * sizeof(Real))));
+    typedef double Wide __attribute__((vector_size(LANES / 2 * sizeof(double))));
+    Half halves[2];
+    std::memcpy(halves, &x, sizeof x);
+    for (int i = 0; i < 2; ++i) {
+        Wide total;
+        std::memcpy(&total, sum + i * (LANES / 2), sizeof total);
+        total += __builtin_convertvector(halves[i], Wide);
+        std::memcpy(sum + i * (LANES / 2), &total, sizeof total);
+        halves[i] = __builtin_convertvector(total, Half);
+    }
+    Vector<Real> y;
+    std::memcpy(&y, halves, sizeof y);
+    return y;
+#else
     Real lanes[LANES];
     store(lanes, x);
     for (int i = 0; i < LANES; ++i) sum[i] += double(lanes[i]);
     for (int i = 0; i < LANES; ++i) lanes[i] = Real(sum[i]);
     return load(lanes);
+#endif
 }
 
 // As many neighbouring rows as a vector has lanes, which stay in registers.
@@ -201,13 +218,15 @@ struct Backward {
 
     int64_t bytes(int64_t width) const { return 2 * width * signal.steps * int64_t(sizeof(Real)); }
 
-    INLINE Vector<Real> slope(const Vector<Real>& change, const Vector<Real>& threshold) const {
+    // `inverse` is 1 / threshold.
+    INLINE Vector<Real> slope(const Vector<Real>& change, const Vector<Real>& threshold,
+                              const Vector<Real>& inverse) const {
         const Vector<Real> zero = all(Real(0)), distance = size_of<Real>(change) - threshold;
         const Vector<Real> beyond = larger<Real>(distance, zero);
         const Vector<Real> decayed = power_of_two<Real>(beyond * all(Real(-1 / LOG_2) / tau)) * all(height);
         const Vector<Real> positive = where_at_least<Real>(zero, change, zero, all(Real(1)));
         const Vector<Real> sign = where_at_least<Real>(change, zero, positive, all(Real(-1)));
-        return where_at_least<Real>(zero, distance, sign, change * decayed / threshold);
+        return where_at_least<Real>(zero, distance, sign, change * decayed * inverse);
     }
 
     // The gradients of all steps of a vector of rows, in place, where memory or the tile `in` has x.
@@ -217,6 +236,8 @@ struct Backward {
         const Vector<Real> zero = all(Real(0)), gain = gain_of(unit, first, rows);
         Vector<Real> now = load(g) * gain, total = zero;
         const Vector<Real> at_first = now;
+        // rows that are missing have no threshold
+        const Vector<Real> inverse = all(Real(1)) / larger<Real>(neurons.threshold, all(Real(1e-30)));
         for (int64_t t = 0; t < signal.steps; ++t) {
             Vector<Real> driven, change, next;
             if (t + 1 < signal.steps)
@@ -224,7 +245,7 @@ struct Backward {
             else
                 next = zero - some(grad_before + first, rows);
             neurons.template step<SUMS, CUMULATES>(load(in + t * in_stride), driven, change);
-            if (LEARNS) total += slope(change, neurons.threshold) * now;
+            if (LEARNS) total += slope(change, neurons.threshold, inverse) * now;
             store(g + t * stride, where_at_least<Real>(neurons.lowest, driven, zero, now - next));
             now = next;
         }
