@@ -86,15 +86,22 @@ class LearningStat:
 
     def update(self) -> None:
         """End an epoch: append to the logs, and find out whether it is the best."""
-        self.set_logs([*self.loss_log, self.loss], [*self.accuracy_log, self.accuracy])
+        self._append(self.loss, self.accuracy)
 
     def set_logs(self, losses: Sequence[float | None], accuracies: Sequence[float | None]) -> None:
         """Take whole logs, one value per epoch each, None where there is none."""
-        self.loss_log, self.accuracy_log = list(losses), list(accuracies)
-        self.min_loss = min(_numbers(losses), default=None)
-        self.max_accuracy = max(_numbers(accuracies), default=None)
-        self.best_loss = _is_record(losses, self.min_loss)
-        self.best_accuracy = _is_record(accuracies, self.max_accuracy)
+        self.loss_log, self.accuracy_log, self.min_loss, self.max_accuracy = [], [], None, None
+        for loss, accuracy in zip(losses, accuracies, strict=True):
+            self._append(loss, accuracy)
+
+    def _append(self, loss: float | None, accuracy: float | None) -> None:
+        self.loss_log.append(loss)
+        self.accuracy_log.append(accuracy)
+        # NaN is never a record: it is not below anything, and the first value has to be equal to itself.
+        self.best_loss = loss is not None and (loss == loss if self.min_loss is None else loss < self.min_loss)
+        self.best_accuracy = accuracy is not None and (self.max_accuracy is None or accuracy > self.max_accuracy)
+        self.min_loss = loss if self.best_loss else self.min_loss
+        self.max_accuracy = accuracy if self.best_accuracy else self.max_accuracy
 
     def __str__(self) -> str:
         texts = []
@@ -271,15 +278,6 @@ class LearningStats:
         logs: list[Log] = [getattr(stat, f"{kind}_log") for stat in self._stages.values()]
         length = max(map(len, logs))
         return {name: log + [None] * (length - len(log)) for name, log in zip(self._stages, logs, strict=True)}
-
-
-def _numbers(log: Sequence[float | None]) -> list[float]:
-    return [value for value in log if value is not None and not math.isnan(value)]
-
-
-def _is_record(log: Sequence[float | None], best: float | None) -> bool:
-    """Whether the last value is the best, and the first to be so."""
-    return best is not None and log[-1] == best and log.count(best) == 1
 
 
 def _beside(path: str, name: str) -> str:
