@@ -24,8 +24,10 @@ STATES = ("spike", "current", "voltage", "threshold", "refractory", "real", "ima
 """What lava-dl remembers of the last batch under these names with `_state` behind."""
 TURN = ("sin_decay", "cos_decay")
 DECAYS = ("current_decay", "voltage_decay", "threshold_decay", "refractory_decay")
-SAME = ("weight", "weight_g", "weight_v", "bias", "delay", "mask", "threshold", "self_excitation")
-SAME += ("running_mean", "running_var", "filter")
+SAME = (
+    *("weight", "weight_g", "weight_v", "bias", "delay", "mask", "threshold", "self_excitation"),
+    *("running_mean", "running_var", "filter"),
+)
 """What lava-dl's modules have in the same form."""
 LAVA_DL = 1
 """The version that torch notes for every module of lava-dl."""

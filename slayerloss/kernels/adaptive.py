@@ -36,7 +36,8 @@ class AdaptiveThreshold(torch.autograd.Function):
         if not is_transformed():
             return super().apply(*args)
         x, *given, base, step, lsb, _ = args
-        return _smooth(*given, x, *adaptive_threshold(*args), base, step, lsb)
+        inputs = [*given, x, *adaptive_threshold(*args), base, step, lsb]
+        return _smooth(*inputs)
 
     @staticmethod
     def forward(

@@ -35,7 +35,7 @@ class LeakyIntegrator(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, keep: Tensor, state: Tensor | None, lsb: float, caller: str) -> Tensor:
         u: Tensor = operators.leaky_integrator(x, keep, state, lsb, caller)
-        ctx.save_for_backward(keep, state, u if ctx.needs_input_grad[1] else None)
+        _save(ctx, x, keep, state, u)
         return u
 
     @staticmethod
@@ -60,7 +60,7 @@ class IntegrateAndFire(torch.autograd.Function):
     ) -> Tensor:
         v: Tensor = operators.integrate_and_fire(x, keep, threshold, state, lsb, caller)
         ctx.threshold = threshold
-        ctx.save_for_backward(keep, state, v if ctx.needs_input_grad[1] else None)
+        _save(ctx, x, keep, state, v)
         return v
 
     @staticmethod
@@ -68,13 +68,19 @@ class IntegrateAndFire(torch.autograd.Function):
         return *_filter_gradients(ctx, grad, ctx.threshold), None, None, None
 
 
+def _save(ctx: Any, x: Tensor, keep: Tensor, first: Tensor | None, states: Tensor) -> None:
+    """What the gradients of a filter need: x and its states only where the decay learns, whose gradient they are in."""
+    learns = ctx.needs_input_grad[1]
+    ctx.save_for_backward(x if learns else None, keep, first, states if learns else None)
+
+
 def _filter_gradients(ctx: Any, grad: Tensor, threshold: float) -> Gradients:
     """With respect to x, keep and the first state of a filter that is reset where it is above the threshold."""
-    keep, first, states = ctx.saved_tensors
+    x, keep, first, states = ctx.saved_tensors
     if torch.is_grad_enabled():
         values = torch.zeros_like(grad) if states is None else states
-        inputs = [torch.zeros_like(grad, requires_grad=True), keep, first, values, threshold]
-        needed = [True, *ctx.needs_input_grad[1:3], False, False]
+        inputs = [torch.zeros_like(grad, requires_grad=True) if x is None else x, keep, first, values, threshold]
+        needed = [*ctx.needs_input_grad[:3], False, False]
         return tuple(differentiable_gradients(_smooth_filter, inputs, needed, grad)[:3])
     grad_x, grad_first, grad_keep = operators.leaky_adjoint(grad, keep, states, first, threshold)
     return grad_x, None if states is None else grad_keep, grad_first if ctx.needs_input_grad[2] else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -203,6 +204,27 @@ def test_second_derivative_by_finite_differences():
         return torch.autograd.grad(spikes, leaf, grad_out, create_graph=True)[0]
 
     assert torch.autograd.gradcheck(first, grad_out)
+
+
+@pytest.mark.parametrize("filtered", [leaky_integrator, partial(integrate_and_fire, threshold=math.inf)])
+def test_second_derivatives_of_a_filter_by_input_and_decay(filtered):
+    """On a grid on which nothing is cut off, they are those of the equation."""
+    torch.manual_seed(0)
+    x = (torch.randint(-8, 8, (2, 3, 6)).double() / 4).requires_grad_()
+    decay = torch.tensor([0.5], dtype=torch.float64, requires_grad=True)
+
+    def second(run):
+        first = torch.autograd.grad(run(x, decay).pow(3).sum(), (x, decay), create_graph=True)
+        return torch.autograd.grad(first[0].pow(2).sum() + first[1].sum(), (x, decay))
+
+    def equation(x, decay):
+        u, steps = torch.zeros(()), []
+        for x_t in x.unbind(-1):
+            u = (1 - decay) * u + x_t
+            steps.append(u)
+        return torch.stack(steps, -1)
+
+    assert_near(second(filtered), second(equation), 1e-12)
 
 
 @pytest.mark.skipif(not hasattr(torch.library, "register_fake"), reason="torch 2.3 has the kernels unregistered")
