@@ -125,3 +125,13 @@ def test_the_parts_of_a_complex_input_have_one_shape(neuron: str) -> None:
     for other in (torch.ones(2, 4, 5), torch.ones(2, 3, 4), x.double()[:1], None, "a"):
         assert_refused(module.Neuron(**NEURONS[neuron]), (x, other))
     assert_refused(module.Neuron(**NEURONS[neuron]), (x, x, x))
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("shape", [(0, 3, 5), (2, 0, 5), (2, 3, 1), (0, 2, 3, 3, 4)])
+def test_a_batch_without_samples_has_an_answer_and_a_gradient(neuron: str, shape: tuple[int, ...]) -> None:
+    population = importlib.import_module(f"slayerloss.neuron.{neuron}").Neuron(**NEURONS[neuron])
+    x = torch.zeros(shape, requires_grad=True)
+    answer = population((x, x) if population.is_complex else x)
+    answer.sum().backward()
+    assert answer.shape == x.grad.shape == shape

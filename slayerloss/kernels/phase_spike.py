@@ -105,7 +105,7 @@ def _fired(real: Tensor, imag: Tensor, before: Tensor | None, threshold: float |
 
 
 def _spikes(real: Tensor, imag: Tensor, before: Tensor | None, threshold: float, graded: bool) -> Tensor:
-    if not runs_on_cpu_kernels(real, imag):
+    if not runs_on_cpu_kernels(real, imag) or not real.numel():
         return layout.in_order_of(real, _fired(real, imag, before, threshold, graded))
     real = layout.dense(real)
     signal, y = layout.signal(real), memory.empty_like(real)
