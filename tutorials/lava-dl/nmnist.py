@@ -31,7 +31,7 @@ FULL = "--full" in sys.argv
 SAMPLING_TIME = 1 if FULL else 5  # ms
 NUM_STEPS = 300 // SAMPLING_TIME
 EPOCHS = 100 if FULL else 10
-TRAINING, TESTING = (None, None) if FULL else (640, 100)
+TRAINING, TESTING = (None, None) if FULL else (480, 100)
 
 torch.manual_seed(0)
 torch.set_num_threads(1)  # small tensors: a second thread would mostly wait
