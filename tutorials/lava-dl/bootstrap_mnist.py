@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Bootstrap training, as in lava-dl
 #
-# Training with spikes in 16 steps costs more than 16 times what training without costs. lava-dl's bootstrap tutorial
-# trains MNIST mostly without: now and then the network runs with spikes and its layers measure which rate they answer
-# with to which input; a piecewise linear function is fitted through that, and until the next time it takes the neurons'
+# Training with spikes computes 16 steps where training without computes one. lava-dl's bootstrap tutorial trains MNIST
+# mostly without: now and then the network runs with spikes and its layers measure which rate they answer with to which
+# input; a piecewise linear function is fitted through that, and until the next time it takes the neurons'
 # place, in one step. Of its code only the imports are others:
 #
 #     import slayerloss as slayer          # import lava.lib.dl.slayer as slayer
