@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_bad_input import JUNK, floats
+from call_values import JUNK, floats
 
 from slayerloss import SlayerError
 
