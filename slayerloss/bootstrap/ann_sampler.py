@@ -39,7 +39,7 @@ class AnnSampler(torch.nn.Module):
     """Collects pairs (z, a) of weighted input and spike rate, and is the piecewise linear function through them.
 
     f(z) = 0 below the first center, linear from center to center, `max` beyond the last;
-    df/dz is taken as |scale| f'(z) + eps, with scale = z / a at the last center.
+    df/dz is taken as abs(scale) f'(z) + eps, with scale = z / a at the last center.
 
     `fit` divides the rates into `num_centers` bins of equal width, and takes the medians of z and a in each as a
     center. Where there was a center before, it moves by a tenth of the way. The first and the last piece go on to the

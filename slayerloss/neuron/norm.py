@@ -153,7 +153,7 @@ class WgtScaleBatchNorm(ChannelMean):
     Args:
         num_features: C; None to take it from the first input or the state dict.
         momentum: of the running mean and variance.
-        weight_exp_bits: the largest |k|.
+        weight_exp_bits: the largest k and -k.
         eps: added to the variance.
         pre_hook_fx: q, the quantisation of the mean, or None. A block sets the chip's 8 bits.
 
