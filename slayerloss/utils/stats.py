@@ -229,8 +229,7 @@ class LearningStats:
             for name, log in logs.items():
                 columns[f"{STAGES[name]}_{kind}"] = [math.nan if value is None else value for value in log]
             ax = learning_curve(columns, kind, figure.add_subplot(), scale="log" if kind == "loss" else "linear")
-            unit = getattr(self.training, f"{kind}_unit")
-            ax.set_ylabel(f"{self._name(kind)} ({unit})" if unit else self._name(kind))
+            ax.set_ylabel(f"{self._name(kind)} {getattr(self.training, f'{kind}_unit')}".strip())
             if path is not None:
                 with replacing(_beside(check_path("plot", "path", path), f"{kind}.png")) as temporary:
                     figure.savefig(temporary, format="png")
