@@ -161,7 +161,7 @@ def error(output, target):
 
 net = Network()
 optimizer = torch.optim.RAdam(net.parameters(), lr=0.001, weight_decay=1e-5)
-stats = slayer.utils.LearningStats(loss_unit="rad²")
+stats = slayer.utils.LearningStats(loss_unit="(rad²)")
 assistant = slayer.utils.Assistant(net, error, optimizer, stats, count_log=True, lam=0.01)
 
 for epoch in range(EPOCHS):
