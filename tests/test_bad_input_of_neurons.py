@@ -34,7 +34,7 @@ PERIOD: list[Any] = [3.99, 0, -9, math.nan, math.inf, "a", None, (5, 9)]
 RANGE_OF_PERIODS: list[Any] = [(3, 9), (9, 5), (9,), (5, 9, 11), (5, math.inf), ("a", 9)]
 WRONG: dict[str, tuple[list[Any], list[Any]]] = {
     # argument: what is wrong for one value, and for values per channel
-    "threshold": ([-1, 0, 0.5 / 64, 2049, 10**30, math.nan, math.inf, "a", None, (1, 2)], []),
+    "threshold": ([-1, 0, 0.5 / 64, 2048, 10**30, math.nan, math.inf, "a", None, (1, 2)], []),
     "threshold_step": ([-1, 2049, math.nan, "a", None], []),
     "period": (PERIOD, RANGE_OF_PERIODS),
     **dict.fromkeys(("decay", "current_decay", "voltage_decay"), (DECAY, RANGE_OF_DECAYS)),

@@ -194,6 +194,9 @@ def _sigma_delta_problems(block: Any) -> Iterator[tuple[str, str, object, str]]:
         yield "a network file has 64 weight LSBs per unit", "scale=64", block.neuron.scale, "Build it with scale=64"
     if block.neuron.delta.cum_error:
         yield "Lava holds each change against the threshold", "cum_error=False", True, "Train without cum_error"
+    if not block.neuron.shared_param:
+        problem, rule = "a network file has one threshold for all neurons", "shared_param=True"
+        yield problem, rule, False, "Train with shared_param=True"
     if block.delay is not None and not block.is_shifted:
         way_out = "Build the block with delay_shift=True"
         yield "its delay would be a step longer on the chip", "delay_shift=True", repr(block.delay_shift), way_out

@@ -56,6 +56,11 @@ class Source:
         return self.layer.neuron
 
     @property
+    def never_spikes(self) -> bool:
+        """Whether no voltage on the chip can pass the threshold."""
+        return self.neuron["type"] != "SDNN" and bool(np.max(self.neuron["vThMant"]) >= NEVER)
+
+    @property
     def row(self) -> NeuronRow:
         """What is known of the type of the neurons."""
         return NEURONS[self.neuron["type"]]
@@ -118,13 +123,17 @@ def _cuba(source: Source) -> dict[str, Any]:
     threshold = source.one("vThMant", tree)
     if threshold < 1:
         raise source.refused("neuron/vThMant", "is no threshold of a block", "at least 1", int(threshold))
-    threshold = min(threshold, float(NEVER))  # v cannot pass any of those
     for name, usual in (("weight_exp", 0), ("refDelay", 1)):
         if np.any(tree.get(name, usual) != usual):
             raise source.refused(f"neuron/{name}", "has no place in a block", usual, np.max(tree[name]))
     graded = bool(np.any(tree.get("gradedSpike", False)))
     unused = {"current_decay": 0.0, "voltage_decay": 0.0}  # `learned` replaces them
-    return {"threshold": threshold / SCALE, "graded_spike": graded, **unused}
+    return {"threshold": _passable(threshold), "graded_spike": graded, **unused}
+
+
+def _passable(threshold: float) -> float:
+    """The threshold to build a neuron with, in units; `Source.never_spikes` says where the file's is higher."""
+    return min(threshold, NEVER - 1) / SCALE
 
 
 def _decays(source: Source, **names: str) -> dict[str, NDArray[np.float32]]:
@@ -150,7 +159,7 @@ def _resonator(source: Source) -> dict[str, Any]:
         raise source.refused("bias", "is of complex neurons, which do not read it", "none", "one", "Delete it")
     graded = bool(np.any(tree.get("gradedSpike", False)))
     unused = {"period": 8.0, "decay": 0.5}  # `learned` replaces them
-    return {"threshold": min(threshold, float(NEVER)) / SCALE, "graded_spike": graded, **unused}
+    return {"threshold": _passable(threshold), "graded_spike": graded, **unused}
 
 
 def _turn(source: Source) -> dict[str, NDArray[np.float32]]:

@@ -120,14 +120,17 @@ def _training(neuron: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(neuron)
 
 
-def _filled(block: Module, state: Mapping[str, Any]) -> Module:
-    """A block with the parameters of a state dict in lava-dl's form."""
+def _filled(source: Source, block: Any, state: Mapping[str, Any]) -> Module:
+    """A block with parameters in lava-dl's form, and with a threshold even where it can never be passed."""
     import torch
 
     tensors: OrderedDict[str, Tensor] = OrderedDict((name, torch.tensor(values)) for name, values in state.items())
     tensors._metadata = {"neuron": {"version": _LAVA_DL}}  # type: ignore[attr-defined]
     block.load_state_dict(tensors, strict=False)  # a norm that is new begins as it is
-    return block
+    if source.never_spikes:
+        block.neuron.threshold = NEVER / SCALE
+    filled: Module = block
+    return filled
 
 
 def _with_synapse(source: Source, kind: Any, sizes: Mapping[str, Any], **synapses: Kernels) -> Module:
@@ -148,7 +151,7 @@ def _with_synapse(source: Source, kind: Any, sizes: Mapping[str, Any], **synapse
             norm.pre_hook_fx = keep_whole
         norm.update = "norm" in source.training
     filled = {f"{name}.weight": weight[..., None] / SCALE for name, weight in weights.items()}
-    return _filled(block, {**state, **bias, **delay, **filled})
+    return _filled(source, block, {**state, **bias, **delay, **filled})
 
 
 def _input(source: Source) -> Module:
@@ -162,7 +165,7 @@ def _input(source: Source) -> Module:
             way_out = "Change it to an even number"
             raise source.refused(name, "is not held by a block", "an even number in [-256, 254]", f"{value:g}", way_out)
         state[name] = np.array([value / SCALE], np.float32)
-    return _filled(block({**params, "norm": None}, **given), state)
+    return _filled(source, block({**params, "norm": None}, **given), state)
 
 
 def _dense(source: Source) -> Module:
@@ -171,8 +174,7 @@ def _dense(source: Source) -> Module:
         for field in {"bias", "delay"} & source.layer.fields.keys():
             raise source.refused(field, "is of a layer that sends its sums, which has none", "none", "one", "Delete it")
         return _with_synapse(source, source.blocks.Output, _sizes(weights), synapse=weights)
-    readout = source.last and np.max(source.neuron.get("vThMant", 0)) >= NEVER
-    if not readout:
+    if not (source.last and source.never_spikes):
         return _with_synapse(source, source.blocks.Dense, _sizes(weights), synapse=weights)
     return _with_synapse(source, source.blocks.Affine, _sizes(weights), synapse=weights)
 

@@ -24,7 +24,7 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.functional._keys import ExplainsKeys
-from slayerloss.functional._state import detached, moved
+from slayerloss.functional._state import detached, is_rest, moved
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.precision import kept_wide
@@ -33,6 +33,9 @@ from slayerloss.neuron import _decay
 from slayerloss.neuron._stored import Stored
 
 __all__ = ["Neuron", "kept_state"]
+
+MIGRATED = "migrated"
+"""In the metadata of a state dict: the single numbers of lava-dl that it was made of, which may stand for "not drawn"."""
 
 
 def kept_state(field: str) -> Any:
@@ -58,8 +61,8 @@ def kept_state(field: str) -> Any:
         return part
 
     def set_value(self: Neuron, value: Tensor) -> None:
-        if self.state is None and value.numel() == 1:
-            return  # (1,) stands for a neuron at rest, which has no shape yet
+        if self.state is None and is_rest("Neuron", f"{field}_state", value, self.rest(field)):
+            return
         if self.state is None:
             self.state = self.state_type(*(torch.full_like(value, self.rest(name)) for name in self.state_fields()))
         self.state = self.state._replace(**{field: value.expand_as(getattr(self.state, field))})
@@ -139,8 +142,9 @@ class Neuron(ExplainsKeys):
         self._to_draw: set[str] = set()
 
     def _on_grid(self, name: str, value: float) -> float:
-        """A threshold as the chip holds it, at most what no state can pass."""
-        check_range("Neuron", name, value, 0, STATE_LIMIT / self.lsb, way_out="No state of the chip is higher")
+        """A threshold as the chip holds it, so that a state can pass it."""
+        highest = (STATE_LIMIT // 64 - 1) / self.scale
+        check_range("Neuron", name, value, 0, highest, way_out="No state of the chip can pass a higher one")
         cut = int(value * self.scale) / self.scale
         if cut <= 0:
             problem = f"{name} is zero once cut to the chip's grid"
@@ -187,7 +191,9 @@ class Neuron(ExplainsKeys):
         fields = self.state_fields()
         if state is None:
             return [None] * len(fields)
-        return check_sequence("Neuron", "state", state, len(fields), f"a {self.state_type.__name__}")
+        name = self.state_type.__name__
+        rule = f"{'an' if name.startswith('A') else 'a'} {name}"
+        return check_sequence("Neuron", "state", state, len(fields), rule)
 
     def _dropped(self, spikes: Tensor) -> Tensor:
         y: Tensor = spikes if self.drop is None else self.drop(spikes)
@@ -254,10 +260,14 @@ class Neuron(ExplainsKeys):
         return next(self.parameters()).device
 
     @property
+    def device_params(self) -> dict[str, Any]:
+        """The neuron in the fields of a network file."""
+        raise NotImplementedError(type(self).__name__)
+
+    @property
     def file_params(self) -> dict[str, Any]:
         """`device_params` as a network file has them, so that Lava computes with the same integers."""
-        params: dict[str, Any] = getattr(self, "device_params")  # noqa: B009 - which each neuron has
-        return params
+        return self.device_params
 
     def quantize_8bit(self, weight: Tensor, descale: bool = False) -> Tensor:
         """Weights as the chip holds them, `functional.quantize_weight` in this neuron's scale."""
@@ -298,11 +308,15 @@ class Neuron(ExplainsKeys):
             if not isinstance(state_dict.get(key), Tensor):
                 continue
             version = local_metadata.get("version")
-            undrawn = stored.is_undrawn(state_dict[key], is_lava_dls=version != self._version)
+            migrated = local_metadata.get(MIGRATED, {}).get(name)
+            lava_dls = state_dict[key] if migrated is None else torch.tensor([migrated])
+            undrawn = stored.is_undrawn(lava_dls, is_lava_dls=version != self._version or migrated is not None)
             undrawn = not self.shared_param and (undrawn or name in local_metadata.get("to_draw", ()))
             saved = stored.load(key, state_dict[key], version)
             if undrawn:
                 saved = stored.draw(self._channels or 1).to(parameter)
+            stored.check(key, saved)
+            saved = saved.clamp(max=stored.highest)  # no run clamps what does not learn
             if not self.shared_param and (undrawn or parameter.numel() == 1):
                 parameter.data = parameter.data.new_empty(saved.shape)
             state_dict[key] = saved

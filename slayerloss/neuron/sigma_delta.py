@@ -99,7 +99,7 @@ class Neuron(base.Neuron):
         self.sigma = Sigma(persistent_state)
         slope = self.tau_grad, self.scale_grad
         kept = self.shared_param, self.persistent_state, self.requires_grad
-        self.delta = Delta(self._first_threshold, self.lsb, *slope, cum_error, *kept)
+        self.delta = Delta(self._on_grid("threshold", threshold), self.lsb, *slope, cum_error, *kept)
         if not self.shared_param and self._channels is not None:
             self.delta.threshold.data = self.delta.threshold.data.repeat(self._channels)
         self.bias = torch.nn.Parameter(torch.zeros(1), requires_grad=self.requires_grad)
@@ -115,7 +115,8 @@ class Neuron(base.Neuron):
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        self._first_threshold = value
+        if "delta" in self._modules:  # which is made with the first one
+            self.delta.threshold.data.fill_(self._on_grid("threshold", value))
 
     @property
     def whole_threshold(self) -> Tensor:
@@ -168,13 +169,20 @@ class Neuron(base.Neuron):
         """Add a bias to the sum: (1,), (C,) or one a neuron (C, ...), in units; at use rounded to weight LSBs."""
         check_tensor("set_bias", "bias", bias)
         check_finite("set_bias", "bias", bias)
-        if self.shape is not None and bias.numel() == self.shape.numel():
-            bias = bias.reshape(self.shape)
-        if self.shape is not None and bias.numel() != 1 and bias.shape not in (self.shape, self.shape[:1]):
-            rule = f"one number, {tuple(self.shape[:1])} or {tuple(self.shape)}"
-            raise ShapeError(message("set_bias", "bias does not fit the neurons", rule, tuple(bias.shape)))
-        self.bias.data = bias.detach().to(self.bias.device, self.bias.dtype).clone()
+        bias = self._fitting("set_bias", bias.detach())
+        self.bias.data = bias.to(self.bias.device, self.bias.dtype).clone()
         self.bias_is_set = True
+
+    def _fitting(self, function: str, bias: Tensor) -> Tensor:
+        """A bias as (1,), (C,) or (C, ...), where the neurons are known."""
+        if self.shape is None or bias.numel() == 1:
+            return bias
+        if bias.numel() == self.shape.numel():
+            return bias.reshape(self.shape)
+        if bias.shape != self.shape[:1]:
+            rule = f"one number, {tuple(self.shape[:1])} or {tuple(self.shape)}"
+            raise ShapeError(message(function, "bias does not fit the neurons", rule, tuple(bias.shape)))
+        return bias
 
     @property
     def whole_bias(self) -> Tensor | None:
@@ -185,6 +193,8 @@ class Neuron(base.Neuron):
         super()._ready(x)
         self.delta.ready(x)
         self.sigma.shape = self.shape
+        if self.bias.shape not in ((1,), self.shape):
+            self.bias.data = self._fitting("Neuron", self.bias.data)
 
     def run(
         self, x: Tensor, state: SigmaDeltaState | None = None, lengths: Tensor | None = None

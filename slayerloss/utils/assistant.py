@@ -8,7 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from slayerloss._check import DtypeError, ShapeError, check_callable, check_flag, check_range, check_type, message
+from slayerloss._check import (
+    ArgumentError,
+    DtypeError,
+    ShapeError,
+    check_callable,
+    check_flag,
+    check_range,
+    check_type,
+    message,
+)
 from slayerloss.utils.stats import LearningStat, LearningStats
 
 __all__ = ["Assistant"]
@@ -84,18 +93,19 @@ class Assistant:
     def reduce_lr(self, factor: float = 10 / 3) -> None:
         """Divide the learning rate of every group of parameters."""
         check_range("reduce_lr", "factor", factor, 0, low_open=True)
-        for group in self.optimizer.param_groups:
+        for group in self._optimizer("reduce_lr").param_groups:
             group["lr"] /= factor
 
     def train(self, input: Tensor, target: Tensor) -> Any:
         """One step of the optimiser on a batch."""
+        optimizer = self._optimizer("train")
         self.net.train()
         loss, net_loss, returned = self._run(input, target, "training")
         if self.lam is not None:
             loss = loss + self.lam * net_loss
-        self.optimizer.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        optimizer.step()
         return returned
 
     @torch.no_grad()
@@ -109,6 +119,12 @@ class Assistant:
         """The batch as part of the validation."""
         self.net.eval()
         return self._run(input, target, "validation")[2]
+
+    def _optimizer(self, function: str) -> Any:
+        if self.optimizer is None:
+            rule, way_out = "an optimiser of the network's parameters", "Pass one to Assistant"
+            raise ArgumentError(message(function, "optimizer is None", rule, None, way_out))
+        return self.optimizer
 
     def _run(self, input: Tensor, target: Tensor, stage: str) -> tuple[Tensor, Any, Any]:
         """The loss, the network's own, and what the user gets; the statistics of the stage are kept."""

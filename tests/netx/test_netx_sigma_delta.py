@@ -128,6 +128,13 @@ def test_a_bias_can_be_exported_once_the_step_is_there(tmp_path):
     assert netx.compare(model, tmp_path / "a.net", x(1)).identical
 
 
+def test_a_threshold_per_channel_is_refused(tmp_path):
+    model = Sequential(sigma_delta.Dense({**PARAMS, "shared_param": False}, 5, 4))
+    match = r"layer 0 \(Dense\): a network file has one threshold .* Train with shared_param=True"
+    with pytest.raises(ArgumentError, match=match):
+        netx.export(model, tmp_path / "a.net", (5,))
+
+
 def test_files_without_a_block(tmp_path):
     neuron = {"type": "SDNN", "activation": "relu", "vThMant": 4, "sigma_output": True}
     layer = {"type": "dense", "shape": [2], "weight": [[2, -4], [6, 8]], "neuron": neuron}

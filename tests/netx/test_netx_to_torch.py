@@ -322,7 +322,10 @@ def test_a_last_layer_that_cannot_spike_sends_its_voltage() -> None:
         model(x).sum().backward()
         assert model[0].synapse.weight.grad.any()
     between = [dense(weights(rng, 6, 8), {"vThMant": 1 << 17}), dense(weights(rng, 3, 6))]
-    assert type(netx.to_torch(netx.describe(between))[0]) is cuba.Dense  # the next layer hears spikes only
+    silent = netx.to_torch(netx.describe(between))[0]
+    assert type(silent) is cuba.Dense  # the next layer hears spikes only
+    assert silent.neuron.v_th_mant == 1 << 17
+    assert not silent(torch.full((1, 8, 50), 1000.0)).any()
 
 
 def test_a_first_convolution_need_not_say_its_image(tmp_path: Path) -> None:

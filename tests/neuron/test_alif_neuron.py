@@ -199,3 +199,9 @@ def test_of_lava_dls_values_only_the_placeholder_is_drawn():
         neuron(torch.zeros(1, 1, 1))
         found = {neuron.cx_current_decay, neuron.cx_voltage_decay, neuron.cx_threshold_decay}
         assert (found == {410}) == is_drawn
+
+
+def test_a_state_of_another_length_is_told_by_its_name():
+    neuron = alif.Neuron(1.0, 0.5, 0.5, 0.25, 0.1, 0.1)
+    with pytest.raises(ArgumentError, match="expected an AlifState"):
+        neuron.run(torch.ones(1, 2, 3), (torch.zeros(1, 2),))

@@ -206,3 +206,11 @@ def test_repr_names_the_decays():
 def test_errors(changes, text):
     with pytest.raises(SlayerError, match=text):
         Neuron(**{**PARAMS, **changes})
+
+
+def test_the_highest_threshold_can_be_passed():
+    highest = Neuron(131071 / 64, 1.0, 0.0)
+    assert highest.v_th_mant == 131071
+    assert highest(torch.full((1, 1, 3), 1000.0)).tolist() == [[[0, 0, 1]]]
+    with pytest.raises(SlayerError, match="No state of the chip can pass a higher one"):
+        Neuron(2048, 1.0, 0.0)

@@ -37,6 +37,29 @@ def test_the_threshold_is_on_the_chips_grid_at_use():
     assert neuron.threshold.item() == pytest.approx(0.107)
 
 
+def test_a_threshold_can_be_set_later():
+    neuron, x = make(shared_param=False, requires_grad=True), messages(2, 3, 20)
+    neuron.threshold = 0.51
+    assert (neuron.threshold.tolist(), neuron.v_th_mant) == ([0.5], 32)
+    neuron(x)
+    neuron.threshold = 0.25
+    assert neuron.threshold.tolist() == [0.25] * 3
+    assert torch.equal(neuron(x), make(0.25)(x))
+    with pytest.raises(slayer.ArgumentError, match="threshold is out of range"):
+        neuron.threshold = -1
+
+
+def test_a_bias_set_before_the_first_run_has_to_fit_it():
+    neuron = make()
+    neuron.set_bias(torch.ones(7))
+    with pytest.raises(slayer.ShapeError, match=r"bias does not fit the neurons; expected one number, \(3,\) or"):
+        neuron(messages(2, 3, 20))
+    images = make()
+    images.set_bias(torch.arange(24.0))
+    assert images(messages(2, 3, 2, 4, 5)).shape == (2, 3, 2, 4, 5)
+    assert images.bias.shape == (3, 2, 4)
+
+
 def test_a_threshold_that_learns_stays_at_least_one_weight_lsb():
     neuron = make(requires_grad=True)
     with torch.no_grad():

@@ -101,6 +101,16 @@ def test_the_learning_rate_is_divided():
         assistant.reduce_lr(0)
 
 
+def test_without_an_optimizer_there_is_no_training():
+    net = Net().eval()
+    assistant = Assistant(net, torch.nn.MSELoss(), None)
+    for step in (lambda: assistant.train(X, Y), assistant.reduce_lr):
+        with pytest.raises(ArgumentError, match=r"optimizer is None; .* Pass one to Assistant"):
+            step()
+    assert not net.training
+    assistant.valid(X, Y)
+
+
 def test_wrong_arguments_are_refused():
     net = Net()
     with pytest.raises(DtypeError, match="net"):
