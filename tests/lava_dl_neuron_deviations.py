@@ -210,6 +210,13 @@ def _() -> None:
     assert (neuron.whole_threshold.item(), neuron.whole_bias.item()) == (7 / 64, 1 / 64)
 
 
+@deviation("a sigma unit that goes on from a state adds to it and rounds once, also off the grid of its weights")
+def _() -> None:
+    """lava-dl rounds the sum of each run to float32 before it adds it to the state: it can be an LSB off."""
+    x, state = torch.tensor([[[1.0, 2.0**-24]]]), torch.tensor([[2.0**-24]])
+    assert slayer.functional.sigma(x, state=state)[0, 0].tolist() == [1, 1 + 2**-23]
+
+
 @deviation("events of sigma-delta blocks are messages of both signs")
 def _() -> None:
     """lava-dl means to count those above zero, and raises."""

@@ -25,6 +25,15 @@ def on_grid(*shape: int, size: float = 1.0, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=random, dtype=torch.float64).sub(0.5).mul(size * 4096).round().div(4096)
 
 
+@pytest.mark.parametrize("scale", [7, 48, 64, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_reset_is_one_lsb_below_every_threshold_of_the_grid(scale, dtype):
+    zero = torch.zeros(1, 1, 1, dtype=dtype)
+    for threshold in range(1, 300):
+        after = resonator_state(zero, zero + threshold / scale, threshold / scale, scale)
+        assert round(after.imag.item() * 64 * scale) == 64 * threshold - 1
+
+
 @settings(max_examples=120, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
