@@ -102,9 +102,13 @@ class AdaptiveResonator(OscillatingNeuron, AdaptiveNeuron):
 
     def run(self, x: Pair, state: AdrfState | None = None, lengths: Tensor | None = None) -> tuple[Tensor, AdrfState]:
         """The spikes and the state after them, from a given state, with gradients through both."""
-        real, imag, theta, r, after = self.run_dynamics(x, state, lengths)
-        spikes = self._dropped(self._spikes(real, imag, theta + r, self._before(state)[1]))
-        return spikes.to(x[0].dtype) if x[0].is_floating_point() else spikes, after
+        spikes, after = self.respond(self._drive(x, lengths), state)
+        return self._sent(spikes, x[0]), after
+
+    def respond(self, drive: Pair, state: AdrfState | None = None) -> tuple[Tensor, AdrfState]:
+        """The spikes before dropout that an input after the norms causes, and the state after them."""
+        real, imag, theta, r, after = self._states(drive, state)
+        return self._spikes(real, imag, theta + r, self._before(state)[1]), after
 
     def run_dynamics(
         self,
@@ -117,7 +121,11 @@ class AdaptiveResonator(OscillatingNeuron, AdaptiveNeuron):
 
         `threshold` is None, or infinity for neurons that never spike.
         """
-        drive = self._drive(x, lengths)
+        return self._states(self._drive(x, lengths), state, threshold)
+
+    def _states(
+        self, drive: Pair, state: AdrfState | None, threshold: float | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, AdrfState]:
         before = self._before(state)
         real, imag = resonator(*drive, *self._turn(), state=self._started(state), scale=self.scale)
         met, allowed = self._met(real.detach(), imag.detach(), before[1])
@@ -134,7 +142,12 @@ class AdaptiveResonator(OscillatingNeuron, AdaptiveNeuron):
             x: (N, C, ..., T) each, the parts of the weighted input.
             threshold: None, or infinity for neurons that never spike.
         """
-        steps = self.run_dynamics(x, threshold=threshold)[:4]
+        return self.states_of(self._drive(x, None), threshold)
+
+    @torch.no_grad()
+    def states_of(self, drive: Pair, threshold: float | None = None) -> dict[str, Tensor]:
+        """`chip_states` of an input after the norms."""
+        steps = self._states(drive, None, threshold)[:4]
         return {name: (part * self.lsb).round().long() for name, part in zip(AdrfState._fields, steps, strict=True)}
 
 

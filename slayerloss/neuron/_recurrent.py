@@ -7,7 +7,6 @@ Real neurons have one matrix R (C, C), complex ones a pair, which causes a real 
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from slayerloss._check import check_sequence, check_state
 from slayerloss.functional.delay import shift
 from slayerloss.functional.synapse import dense
 from slayerloss.kernels.recurrent import step_by_step
-from slayerloss.neuron.base import Neuron, normed
+from slayerloss.neuron.base import Neuron
 
 Parts = Any
 """A tensor, or a real and an imaginary one in a tuple."""
@@ -33,8 +32,8 @@ def run_recurrent(
     if hasattr(neuron, "run_recurrent"):  # CUBA neurons run all steps at once
         run: tuple[Tensor, Any] = neuron.run_recurrent(x, feedback, state, lengths)
         return run
-    y, after = _steps(neuron, _normed(neuron, x, lengths), feedback, state)
-    return neuron._dropped(y), after
+    y, after = _steps(neuron, neuron._drive(x, lengths), feedback, state)
+    return neuron._sent(y, x[0] if neuron.is_complex else x), after
 
 
 @torch.no_grad()
@@ -44,20 +43,19 @@ def chip_states(neuron: Any, x: Parts, feedback: Parts) -> dict[str, Tensor]:
     if hasattr(neuron, "run_recurrent"):
         states = neuron.chip_states(x, feedback)
         return states
-    x = _normed(neuron, x, None)
-    heard = _hear(feedback, shift(_steps(neuron, x, feedback, None)[0]))
-    states = _without_modules(neuron).chip_states(_each(torch.add, x, heard))
+    drive = neuron._drive(x, None)
+    heard = _hear(feedback, shift(_steps(neuron, drive, feedback, None)[0]))
+    states = neuron.states_of(_each(torch.add, drive, heard))
     return states
 
 
-def _steps(neuron: Neuron, x: Parts, feedback: Parts, state: Any) -> tuple[Tensor, Any]:
-    first = x[0] if neuron.is_complex else x
+def _steps(neuron: Neuron, drive: Parts, feedback: Parts, state: Any) -> tuple[Tensor, Any]:
+    first = drive[0] if neuron.is_complex else drive
     population, spikes = None, first.new_zeros(first.shape[:-1])
     if state is not None:
         population, spikes = check_sequence("Neuron", "state", state, 2, "(the neuron's state, spikes)")
         check_state("Neuron", "state", spikes, first.shape[:-1], first)
-    alone = _without_modules(neuron)
-    y, after = step_by_step(alone.run, x, lambda sent: _hear(feedback, sent), spikes[..., None], population)
+    y, after = step_by_step(neuron.respond, drive, lambda sent: _hear(feedback, sent), spikes[..., None], population)
     return y, (after, y.select(-1, -1))
 
 
@@ -69,20 +67,3 @@ def _each(change: Any, *values: Parts) -> Parts:
 def _hear(feedback: Parts, spikes: Tensor) -> Parts:
     """What spikes (N, C, T) cause."""
     return _each(lambda weight: dense(spikes, weight), feedback)
-
-
-def _normed(neuron: Neuron, x: Parts, lengths: Tensor | None) -> Parts:
-    parts = x if neuron.is_complex else (x,)
-    neuron._begin(parts[0], lengths, *parts[1:])
-    if neuron.is_complex:
-        return normed(neuron.real_norm, x[0], lengths), normed(neuron.imag_norm, x[1], lengths)
-    return normed(neuron.norm, x, lengths)
-
-
-def _without_modules(neuron: Neuron) -> Any:
-    """The same neuron, with the same parameters, without norm and dropout; itself if it has none."""
-    if next(neuron.children(), None) is None:
-        return neuron
-    alone = copy.copy(neuron)
-    alone._modules = dict.fromkeys(neuron._modules)
-    return alone

@@ -173,14 +173,21 @@ class Neuron(AdaptiveNeuron):
 
     def spike(self, voltage: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         """The spikes of a voltage that meets a threshold and a refractory state, after dropout."""
+        return self._dropped(self._fire(voltage, threshold, refractory))
+
+    def _fire(self, voltage: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return self._dropped(spike(voltage, threshold + refractory, inclusive=True, **surrogate))
+        return spike(voltage, threshold + refractory, inclusive=True, **surrogate)
 
     def run(self, x: Tensor, state: AlifState | None = None, lengths: Tensor | None = None) -> tuple[Tensor, AlifState]:
         """The spikes and the state after them, from a given state, with gradients through both."""
-        _, *met, after = self.run_dynamics(x, state, lengths)
-        spikes = self.spike(*met)
-        return spikes.to(x.dtype) if x.is_floating_point() else spikes, after
+        spikes, after = self.respond(self._drive(x, lengths), state)
+        return self._sent(spikes, x), after
+
+    def respond(self, drive: Tensor, state: AlifState | None = None) -> tuple[Tensor, AlifState]:
+        """The spikes before dropout that an input after the norm causes, and the state after them."""
+        _, *met, after = self._states(drive, state)
+        return self._fire(*met), after
 
     def run_dynamics(
         self,
@@ -193,9 +200,16 @@ class Neuron(AdaptiveNeuron):
 
         `threshold` is None, or infinity for neurons that never spike.
         """
+        return self._states(self._drive(x, lengths), state, threshold)
+
+    def _drive(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         self._begin(x, lengths)
+        return normed(self.norm, x.to(accumulation_dtype(x)), lengths)
+
+    def _states(
+        self, drive: Tensor, state: AlifState | None, threshold: float | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, AlifState]:
         before = self._before(state)
-        drive = normed(self.norm, x.to(accumulation_dtype(x)), lengths)
         current = leaky_integrator(drive, self.decays[0], state=before[0], scale=self.scale)
         voltage = integrate_and_fire(current, self.decays[1], math.inf, state=before[1], scale=self.scale)
         allowed = None if threshold is None else torch.zeros_like(voltage, dtype=torch.bool)
@@ -210,6 +224,11 @@ class Neuron(AdaptiveNeuron):
             x: (N, C, ..., T), the weighted input.
             threshold: None, or infinity for neurons that never spike.
         """
+        return self.states_of(self._drive(x, None), threshold)
+
+    @torch.no_grad()
+    def states_of(self, drive: Tensor, threshold: float | None = None) -> dict[str, Tensor]:
+        """`chip_states` of an input after the norm."""
         names = "u", "v", "threshold", "refractory"
-        steps = self.run_dynamics(x, threshold=threshold)[:4]
+        steps = self._states(drive, None, threshold)[:4]
         return {name: (value * self.lsb).round().long() for name, value in zip(names, steps, strict=True)}

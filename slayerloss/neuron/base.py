@@ -195,9 +195,25 @@ class Neuron(ExplainsKeys):
         rule = f"{'an' if name.startswith('A') else 'a'} {name}"
         return check_sequence("Neuron", "state", state, len(fields), rule)
 
+    def _drive(self, x: Any, lengths: Tensor | None) -> Any:
+        """Before a run: check the input, make the parameters ready, and give what there is after the norm."""
+        raise NotImplementedError(type(self).__name__)
+
+    def respond(self, drive: Any, state: Any = None) -> tuple[Tensor, Any]:
+        """The spikes before dropout that an input after the norm causes, and the state after them."""
+        raise NotImplementedError(type(self).__name__)
+
+    def states_of(self, drive: Any, threshold: float | None = None) -> dict[str, Tensor]:
+        """`chip_states` of an input after the norm."""
+        raise NotImplementedError(type(self).__name__)
+
     def _dropped(self, spikes: Tensor) -> Tensor:
         y: Tensor = spikes if self.drop is None else self.drop(spikes)
         return y
+
+    def _sent(self, spikes: Tensor, x: Tensor) -> Tensor:
+        """The spikes after dropout, in the dtype of the input x."""
+        return in_dtype_of(x, self._dropped(spikes))
 
     def _ready(self, x: Tensor) -> None:
         """Before a run with input x: draw what still has to be drawn, and clamp what an optimiser moved."""
@@ -331,6 +347,11 @@ def normed(norm: torch.nn.Module | None, x: Tensor, lengths: Tensor | None) -> T
         return x
     y: Tensor = norm(x) if lengths is None else norm(x, lengths)
     return y
+
+
+def in_dtype_of(x: Tensor, spikes: Tensor) -> Tensor:
+    """Spikes in the dtype of an input, if that is one of floats."""
+    return spikes.to(x.dtype) if x.is_floating_point() else spikes
 
 
 def whole(fraction: Tensor) -> Any:

@@ -176,8 +176,7 @@ class Neuron(base.Neuron):
             drive = normed(self.norm, current, lengths)
             spikes, voltage = fire(drive, voltage_decay, self.threshold, state=before[1], **surrogate)
             after = CubaState(current.select(-1, -1), voltage)
-        spikes = self._dropped(spikes)
-        return spikes.to(x.dtype) if x.is_floating_point() else spikes, after
+        return self._sent(spikes, x), after
 
     def run_dynamics(
         self,
@@ -226,7 +225,7 @@ class Neuron(base.Neuron):
             bias=self._recurrent_bias(x, current_decay, state, lengths),
         )
         after = CubaState(current.select(-1, -1), after_reset(voltage, self.threshold))
-        return self._dropped(spikes), (after, spikes.select(-1, -1))
+        return self._sent(spikes, x), (after, spikes.select(-1, -1))
 
     @torch.no_grad()
     def chip_states(

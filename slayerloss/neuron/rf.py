@@ -117,19 +117,23 @@ class Neuron(OscillatingNeuron):
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
         """The spikes of a state, after dropout; the state before is that before the last `dynamics`."""
-        return self._spike(real, imag, self._imag_before)
+        return self._dropped(self._fire(real, imag, self._imag_before))
 
-    def _spike(self, real: Tensor, imag: Tensor, before: Tensor | None) -> Tensor:
+    def _fire(self, real: Tensor, imag: Tensor, before: Tensor | None) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return self._dropped(phase_spike(real, imag, self.threshold, before=before, **surrogate))
+        return phase_spike(real, imag, self.threshold, before=before, **surrogate)
 
     def run(
         self, x: Pair, state: ResonatorState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, ResonatorState]:
         """The spikes and the state after them, from a given state, with gradients through both."""
-        real, imag, after = self.run_dynamics(x, state, lengths)
-        spikes = self._spike(real, imag, self._before(state)[1])
-        return spikes.to(x[0].dtype) if x[0].is_floating_point() else spikes, after
+        spikes, after = self.respond(self._drive(x, lengths), state)
+        return self._sent(spikes, x[0]), after
+
+    def respond(self, drive: Pair, state: ResonatorState | None = None) -> tuple[Tensor, ResonatorState]:
+        """The spikes before dropout that an input after the norms causes, and the state after them."""
+        real, imag, after = self._states(drive, state)
+        return self._fire(real, imag, self._before(state)[1]), after
 
     def run_dynamics(
         self,
@@ -139,7 +143,9 @@ class Neuron(OscillatingNeuron):
         threshold: float | None = None,
     ) -> tuple[Tensor, Tensor, ResonatorState]:
         """Real and imaginary part and the state after them, from a given state; no `threshold` changes them."""
-        drive = self._drive(x, lengths)
+        return self._states(self._drive(x, lengths), state)
+
+    def _states(self, drive: Pair, state: ResonatorState | None) -> tuple[Tensor, Tensor, ResonatorState]:
         real, imag = resonator(*drive, *self._turn(), state=self._started(state), scale=self.scale)
         return real, imag, resonator_state(real, imag)
 
@@ -151,5 +157,10 @@ class Neuron(OscillatingNeuron):
             x: (N, C, ..., T) each, the parts of the weighted input.
             threshold: without effect.
         """
-        real, imag, _ = self.run_dynamics(x)
+        return self.states_of(self._drive(x, None))
+
+    @torch.no_grad()
+    def states_of(self, drive: Pair, threshold: float | None = None) -> dict[str, Tensor]:
+        """`chip_states` of an input after the norms."""
+        real, imag, _ = self._states(drive, None)
         return {name: (part * self.lsb).round().long() for name, part in (("real", real), ("imag", imag))}

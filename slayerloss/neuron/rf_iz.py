@@ -111,16 +111,23 @@ class Neuron(OscillatingNeuron):
 
     def spike(self, real: Tensor, imag: Tensor) -> Tensor:
         """The spikes of a state, of which the imaginary part matters, after dropout."""
+        return self._dropped(self._fire(imag))
+
+    def _fire(self, imag: Tensor) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return self._dropped(spike(imag, self.threshold, inclusive=True, **surrogate))
+        return spike(imag, self.threshold, inclusive=True, **surrogate)
 
     def run(
         self, x: Pair, state: ResonatorState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, ResonatorState]:
         """The spikes and the state after them, from a given state, with gradients through both."""
-        real, imag, after = self.run_dynamics(x, state, lengths)
-        spikes = self.spike(real, imag)
-        return spikes.to(x[0].dtype) if x[0].is_floating_point() else spikes, after
+        spikes, after = self.respond(self._drive(x, lengths), state)
+        return self._sent(spikes, x[0]), after
+
+    def respond(self, drive: Pair, state: ResonatorState | None = None) -> tuple[Tensor, ResonatorState]:
+        """The spikes before dropout that an input after the norms causes, and the state after them."""
+        _, imag, after = self._states(drive, state)
+        return self._fire(imag), after
 
     def run_dynamics(
         self,
@@ -133,7 +140,11 @@ class Neuron(OscillatingNeuron):
 
         `threshold` replaces the neuron's; infinity is for neurons that are never reset.
         """
-        drive = self._drive(x, lengths)
+        return self._states(self._drive(x, lengths), state, threshold)
+
+    def _states(
+        self, drive: Pair, state: ResonatorState | None, threshold: float | None = None
+    ) -> tuple[Tensor, Tensor, ResonatorState]:
         reset = self._reset(threshold)
         real, imag = resonator(*drive, *self._turn(), reset, state=self._started(state), scale=self.scale)
         return real, imag, resonator_state(real, imag, reset, self.scale)
@@ -150,7 +161,12 @@ class Neuron(OscillatingNeuron):
             x: (N, C, ..., T) each, the parts of the weighted input.
             threshold: replaces the neuron's; infinity is for neurons that are never reset.
         """
-        real, imag, _ = self.run_dynamics(x, threshold=threshold)
+        return self.states_of(self._drive(x, None), threshold)
+
+    @torch.no_grad()
+    def states_of(self, drive: Pair, threshold: float | None = None) -> dict[str, Tensor]:
+        """`chip_states` of an input after the norms."""
+        real, imag, _ = self._states(drive, None, threshold)
         reset = self._reset(threshold)
         whole = {name: (part * self.lsb).round().long() for name, part in (("real", real), ("imag", imag))}
         if reset is None:

@@ -16,7 +16,7 @@ from slayerloss.functional.sigma_delta import DeltaState, SigmaDeltaState, sigma
 from slayerloss.kernels.reference_sigma_delta import State, changes
 from slayerloss.neuron import base
 from slayerloss.neuron._fields import field
-from slayerloss.neuron.base import normed
+from slayerloss.neuron.base import in_dtype_of, normed
 from slayerloss.neuron.dropout import Dropout
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
@@ -207,7 +207,7 @@ class Neuron(base.Neuron):
         if not (self.rectifies and simple and (whole is None or whole.numel() in (1, x.shape[1]))):
             total = sigma(x, state=before.sigma)
             y, last = self.changes(self.activated(total, lengths), None if state is None else DeltaState(*before[1:]))
-            return self._dropped(y), SigmaDeltaState(total.select(-1, -1), *last)
+            return self._sent(y, x), SigmaDeltaState(total.select(-1, -1), *last)
         offset = None if whole is None else whole.reshape(-1)
         if isinstance(self.norm, MeanOnlyBatchNorm):
             mean = self.norm.mean(x, None, lambda x: total_of_sigma(x, before.sigma))
@@ -224,7 +224,7 @@ class Neuron(base.Neuron):
             scale_grad=self.scale_grad,
             scale=self.scale,
         )
-        return self._dropped(y) if drop is None else y, after
+        return self._sent(y, x) if drop is None else in_dtype_of(x, y), after
 
     def activated(self, total: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The activation of sums (N, C, ..., T), after norm and bias."""

@@ -210,7 +210,6 @@ def test_copies_and_pickles():
 def test_half_precision_stays_exact():
     x, neuron = messages(2, 3, 9), make()
     assert torch.equal(neuron.half()(x), make()(x))
-    assert neuron(x.bfloat16()).dtype == torch.float32
 
 
 def test_wrong_arguments():
