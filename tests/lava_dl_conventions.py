@@ -34,6 +34,21 @@ def _() -> None:
     assert not functional.cuba(x, 0.5, 0.5, threshold=0.1)[0].any()
 
 
+@convention(
+    "a resonator turns and decays as the grid of its sine and cosine lets it, no slower than once in 25730 steps"
+)
+def _() -> None:
+    """`neuron.period` and `neuron.decay` say what was made of the arguments; `functional.resonator` takes any turn."""
+    neuron = slayer.neuron.rf.Neuron(threshold=1.0, period=1e6, decay=0.1)
+    assert (neuron.cx_sin_decay, neuron.cx_cos_decay) == (1, 3686)
+    assert neuron.period == pytest.approx(23160, abs=1)
+    assert slayer.neuron.rf.Neuron(1.0, 1e9, 0.0).period == pytest.approx(25730, abs=1)
+    assert slayer.neuron.rf.Neuron(1.0, 300, 0.0).period == pytest.approx(299.15, abs=0.01)
+    assert slayer.neuron.rf.Neuron(1.0, 8, 0.0).decay == pytest.approx(1.07e-4, rel=0.01)
+    fast = slayer.neuron.rf.Neuron(1.0, 8, 0.9999)
+    assert (fast.period, fast.decay) == pytest.approx((4, 4095 / 4096))
+
+
 @convention("tau_grad counts in 100 thresholds and scale_grad in tenths", 37)
 def _() -> None:
     """`functional.cuba` and `functional.spike` take width and height of the surrogate themselves."""

@@ -139,12 +139,19 @@ def _() -> None:
 
 @deviation("under float16, bfloat16 and autocast the spikes are float32's", 41)
 def _() -> None:
-    """lava-dl's change, silently."""
+    """lava-dl's change, silently. `block.half()` is another network in both: it rounds the weights before they are
+    quantised, and here nothing else.
+    """
     block, x = make("dense"), events("dense")
     expected = block(x)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(block(x), expected)
     assert torch.equal(block(x.half()), expected)
+    with torch.no_grad():
+        for parameter in block.synapse.parameters():
+            parameter.copy_(parameter.half())
+    rounded = block(x)
+    assert torch.equal(block.half()(x), rounded)
 
 
 @deviation("bool and integer spikes are spikes", 15)
@@ -167,6 +174,15 @@ def _() -> None:
     """lava-dl clamps them, or computes with them."""
     with pytest.raises(slayer.ArgumentError, match="current_decay is out of range"):
         Neuron(1.0, 1.5, 0.1)
+
+
+@deviation("a resonator with a decay of 1 keeps the smallest turn of the grid; one whose period is infinite is refused")
+def _() -> None:
+    """lava-dl's sine and cosine are NaN, and no period is too long for it."""
+    neuron = slayer.neuron.rf.Neuron(threshold=1.0, period=8, decay=1.0)
+    assert (neuron.cx_sin_decay, neuron.cx_cos_decay) == (1, 0)
+    with pytest.raises(slayer.ArgumentError, match="period is out of range"):
+        slayer.neuron.rf.Neuron(threshold=1.0, period=math.inf, decay=0.1)
 
 
 @deviation("a norm keeps a pre_hook_fx of its own")

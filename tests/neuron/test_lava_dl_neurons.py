@@ -62,7 +62,7 @@ EXCEPTIONS = {
         runs=1,
     ),
     "resonators with a decay of 1": Exempt(
-        "lava-dl's sine and cosine are NaN; here it is refused",
+        "lava-dl's sine and cosine are NaN; here they are the smallest on the grid",
         lambda name, case, _: name in COMPLEX and case.arguments["decay"] in (1, (1, 1)),
     ),
     "states of 2^23 and more": Exempt("lava-dl goes on in 64 bits, Lava wraps and saturates", leaves_the_range),
