@@ -233,6 +233,8 @@ def check_tensor(
 
     if not isinstance(value, torch.Tensor):
         way_out = "Use torch.as_tensor" if hasattr(value, "__array__") or isinstance(value, (list, tuple)) else ""
+        if isinstance(value, tuple) and value and isinstance(value[0], torch.Tensor):
+            way_out = "Pass its first part; a block with count_log=True, for one, gives the spikes and their count"
         raise DtypeError(
             message(function, f"{argument} is not a tensor", "a torch.Tensor", type(value).__name__, way_out)
         )

@@ -49,8 +49,8 @@ PUBLIC = {
     "kernels": "reference use_backend",
     "loss": "SparsityEnforcer SpikeMax SpikeMoid SpikeRate SpikeTime",
     "netx": """Comparison Description Difference Energy Figures Finding LOIHI Layer LayerDifference LayerOperations
-        Network Operations Quirks Recording State check compare describe energy export inspect operations quirks read
-        to_torch write""",
+        Network Operations Quirks Recording State check compare describe energy export hdf5 inspect operations quirks
+        read to_torch write""",
     "neuron": "Dropout adrf adrf_iz alif base cuba dynamics norm rf rf_iz sigma_delta",
     "neuron.adrf": "AdrfState Neuron neuron_params",
     "neuron.adrf_iz": "AdrfState Neuron neuron_params",

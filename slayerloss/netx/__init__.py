@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from slayerloss._finding import Finding
+from slayerloss.netx import hdf5
 from slayerloss.netx.check import check
 from slayerloss.netx.compare import Comparison, compare
 from slayerloss.netx.description import Description, Layer
@@ -42,6 +43,7 @@ __all__ = [
     "describe",
     "energy",
     "export",
+    "hdf5",
     "inspect",
     "operations",
     "quirks",

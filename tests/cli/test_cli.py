@@ -319,3 +319,8 @@ def test_plot_asks_the_decision_of_the_recipe() -> None:
     assert drawn.name == "2"  # the rate of silence would have chosen class 0
     per_step = list(samples(network, recordings, lambda spikes: torch.tensor([[0, 1, 1, 2, 1]])))
     assert {sample.prediction for sample in per_step} == {1}
+
+
+def test_the_package_is_a_command():
+    command = [sys.executable, "-m", "slayerloss", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("slayerloss ")

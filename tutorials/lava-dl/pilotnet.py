@@ -198,9 +198,9 @@ with slayer.plot.style():
         asked.flatten(), said.flatten(), "o", color=slayer.plot.PALETTE[0], markersize=2
     )
     left.plot([-0.5, 0.5], [-0.5, 0.5], color="#757575", linestyle="--", linewidth=0.8)
-    left.set(xlabel="asked for (rad)", ylabel="said (rad)", aspect="equal")
-    right.plot(asked[widest], color="#757575", linestyle="--", label="asked for")
-    right.plot(said[widest], color=slayer.plot.PALETTE[0], label="said")
+    left.set(xlabel="target (rad)", ylabel="output (rad)", aspect="equal")
+    right.plot(asked[widest], color="#757575", linestyle="--", label="target")
+    right.plot(said[widest], color=slayer.plot.PALETTE[0], label="output")
     right.set(xlabel="step", ylabel="angle (rad)")
     right.legend(frameon=False)
     for ax in (left, right):

@@ -34,7 +34,9 @@ def path() -> Path:
 def problem() -> str:
     """Why the kernels cannot be used; empty if they can."""
     if not path().exists():
-        reason = "" if named() else ": the package was installed without a C++ compiler"
+        reason = (
+            "" if named() else ": it was not compiled, for which a clone has `make kernels`, and pip a C++ compiler"
+        )
         return f"{path()} does not exist{reason}"
     sources = [] if os.environ.get(PATH_VARIABLE) else list(Path(__file__).with_name("src").glob("*"))
     if any(source.stat().st_mtime > path().stat().st_mtime for source in sources):
