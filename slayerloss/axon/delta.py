@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_events, check_flag, check_range, message
-from slayerloss.functional._state import detached, moved
+from slayerloss.functional._state import detached, is_rest, moved
 from slayerloss.functional.sigma_delta import DeltaState, delta
 from slayerloss.kernels.precision import kept_wide
 
@@ -24,8 +24,8 @@ def _kept(field: str) -> Any:
         return torch.zeros(1) if part is None else part
 
     def set_value(self: Delta, value: Tensor) -> None:
-        if self.state is None and value.numel() == 1:
-            return  # (1,) stands for a unit at rest, which has no shape yet
+        if self.state is None and is_rest("Delta", f"{field}_state", value, 0):
+            return
         state = self.state
         if state is None:
             rest = torch.zeros_like(value)

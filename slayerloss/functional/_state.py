@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from slayerloss._check import ArgumentError, message
 
 
 def map_state(change: Callable[[Tensor], Tensor], state: Any) -> Any:
@@ -34,3 +37,17 @@ def moved(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
         return result if result.dtype == tensor.dtype else tensor.to(result.device)
 
     return map_state(move, state)
+
+
+def is_rest(function: str, name: str, value: Tensor, rest: float) -> bool:
+    """Whether a part of a state is given as (1,), which stands for rest as long as there is no shape.
+
+    Raises:
+        ArgumentError: it is, but with another value.
+    """
+    if value.shape not in ((), (1,)):
+        return False
+    if not bool((value == torch.full_like(value, rest)).all()):
+        problem, rule = f"{name} is one number and nothing has run yet", f"{rest:g}, which is rest, or (N, C, ...)"
+        raise ArgumentError(message(function, problem, rule, value.item()))
+    return True
