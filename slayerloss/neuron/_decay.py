@@ -15,7 +15,7 @@ from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_range, message
 from slayerloss.kernels.reference import DECAY_SCALE
-from slayerloss.neuron._stored import Stored
+from slayerloss.neuron._stored import Stored, check_saved, check_within
 
 SMALLEST = 0.25 / DECAY_SCALE
 """What stands for a decay of zero: it rounds to zero on the chip's grid, and has a logarithm."""
@@ -31,13 +31,13 @@ JITTER = 0.01
 
 
 def to_parameter(decay: Tensor) -> Tensor:
-    """The stored form of decays in [0, 1].
+    """The stored form of decays in [0, 1], float32 or wider.
 
     Example:
         >>> to_decay(to_parameter(torch.tensor([0.0, 0.25, 1.0]))).mul(4096).round()
         tensor([   0., 1024., 4096.])
     """
-    return decay.double().clamp(SMALLEST, 1).log().to(decay.dtype)
+    return decay.double().clamp(SMALLEST, 1).log().to(torch.promote_types(decay.dtype, torch.float32))
 
 
 def to_decay(parameter: Tensor) -> Tensor:
@@ -98,8 +98,11 @@ def from_state_dict(key: str, value: Tensor, version: int | None) -> Tensor:
         version: of the neuron that was saved; None where a plain dict has lost it.
 
     Raises:
-        ArgumentError: the version is lost and the values can be either form; or it is newer than this one.
+        DtypeError, ShapeError: no decays can be stored so.
+        ArgumentError: the version is lost and the values can be either form; or it is newer than this one; or a value
+            is no decay of lava-dl.
     """
+    check_saved(key, value)
     if version == VERSION:
         return value
     if version is not None and version > VERSION:
@@ -120,7 +123,7 @@ def from_state_dict(key: str, value: Tensor, version: int | None) -> Tensor:
         )
     if version is None and ours:
         return value
-    if ours or not bool((value < 2 * DECAY_SCALE).all()):
-        rule = f"values in [0, {DECAY_SCALE}]"
-        raise ArgumentError(message("load_state_dict", f"{key} is not a lava-dl decay", rule, value.tolist()))
-    return to_parameter(value.round() / DECAY_SCALE)
+    exact = value.to(torch.promote_types(value.dtype, torch.float32))
+    problem, rule = f"{key} is not a lava-dl decay", f"values in [0, {DECAY_SCALE}]"
+    check_within(exact, -STRAY, DECAY_SCALE + STRAY, problem, rule)
+    return to_parameter(exact.round() / DECAY_SCALE)

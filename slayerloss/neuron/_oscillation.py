@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slayerloss._check import ArgumentError, check_flag, check_range, check_sequence, message
+from slayerloss._check import ArgumentError, ShapeError, check_flag, check_range, check_sequence, message
 from slayerloss.functional.resonator import ResonatorState
 from slayerloss.kernels.reference import DECAY_SCALE
 from slayerloss.neuron import _decay, base
 from slayerloss.neuron._fields import field
-from slayerloss.neuron._stored import Stored
+from slayerloss.neuron._stored import Stored, check_saved, check_within
 from slayerloss.neuron.base import kept_state, normed, whole
 
 Range = float | Sequence[float]
@@ -237,6 +237,7 @@ def _drawn_frequency(period: Range, log_init: bool, channels: int | None) -> Ten
 
 def _checked(key: str, value: Tensor, version: int | None) -> Tensor:
     """The stored form from a state dict of ours; no other has it under this name."""
+    check_saved(key, value)
     if version is not None and version > _decay.VERSION:
         raise ArgumentError(
             message(
@@ -249,8 +250,23 @@ def _checked(key: str, value: Tensor, version: int | None) -> Tensor:
 def of_lava_dl(prefix: str, sin: Tensor, cos: Tensor) -> tuple[Tensor, Tensor]:
     """`log_decay` and `log_frequency` from lava-dl's sine and cosine times 4096; NaN as long as they are not drawn."""
     for name, value in (("sin_decay", sin), ("cos_decay", cos)):
-        if not bool((value.isnan() | (value.abs() < 2 * DECAY_SCALE)).all()):
-            rule = f"values in [0, {DECAY_SCALE}]"
-            got = value.tolist()
-            raise ArgumentError(message("load_state_dict", f"{prefix}{name} is not of a lava-dl resonator", rule, got))
-    return to_parameters(sin.double().clamp(min=1) / DECAY_SCALE, cos.double().clamp(min=0) / DECAY_SCALE)
+        check_saved(prefix + name, value)
+    if sin.shape != cos.shape:
+        problem, got = f"{prefix}sin_decay and cos_decay are no turn", f"{tuple(sin.shape)} and {tuple(cos.shape)}"
+        raise ShapeError(message("load_state_dict", problem, "the same shape", got))
+    rounded = DECAY_SCALE * max(_rounding(sin), _rounding(cos))
+    sin, cos = sin.double(), cos.double()
+    if sin.numel() > 1 or not bool(sin.isnan() & cos.isnan()):
+        rule, highest = f"values in [0, {DECAY_SCALE}]", DECAY_SCALE + rounded + _decay.STRAY
+        for name, value in (("sin_decay", sin), ("cos_decay", cos)):
+            problem = f"{prefix}{name} is not of a lava-dl resonator"
+            check_within(value, -_decay.STRAY, highest, problem, rule)
+        problem = f"{prefix}sin_decay and cos_decay are not of a lava-dl resonator"
+        rule = f"magnitudes in [0, {DECAY_SCALE}]"
+        check_within(torch.hypot(sin, cos), 0, highest, problem, rule)
+    return to_parameters(sin.clamp(min=1) / DECAY_SCALE, cos.clamp(min=0) / DECAY_SCALE)
+
+
+def _rounding(value: Tensor) -> float:
+    """How far a value of one may be rounded in the dtype of a tensor."""
+    return torch.finfo(value.dtype).eps if value.is_floating_point() else 0.0

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from slayerloss._check import ArgumentError, DtypeError, ShapeError, check_tensor, message
+
+STEP = 1.5
+"""How far beyond its bounds the stored form may be when it was saved: an optimiser moved it, no run clamped it yet."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -32,9 +37,38 @@ class Stored:
         """Whether a saved value says "not drawn yet"; NaN says so in every form."""
         if saved.shape != (1,):
             return False
-        return math.isnan(saved.item()) or (is_lava_dls and saved.item() == self.undrawn)
+        placeholder = torch.tensor(self.undrawn).to(saved.dtype)
+        return bool(saved.isnan()) or (is_lava_dls and saved.item() == placeholder.item())
+
+    def check(self, key: str, saved: Tensor) -> None:
+        """Raise ArgumentError unless what a state dict has in the stored form is within the bounds, but for a step."""
+        bounds = f"values in [{self.lowest:.4g}, {self.highest:.4g}], as slayerloss stores it"
+        check_within(saved, self.lowest - STEP, self.highest + STEP, f"{key} is out of range", bounds)
 
     def clamp_(self, parameter: Tensor) -> None:
         """Bring a parameter that an optimiser moved out of range back, in place and outside of autograd."""
         with torch.no_grad():
             parameter.clamp_(self.lowest, self.highest)
+
+
+def check_saved(key: str, value: Tensor) -> None:
+    """Raise DtypeError or ShapeError unless a value of a state dict can be a parameter of a neuron, ours or lava-dl's.
+
+    Args:
+        key: where it was found.
+        value: what was found.
+    """
+    check_tensor("load_state_dict", key, value)
+    if value.dtype == torch.bool:
+        raise DtypeError(message("load_state_dict", f"{key} is no number", "a tensor of floats", value.dtype))
+    if value.ndim != 1 or value.numel() == 0:
+        problem, rule = f"{key} has the wrong shape", "(1,), or (C,) for C channels"
+        raise ShapeError(message("load_state_dict", problem, rule, tuple(value.shape)))
+
+
+def check_within(value: Tensor, lowest: float, highest: float, problem: str, rule: str) -> None:
+    """Raise ArgumentError with the first values of a state dict that are not in [lowest, highest]; NaN never is."""
+    wrong = value[~((value >= lowest) & (value <= highest))]
+    if wrong.numel():
+        got = f"{wrong[:4].tolist()}{' and others' if wrong.numel() > 4 else ''}"
+        raise ArgumentError(message("load_state_dict", problem, rule, got))
