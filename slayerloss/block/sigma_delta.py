@@ -182,3 +182,8 @@ class Output(SigmaDeltaBlock):
         fields = dense_fields(self)
         fields.pop("bias", None)
         return fields | {"neuron": fields["neuron"] | {"sigma_output": True}}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for key in [key for key in state_dict if key.startswith(f"{prefix}neuron.norm.")]:
+            del state_dict[key]  # lava-dl's readout has a norm, and does not use it
+        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -50,7 +50,8 @@ def table(checkpoint: Path, migration: Migration) -> str:
     place = f" under {migration.place}" if migration.place else ""
     shapes = [_shape(entry) for entry in entries]
     widths = max(len(entry.key) for entry in entries), max(map(len, shapes))
-    lines = [f"{checkpoint}: state dict of lava-dl{place}"]
+    prefix = f", without the {migration.prefix!r} of DataParallel" if migration.prefix else ""
+    lines = [f"{checkpoint}: state dict of lava-dl{place}{prefix}"]
     for entry, shape in zip(entries, shapes, strict=True):
         line = f"  {entry.key:{widths[0]}}  {shape:{widths[1]}}  {entry.fate:9}  {entry.note}"
         lines.append(line.rstrip())

@@ -14,6 +14,7 @@ import torch
 
 from slayerloss import cli
 from slayerloss.block import cuba
+from slayerloss.neuron.cuba import Neuron
 
 PARAMS = {"threshold": 1.25, "current_decay": 0.5, "voltage_decay": 0.5}
 
@@ -100,6 +101,74 @@ def test_other_modules_of_the_network_are_kept(tmp_path: Path, capsys: pytest.Ca
     assert lines["head.weight"].endswith("kept")
 
 
+def test_names_of_a_neuron_are_a_neurons_where_one_is(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    others = {
+        "my.threshold_state": torch.ones(2),
+        "decoder.spike_state": torch.ones(3),
+        "readout.voltage_decay": torch.tensor([0.03]),
+        "table.current_decay": torch.ones(1, 2),
+    }
+    mine = {"1.neuron.voltage_state": torch.zeros(1), "0.neuron.current_state": torch.ones(4, 3)}
+    state = migrated(tmp_path, {**saved_by_lava_dl(), **mine, **others})
+    assert all(torch.equal(state[key], value) for key, value in others.items())
+    assert not mine.keys() & state.keys()
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    for key in others:
+        assert lines[key].endswith("kept       not of lava-dl; it loads where the network has it")
+
+
+def test_states_of_a_sigma_delta_neuron_are_left_out(tmp_path: Path) -> None:
+    saved = {"0.neuron.delta.threshold": torch.tensor([0.1])}
+    states = [f"0.neuron.{name}_state" for name in ("sigma.pre", "delta.pre", "delta.residual", "delta.error")]
+    assert [*migrated(tmp_path, {**saved, **dict.fromkeys(states, torch.zeros(2))})] == [*saved]
+
+
+@pytest.mark.parametrize("place", [("net.state",), ("a", "b.c", "optim.d"), (7,), ((1, 2), "e")])
+def test_the_state_dict_is_found_under_any_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture, place: tuple[Any, ...]
+) -> None:
+    checkpoint: Any = saved_by_lava_dl()
+    for key in reversed(place):
+        checkpoint = {key: checkpoint, "beside": 3}
+    network().load_state_dict(migrated(tmp_path, checkpoint))
+    printed = capsys.readouterr().out
+    assert f"state dict of lava-dl under {'.'.join(map(str, place))}\n" in printed
+    assert printed.count("beside ") == len(place)
+
+
+def test_a_checkpoint_may_contain_itself(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    checkpoint: dict[str, Any] = {"model": saved_by_lava_dl()}
+    checkpoint["itself"] = checkpoint
+    network().load_state_dict(migrated(tmp_path, checkpoint))
+    assert "itself" in capsys.readouterr().out
+
+
+def test_keys_that_are_no_text_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    network().load_state_dict(migrated(tmp_path, {**saved_by_lava_dl(), 7: torch.ones(1), (1, 2): 3}))
+    printed = capsys.readouterr().out
+    assert printed.count("left out   its key is no text") == 2
+
+
+def test_the_prefix_of_data_parallel_is_taken_away(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    saved = {f"module.{key}": value for key, value in saved_by_lava_dl().items()}
+    network().load_state_dict(migrated(tmp_path, saved))
+    assert "state dict of lava-dl, without the 'module.' of DataParallel\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("channels", [None, 2])
+def test_what_lava_dl_had_not_drawn_is_drawn_after_migrate(tmp_path: Path, channels: int | None) -> None:
+    """lava-dl saves the lowest value of a range before its first run; for one channel it may also have been drawn."""
+    ranges = {"threshold": 1.0, "current_decay": (0.1, 0.5), "voltage_decay": (0.2, 0.5), "shared_param": False}
+    for saved, is_drawn in ((0.1 * 4096, False), (409.9, True)):
+        lowest = {"neuron.current_decay": torch.tensor([saved]), "neuron.voltage_decay": torch.tensor([0.2 * 4096])}
+        state = migrated(tmp_path, lowest)
+        block = torch.nn.ModuleDict({"neuron": Neuron(**ranges, channels=1 if is_drawn else channels)})
+        block.load_state_dict(state)
+        block["neuron"](torch.zeros(1, 1 if is_drawn else 2, 3))
+        assert (block["neuron"].current_decay.numel() == 1) == is_drawn
+        (tmp_path / "new.pt").unlink()
+
+
 def test_wrong_checkpoints_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     saved = saved_by_lava_dl()
     said = refused(tmp_path, capsys, {"fc.weight": torch.ones(2)})
@@ -115,8 +184,20 @@ def test_wrong_checkpoints_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
     assert "got [-0.69" in refused(tmp_path, capsys, dict(network().state_dict()))
     said = refused(tmp_path, capsys, {"neuron.sin_decay": torch.ones(1)})
     assert "neuron.sin_decay is only half of a turn; expected neuron.sin_decay and neuron.cos_decay, got" in said
+    for value, text in (
+        (torch.zeros(0), "has the wrong shape; expected (1,), or (C,) for C channels, got (0,)"),
+        (torch.tensor([1j]), "is complex"),
+        (torch.tensor([True]), "is no number"),
+        (torch.tensor([4100.0]), "is not a lava-dl decay; expected values in [0, 4096], got [4100.0]"),
+    ):
+        said = refused(tmp_path, capsys, {**saved, "0.neuron.voltage_decay": value})
+        assert said.startswith(f"slayerloss migrate: 0.neuron.voltage_decay {text}")
+    said = refused(tmp_path, capsys, {"n.sin_decay": torch.ones(2), "n.cos_decay": torch.ones(3)})
+    assert said.startswith("slayerloss migrate: n.sin_decay and cos_decay are no turn")
     said = refused(tmp_path, capsys, network().state_dict())
-    assert "0.neuron.current_decay is slayerloss's already; expected lava-dl's, got version 2" in said
+    assert (
+        "0.neuron.current_decay is slayerloss's already; expected lava-dl's, got version 2. Load it with load" in said
+    )
 
 
 def test_no_code_of_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
