@@ -177,7 +177,8 @@ class KWTA(SelfHearing):
 
     def clamp(self) -> None:
         """Bring a self-excitation that an optimiser moved out of [0, 1] back; every run does it by itself."""
-        self.self_excitation.data.clamp_(0, 1)
+        with torch.no_grad():
+            self.self_excitation.clamp_(0, 1)
 
     def _lateral(self) -> Tensor:
         self.clamp()

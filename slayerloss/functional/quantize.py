@@ -42,6 +42,10 @@ class _Round(torch.autograd.Function):
 
 
 class _QuantizeWeight(torch.autograd.Function):
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        return _QuantizeWeights.apply(*args) if is_transformed() else super().apply(*args)
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: float, low: float, high: float) -> Tensor:
         q = (x / step).round_().mul_(step)
@@ -57,6 +61,27 @@ class _QuantizeWeight(torch.autograd.Function):
         for side in ctx.saved_tensors:
             grad = grad.masked_fill(side * grad > 0, 0)
         return grad, None, None, None
+
+
+class _QuantizeWeights(torch.autograd.Function):
+    """The same for torch.func: the gradient depends on its own sign, so that no torch operations have it."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, step: float, low: float, high: float) -> Tensor:
+        return ((x / step).round() * step).clamp(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, ctx.step, ctx.low, ctx.high = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        q = (ctx.saved_tensors[0] / ctx.step).round() * ctx.step
+        further = ((q < ctx.low) & (grad > 0)) | ((q > ctx.high) & (grad < 0))
+        return grad.masked_fill(further, 0), None, None, None
 
 
 def quantize(x: Tensor, step: float = 1.0, mode: str = "round") -> Tensor:

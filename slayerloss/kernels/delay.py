@@ -15,7 +15,7 @@ from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu import layout, memory
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.filters import with_past
-from slayerloss.kernels.operator import operator
+from slayerloss.kernels.operator import is_transformed, operator
 
 _delay_kernel = Kernel("delay", "pppiiiipii")
 _gradients_kernel = Kernel("delay_backward", "ppppppiiiipii")
@@ -129,12 +129,31 @@ def _step_before(state: Tensor, steps: Tensor) -> Tensor:
     return torch.where(place.squeeze(-1) >= 0, step, torch.zeros_like(step))
 
 
+def _whole(delays: Tensor, longest: int) -> Tensor:
+    return delays.detach().clamp(0, longest).floor().long().clamp(0, longest)  # NaN is no step either
+
+
+def _composed(x: Tensor, delays: Tensor, state: Tensor | None, longest: int) -> Tensor:
+    """`_Delay` as a composition of torch operations that has its gradients, for torch.func."""
+    steps = _whole(delays, longest)
+    y = _reference(x, steps, state, longest)
+    earlier = torch.zeros_like(y[..., :1]) if state is None else _step_before(state.to(y.dtype), steps)[..., None]
+    if not delays.is_floating_point():
+        return y
+    moved = (delays - delays.detach()).to(y.dtype).reshape(-1, *[1] * (x.ndim - 2))  # zero
+    return y - moved * (y - torch.cat([earlier, y[..., :-1]], -1))
+
+
 class _Delay(torch.autograd.Function):
     """(x, delays, state, longest) -> y. Of the delays' gradient, y is kept: it is the neurons' input anyway."""
 
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        return _composed(*args) if is_transformed() else super().apply(*args)
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, delays: Tensor, state: Tensor | None, longest: int) -> Tensor:
-        steps = delays.detach().clamp(0, longest).floor().long().clamp(0, longest)  # NaN is no step either
+        steps = _whole(delays, longest)
         y: Tensor = _operator(x, steps, state, longest)
         ctx.longest, ctx.known = longest, 0 if state is None else state.shape[-1]
         learns = ctx.needs_input_grad[1]

@@ -13,6 +13,7 @@ from slayerloss import use_backend
 from slayerloss.functional import (
     adaptive_threshold,
     cuba,
+    delay,
     exponential_filter,
     fire,
     integrate_and_fire,
@@ -20,6 +21,7 @@ from slayerloss.functional import (
     moving_window,
     phase_spike,
     quantize,
+    quantize_weight,
     resonator,
     spike,
     spike_max,
@@ -82,6 +84,9 @@ NEURONS = {
     "phase_spike": lambda x, decay: phase_spike(x, 0.7 - x, 0.3 * decay[:, None], tau=0.5),
     "phase_spike, graded": lambda x, decay: phase_spike(x, 0.7 - x, 0.3, tau=0.5, graded=True) * decay[:, None],
     "quantize": lambda x, decay: quantize(x * decay[:, None], 0.25),
+    "quantize_weight": lambda x, decay: quantize_weight(20 * (x - 0.7) * decay[:, None]),  # some are saturated
+    "delay": lambda x, decay: delay(x, 5 * decay, longest=3),
+    "delay, from a state": lambda x, decay: delay(x[..., 4:], 5 * decay, longest=3, state=x[..., :4])[..., :4],
 }
 
 
