@@ -155,7 +155,7 @@ def _() -> None:
     assert [loss(x, torch.tensor([0])).item() for loss in losses] == [0.25, 0]
 
 
-@convention("Rate.rate keeps the space of images", 13)
+@convention("Rate.rate keeps the space of images", "13b")
 def _() -> None:
     """`Rate.confidence` and `Rate.predict` flatten it into the classes; `rate(x).flatten(1)` does so, too."""
     x = torch.zeros(1, 2, 2, 2, 5)
@@ -167,7 +167,7 @@ def _() -> None:
 # Filters
 
 
-@convention("filters of higher order are not normalised", 17)
+@convention("filters of higher order are not normalised", "17a")
 def _() -> None:
     """`normalize="peak"` and `normalize="area"` scale them to a peak or a sum of 1."""
     peaks = [functional.exponential_kernel(5, 100, order).max().item() for order in (1, 2, 3)]

@@ -11,7 +11,10 @@ from collections.abc import Callable
 
 Check = Callable[[], None]
 
-ITEMS: dict[str, dict[int, str]] = {
+Fact = int | str
+"""A number of the list; with a letter where one number has several parts."""
+
+ITEMS: dict[str, dict[Fact, str]] = {
     # wrong results, silently
     "B1.1": {
         29: "the gradient of CUBA's decays has the wrong sign",
@@ -26,7 +29,8 @@ ITEMS: dict[str, dict[int, str]] = {
     "B1.3": {33: "decays per channel are broadcast along the width of an image"},
     "B1.4": {
         43: "a Recurrent drops its state silently when the batch size changes",
-        48: "its state goes from minibatch to minibatch, and cannot be reset",
+        "48a": "its state goes from minibatch to minibatch",
+        "48b": "it cannot be reset",
     },
     "B1.5": {59: "Pool with a stride below the kernel size mixes channels"},
     "B1.6": {
@@ -42,16 +46,17 @@ ITEMS: dict[str, dict[int, str]] = {
         74: "a spike's amplitude is 1 / sampling_time",
         75: "encode_1d_spikes damages ids from 256 on",
         76: "time stamps wrap at 8.39 s",
-        77: "encode_np_spikes ignores time_unit, and x beyond 255 wraps",
-        78: "tensor to event to tensor loses the channel where only one spikes; empty recordings fail",
+        "77a": "encode_np_spikes ignores time_unit",
+        "77b": "x beyond 255 wraps there",
+        "78a": "tensor to event to tensor loses the channel where only one spikes",
         80: "random_shift drops the beginning of the recording",
     },
-    "B1.8": {56: "quantize_hook_fx has nine bits, and a saturated weight no gradient"},
+    "B1.8": {"56a": "quantize_hook_fx has nine bits", "56b": "a saturated weight has no gradient"},
     "B1.9": {
         36: "a threshold is cut to multiples of 1/64",
         37: "tau_grad and scale_grad have hidden factors",
     },
-    "B1.10": {41: "half precision and autocast change spikes silently"},
+    "B1.10": {"41a": "half precision changes spikes silently", "41b": "so does autocast"},
     "B1.11": {39: "the gradient ignores resets"},
     # losses and classifiers
     "B2.1": {1: "calling MovingWindow gives None"},
@@ -71,21 +76,29 @@ ITEMS: dict[str, dict[int, str]] = {
         12: "the documented default of theta is not the code's",
     },
     "B2.6": {10: "'sum' grows with batch and time"},
-    "B2.7": {11: "SpikeMoid fails with integer labels and with one label a sample, and saturates"},
+    "B2.7": {
+        "11a": "SpikeMoid fails with integer labels and with one label a sample",
+        "11b": "it saturates",
+    },
     "B2.8": {
-        13: "MovingWindow.predict gives (N, H, W, T) for images; Rate.rate keeps the space",
+        "13a": "MovingWindow.predict gives (N, H, W, T) for images",
+        "13b": "Rate.rate keeps the space",
         14: "the rate of a window that is not full yet is too low",
     },
     "B2.9": {
-        15: "bool, integer, half and double spikes fail",
+        "15a": "bool, integer, half and double spikes fail in losses and classifiers",
+        "15b": "bool and integer spikes fail in neurons",
         16: "int32 labels fail",
     },
     "B2.10": {
-        17: "filters of higher order are not normalised, and their buffers have another shape",
+        "17a": "filters of higher order are not normalised",
+        "17b": "their buffers have another shape",
         18: "filters are cut at 100 steps whatever their time constant",
     },
     "B2.11": {
-        20: "FIR has no gradient of the filter, no torch.func, and costs T times its length",
+        "20a": "FIR has no gradient of the filter",
+        "20b": "it has no torch.func",
+        "20c": "it costs T times its length",
         23: "FIRBank fails with a sampling_time",
     },
     # crashes, and holes in the interface
@@ -97,25 +110,31 @@ ITEMS: dict[str, dict[int, str]] = {
     "B3.6": {66: "Delta with cum_error fails"},
     "B3.7": {
         49: "a Recurrent's checkpoint never loads",
-        50: "checkpoints with delays, norms or decays per channel do not load into a fresh model",
+        "50a": "checkpoints with delays do not load into a fresh model",
+        "50b": "nor do those with norms",
+        "50c": "nor those with decays per channel",
     },
-    "B3.8": {54: "Flatten of (N, C, T) fails, and the export of Average, TimeDecimation, Input() and rf.Conv"},
-    "B3.9": {55: "export fails without pre_hook_fx, and takes weight norm off the live model"},
+    "B3.8": {
+        "54a": "Flatten of (N, C, T) fails",
+        "54b": "the export of Average, TimeDecimation, Input() and rf.Conv fails",
+    },
+    "B3.9": {"55a": "export fails without pre_hook_fx", "55b": "it takes weight norm off the live model"},
     "B3.10": {58: "Pool of images that the stride does not divide fails"},
     "B3.11": {60: "models cannot be copied or pickled"},
     "B3.12": {62: "a norm without a hook has no bias"},
     "B3.13": {67: "Assistant.valid needs net.device"},
     "B3.14": {
-        69: "LearningStats.update fails after an empty epoch, and load does nothing",
+        "69a": "LearningStats.update fails after an empty epoch",
+        "69b": "its load does nothing",
         70: "SequentialNetwork has neither convolution nor pooling, and eleven classes",
     },
-    "B3.15": {78: "empty recordings fail"},
-    "B3.16": {44: "no torch.func, no vmap"},
+    "B3.15": {"78b": "empty recordings fail"},
+    "B3.16": {"44a": "no torch.func and no vmap of the neurons", "44b": "and of the blocks"},
     "B3 Design": {
         25: "a shift per neuron is a loop in Python",
         42: "shapes are frozen by the first forward",
         61: "blocks share one dropout",
-        63: "grad_norm fails before there is a gradient, and looks at weight_g only",
+        63: "grad_norm fails before there is a gradient",
         68: "statistics add up the losses of batches",
         79: "reading events is slow",
     },
@@ -124,21 +143,21 @@ ITEMS: dict[str, dict[int, str]] = {
 
 DEVIATIONS: dict[str, Check] = {}
 CONVENTIONS: dict[str, Check] = {}
-ANSWERED: dict[int, list[str]] = {}
+ANSWERED: dict[Fact, list[str]] = {}
 """What answers a fact."""
 
 
-def deviation(name: str, *facts: int) -> Callable[[Check], Check]:
+def deviation(name: str, *facts: Fact) -> Callable[[Check], Check]:
     """A check of something that is otherwise here than in lava-dl; of a defect on the list, its facts."""
     return _listed(DEVIATIONS, name, facts)
 
 
-def convention(name: str, *facts: int) -> Callable[[Check], Check]:
+def convention(name: str, *facts: Fact) -> Callable[[Check], Check]:
     """A check of something that is as in lava-dl unless an option asks for the better form."""
     return _listed(CONVENTIONS, name, facts)
 
 
-def _listed(checks: dict[str, Check], name: str, facts: tuple[int, ...]) -> Callable[[Check], Check]:
+def _listed(checks: dict[str, Check], name: str, facts: tuple[Fact, ...]) -> Callable[[Check], Check]:
     def listed(check: Check) -> Check:
         assert name not in DEVIATIONS, name
         assert name not in CONVENTIONS, name

@@ -105,7 +105,7 @@ def _() -> None:
     assert (u.select(-1, 2)[0, 1] == 1).all()
 
 
-@deviation("a saturated weight hears the gradient that brings it back", 56)
+@deviation("a saturated weight hears the gradient that brings it back", "56b")
 def _() -> None:
     """lava-dl stops its gradient for ever."""
     weight = torch.tensor([9.0], requires_grad=True)
@@ -137,7 +137,7 @@ def _() -> None:
     assert unit(torch.tensor([[[0.25, 0.5, 0.75, 1.0]]])).any()
 
 
-@deviation("under float16, bfloat16 and autocast the spikes are float32's", 41)
+@deviation("under float16, bfloat16 and autocast the spikes are float32's", "41a", "41b")
 def _() -> None:
     """lava-dl's change, silently. `block.half()` is another network in both: it rounds the weights before they are
     quantised, and here nothing else.
@@ -154,7 +154,7 @@ def _() -> None:
     assert torch.equal(block.half()(x), rounded)
 
 
-@deviation("bool and integer spikes are spikes", 15)
+@deviation("bool and integer spikes are spikes", "15b")
 def _() -> None:
     """lava-dl takes float32 only."""
     block, x = make("dense"), events("dense")

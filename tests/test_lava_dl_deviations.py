@@ -37,3 +37,7 @@ def test_every_fact_of_the_list_is_answered() -> None:
     facts = {number: f"{item}: {fact}" for item, facts in ITEMS.items() for number, fact in facts.items()}
     assert [facts[number] for number in facts if number not in ANSWERED] == []
     assert set(ANSWERED) <= set(facts)
+
+
+def test_a_fact_has_one_answer_so_that_none_hides_a_part_of_it() -> None:
+    assert {fact: names for fact, names in ANSWERED.items() if len(names) > 1} == {}

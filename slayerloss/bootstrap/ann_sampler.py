@@ -71,7 +71,8 @@ class AnnSampler(torch.nn.Module):
         lava-dl's activation jumps where a center with a higher rate has a lower z than the one before; here such a
         center is left out. Where no rate lies in any bin, lava-dl's goes up to 1.8; here to `max`. Where nothing
         spiked, it is NaN there and stays as it was here. The fit is kept in the metadata of a state dict, whose keys
-        are those of a network without samplers; lava-dl forgets it.
+        are those of a network without samplers; lava-dl forgets it. `torch.save` keeps the metadata; a plain dict of
+        the tensors, as a dict comprehension or safetensors makes it, loses it, and the next `forward` says so.
     """
 
     def __init__(self, num_centers: int = 5, sample_range: Sequence[float] = (0.1, 0.9), eps: float = 1e-5) -> None:
@@ -86,6 +87,7 @@ class AnnSampler(torch.nn.Module):
         self.max = 1.0
         self.centers: Points | None = None
         self._samples: list[Points] = [np.empty((0, 2))]
+        self._lost_in_a_dict = False
 
     @property
     def slopes(self) -> NDArray[np.float64] | None:
@@ -172,7 +174,8 @@ class AnnSampler(torch.nn.Module):
         if self.centers is None:
             if not len(self.a):
                 problem, rule = "there is no fit and there are no pairs", "a run in Mode.SAMPLE before"
-                raise ArgumentError(message("AnnSampler", problem, rule, "none", "Let the Scheduler choose the mode"))
+                got = "a state dict without metadata, which hold the fit" if self._lost_in_a_dict else "none"
+                raise ArgumentError(message("AnnSampler", problem, rule, got, "Let the Scheduler choose the mode"))
             self.fit()
         assert self.centers is not None
         assert self.slopes is not None
@@ -217,6 +220,7 @@ class AnnSampler(torch.nn.Module):
         if "centers" in local_metadata:
             self.centers = np.array(local_metadata["centers"])
             self.max = float(self.centers[-1, 1])
+        self._lost_in_a_dict = not local_metadata
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
 

@@ -185,6 +185,19 @@ def test_the_fit_goes_with_copies_and_state_dicts():
         assert (other.max, other.scale) == (sampler.max, sampler.scale)
 
 
+def test_a_fit_that_a_plain_dict_has_lost_is_missed_in_words():
+    fitted = torch.nn.Sequential(AnnSampler())
+    z = torch.rand(9, 1, 1)
+    fitted[0].append(a=z, z=z)
+    fitted[0].fit()
+    model = torch.nn.Sequential(AnnSampler())
+    model.load_state_dict(dict(fitted.state_dict()))
+    with pytest.raises(ArgumentError, match=r"there is no fit.* got a state dict without metadata, which hold the fit"):
+        model(z)
+    model.load_state_dict(fitted.state_dict())
+    assert torch.equal(model(z), fitted(z))
+
+
 def test_it_can_be_drawn():
     pytest.importorskip("matplotlib").use("Agg")
     sampler = fitted(2 * LINE, LINE)
