@@ -10,6 +10,7 @@ from lava_dl_states import BLOCKS, CASES, build, events
 
 import slayerloss
 from slayerloss import cli
+from slayerloss.block._migrate import migrate
 
 pytestmark = pytest.mark.lava
 
@@ -77,3 +78,8 @@ def test_the_state_of_a_network_that_never_ran_loads(golden, neuron, name):
     result = golden[f"{neuron} {name}"]
     network = loaded(neuron, name, result["fresh"])
     assert torch.equal(answer_of(network, name), answer_of(network, name))  # nothing is drawn twice
+    migrated = loaded(neuron, name, migrate(result["fresh"]).state)
+    answer_of(migrated, name)  # draws as many
+    assert [value.shape for value in migrated.state_dict().values()] == [
+        value.shape for value in network.state_dict().values()
+    ]
