@@ -15,6 +15,13 @@ TUTORIALS = Path(__file__).resolve().parent.parent / "tutorials"
 SCRIPTS = sorted(TUTORIALS.glob("[0-9]*.py"))
 OF_LAVA_DL = sorted((TUTORIALS / "lava-dl").glob("*.py"))
 QUICK = "xor_regression"
+SHORT = {
+    "bootstrap_mnist": {"EPOCHS": "1"},
+    "nmnist": {"EPOCHS": "2", "TRAINING, TESTING": "64, 64"},
+    "oxford": {"UPDATES": "20"},
+    "pilotnet": {"EPOCHS": "2", "TRAINING, TESTING": "8, 8"},
+}
+"""What a script's constants are where it shall only run through, not learn."""
 LOSS = re.compile(r"loss *=? *([\d.]+)")
 
 
@@ -44,6 +51,21 @@ def assert_learns(output: str) -> None:
 def test_network_of_lava_dl_learns(script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where there are no recordings, on what takes their place."""
     assert_learns(run(script, tmp_path, capsys))
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_network_of_lava_dl_runs_through(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (TUTORIALS / "lava-dl" / f"{name}.py").read_text()
+    for constant, value in SHORT[name].items():
+        text, found = re.subn(rf"^{constant} = .*$", f"{constant} = {value}", text, flags=re.MULTILINE)
+        assert found == 1, constant
+    script = tmp_path / f"{name}.py"
+    script.write_text(text)
+    assert LOSS.search(run(script, tmp_path, capsys))
+
+
+def test_every_network_of_lava_dl_runs() -> None:
+    assert {script.stem for script in OF_LAVA_DL} == {QUICK, *SHORT}
 
 
 @pytest.mark.slow
