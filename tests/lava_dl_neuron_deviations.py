@@ -195,6 +195,19 @@ def _() -> None:
     assert Neuron(1.0, 0.1, 0.1, norm=lambda: MeanOnlyBatchNorm(pre_hook_fx=whole)).norm.pre_hook_fx is whole
 
 
+@deviation("a norm is a bias however a run is cut into runs that go on from a state")
+def _() -> None:
+    """lava-dl keeps the current with the mean subtracted, and subtracts the mean from it again in the next run."""
+    params = {"threshold": 1.0, "current_decay": 0.1, "voltage_decay": 0.1, "norm": MeanOnlyBatchNorm}
+    whole, cut = (Neuron(**params, persistent_state=kept).eval() for kept in (False, True))
+    x = torch.ones(1, 2, 20)
+    for neuron in (whole, cut):
+        neuron.norm.running_mean = torch.full((2,), 0.5)
+    expected = whole(x)
+    assert expected.any()
+    assert torch.equal(torch.cat([cut(part) for part in x.split([3, 7, 10], -1)], -1), expected)
+
+
 @deviation("a norm without a hook has a bias", 62)
 def _() -> None:
     """lava-dl's raises."""

@@ -1,7 +1,7 @@
 """Every neuron against lava-dl's own: dynamics, spikes, states and input gradients of random cases, bit by bit.
 
 The order of authority is Lava, then lava-dl. `EXCEPTIONS` lists where slayerloss does not do what lava-dl does; nothing
-else is left out of the comparison.
+else is left out of the comparison. Those that a user meets have a row among the deviations.
 """
 
 from __future__ import annotations
