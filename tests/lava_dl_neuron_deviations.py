@@ -200,7 +200,7 @@ def _() -> None:
     """lava-dl keeps the current with the mean subtracted, and subtracts the mean from it again in the next run."""
     params = {"threshold": 1.0, "current_decay": 0.1, "voltage_decay": 0.1, "norm": MeanOnlyBatchNorm}
     whole, cut = (Neuron(**params, persistent_state=kept).eval() for kept in (False, True))
-    x = torch.ones(1, 2, 20)
+    x = torch.full((1, 2, 20), 0.125)
     for neuron in (whole, cut):
         neuron.norm.running_mean = torch.full((2,), 0.5)
     expected = whole(x)
