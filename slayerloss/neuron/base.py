@@ -35,7 +35,7 @@ from slayerloss.neuron._stored import Stored
 __all__ = ["Neuron", "kept_state"]
 
 MIGRATED = "migrated"
-"""In the metadata of a state dict: the single numbers of lava-dl that it was made of, which may stand for "not drawn"."""
+"""In the metadata of a state dict: lava-dl's single numbers that it was made of, which may stand for "not drawn"."""
 
 
 def kept_state(field: str) -> Any:

@@ -286,7 +286,7 @@ def test_state_dicts_are_refused(kind):
     neuron = kind.Neuron(**GOOD)
     with pytest.raises(ArgumentError, match=r"sin_decay is not of a lava-dl resonator; expected values in \[0, 4096\]"):
         neuron.load_state_dict({"sin_decay": torch.tensor([9000.0]), "cos_decay": torch.tensor([1.0])})
-    with pytest.raises(RuntimeError, match=r'Missing key.*log_decay.*log_frequency'):
+    with pytest.raises(RuntimeError, match=r"Missing key.*log_decay.*log_frequency"):
         neuron.load_state_dict({})
     saved = neuron.state_dict()
     saved._metadata[""]["version"] = 99
