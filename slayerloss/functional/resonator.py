@@ -104,9 +104,9 @@ def _check_parts(function: str, real: Tensor, imag: Tensor) -> None:
 def _whole(function: str, threshold: float, lsb: float, dtype: torch.dtype) -> float:
     """The smallest integer state that is at the threshold; the comparison rounds both to the dtype of the state."""
     check_range(function, "threshold", threshold, 0)
-    rounded = torch.tensor(threshold, dtype=dtype)
-    whole = math.ceil(float(rounded) * lsb)
-    below = torch.tensor((whole - 1) / lsb, dtype=dtype)
+    rounded = float(torch.tensor(threshold, dtype=dtype))
+    whole = math.ceil(rounded * lsb)
+    below = float(torch.tensor((whole - 1) / lsb, dtype=dtype))
     return float(whole - 1 if below >= rounded else whole)
 
 

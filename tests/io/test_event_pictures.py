@@ -21,6 +21,7 @@ RECORDINGS = {
 def shown(monkeypatch):
     """How often a window was opened; figures are closed afterwards."""
     plt.switch_backend("Agg")
+    plt.close("all")  # of other tests
     calls = []
     monkeypatch.setattr(plt, "show", lambda: calls.append(plt.get_fignums()))
     yield calls

@@ -43,6 +43,7 @@ def values(rule: Field, shape: tuple[int, ...]) -> st.SearchStrategy[Any]:
         "real": st.floats(),
         "integer": st.integers(low, high),
         "number": st.integers(low, high),
+        "turn": st.integers(low, high - 1).map(lambda whole: whole + 0.5),
     }
     return hnp.arrays(np.dtype(KINDS[rule.kind].dtype), shape, elements=elements[rule.kind])
 
