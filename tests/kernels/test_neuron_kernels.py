@@ -77,6 +77,7 @@ SHAPES = st.one_of(
     threads=st.integers(1, 2),
 )
 @example(1, (1, 1, 1), "time last", torch.float32, "cuba", 0.3, False, False, 1.25, 64, 2)
+@example(1, (2, 1, 975), "time last", torch.float32, "leaky_integrator", 0.3, False, False, 0.0, 64, 1)
 def test_equal_to_the_reference(seed, shape, order, dtype, kind, size, per_channel, graded, threshold, scale, threads):
     torch.manual_seed(seed)
     x = torch.randn(shape, dtype=dtype).mul_(size).clamp_(-2047.9, 2047.9)
@@ -107,7 +108,9 @@ def test_equal_to_the_reference(seed, shape, order, dtype, kind, size, per_chann
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     cancelling = 0.01 * float(sum(state.abs().sum() for state in states))  # gradients of decays are sums over all rows
     assert_near(gradients[1:3], expected_gradients[1:3], tolerance, cancelling)
-    assert_near(gradients[:1] + gradients[3:], expected_gradients[:1] + expected_gradients[3:], tolerance)
+    # a filter's gradient sums up to one weight a step, of both signs; a spike's has its surrogate before them
+    sums = shape[-1] if kind in ("leaky_integrator", "integrate_and_fire") else 1e-30
+    assert_near(gradients[:1] + gradients[3:], expected_gradients[:1] + expected_gradients[3:], tolerance, sums)
 
 
 @pytest.mark.parametrize("order", ["time last", "time first"])
