@@ -68,7 +68,17 @@ def message(function: str, problem: str, expected: str, got: object, way_out: st
     return f"{text} {way_out}{'' if way_out.endswith(('.', '?')) else '.'}" if way_out else text
 
 
+@contextmanager
+def errors_of(what: str) -> Iterator[None]:
+    """Begin each error of slayerloss that is raised inside with what it is about, such as "penalty 'size'"."""
+    try:
+        yield
+    except SlayerError as error:
+        raise type(error)(f"{what}, {error}") from error
+
+
 _debug = False
+_values = True
 
 
 @contextmanager
@@ -87,6 +97,17 @@ def debug_checks(enabled: bool = True) -> Iterator[None]:
         _debug = before
 
 
+@contextmanager
+def values_unchecked() -> Iterator[None]:
+    """Look into no tensor: a NaN goes through a function into its result, instead of an error."""
+    global _values
+    before, _values = _values, False
+    try:
+        yield
+    finally:
+        _values = before
+
+
 def values_are_checked(tensor: Any) -> bool:
     """Whether looking into `tensor` is allowed now: it lies on the CPU or `debug_checks` is on, and nothing compiles.
 
@@ -94,7 +115,7 @@ def values_are_checked(tensor: Any) -> bool:
     """
     import torch
 
-    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if not _values or torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
         return False
     return bool(_debug or tensor.device.type == "cpu")
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from slayerloss._check import (
     ShapeError,
     check_choice,
-    check_lengths,
     check_range,
     message,
 )
+from slayerloss.functional._magnitude import counted_steps, neuron_events
 from slayerloss.functional._reduce import REDUCTIONS, mean_over_processes
-from slayerloss.functional.events import accumulation_dtype, check_spikes, mask_steps
 
 
 def sparsity(spikes: Tensor, max_rate: float = 0.01, lam: float = 1.0, *, lengths: Tensor | None = None) -> Tensor:
@@ -31,12 +29,14 @@ def sparsity(spikes: Tensor, max_rate: float = 0.01, lam: float = 1.0, *, length
         lengths: (N,) integer, the steps of each sample in a padded batch. Later steps are not counted.
 
     Returns:
-        0-d, float32, or float64 for float64 spikes. In a group of processes the rate is that of the whole batch.
+        0-d, float32, or float64 for float64 spikes. In a group of processes the rate is that of the whole batch. The
+        slope of |s| at 0 is 0, as in lava-dl.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: an argument does not fit.
 
     Example:
+        >>> import torch
         >>> sparsity(torch.tensor([[[0.0, 1.0, 0.0, 1.0]]]), max_rate=0.1)
         tensor(0.1600)
 
@@ -78,12 +78,14 @@ def rate_band(
 
     Returns:
         0-d, or (C,) for "none"; float32, or float64 for float64 spikes. In a group of processes the rates are those of
-        the whole batch.
+        the whole batch. The slope of |s| at 0 is 1, so that both bounds act on silent steps, too: a silent channel is
+        raised, and a busy one lowered also where it nearly spikes.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: an argument does not fit.
 
     Example:
+        >>> import torch
         >>> spikes = torch.tensor([[[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]]])
         >>> rate_band(spikes, min_rate=0.1, max_rate=0.2, reduction="none")
         tensor([0.0900, 0.0100])
@@ -91,10 +93,7 @@ def rate_band(
     check_band("rate_band", min_rate, max_rate, lam)
     check_choice("rate_band", "reduction", reduction, REDUCTIONS)
     rate = _mean_rate("rate_band", spikes, lengths, per_channel=True)
-    loss = lam * (rate - max_rate).clamp_min(0).square()
-    if min_rate > 0:  # the slope of |s| at 0 must not be 0 here: silent channels are to be raised
-        rate = _mean_rate("rate_band", spikes, lengths, per_channel=True, raises_silent=True)
-        loss = loss + lam * (min_rate - rate).clamp_min(0).square()
+    loss = lam * ((rate - max_rate).clamp_min(0).square() + (min_rate - rate).clamp_min(0).square())
     if reduction == "none":
         return loss
     return loss.sum() if reduction == "sum" else loss.mean()
@@ -107,18 +106,11 @@ def check_band(function: str, min_rate: float, max_rate: float, lam: float) -> N
     check_range(function, "lam", lam)
 
 
-def _mean_rate(
-    function: str, spikes: Tensor, lengths: Tensor | None, *, per_channel: bool, raises_silent: bool = False
-) -> Tensor:
-    """The mean of |s| over all processes, () or (C,); `raises_silent`: the slope of |s| at 0 is 1, not 0."""
-    check_spikes(function, spikes)
+def _mean_rate(function: str, spikes: Tensor, lengths: Tensor | None, *, per_channel: bool) -> Tensor:
+    """The mean of |s| over all processes: (C,), where the slope of |s| at 0 is 1, or (), where it is 0."""
+    events = neuron_events(function, spikes, lengths, rises=per_channel)
     if per_channel and spikes.shape[1] == 0:
         raise ShapeError(message(function, "spikes has no channels", "C of at least 1", tuple(spikes.shape)))
-    if lengths is not None:
-        check_lengths(function, lengths, spikes)
-    x = mask_steps(spikes.to(accumulation_dtype(spikes)), lengths)
-    x = torch.where(x < 0, -x, x) if raises_silent else x.abs()
-    total = x.sum([dim for dim in range(x.ndim) if dim != 1]) if per_channel else x.sum()
-    neurons = math.prod(x.shape[2:-1] if per_channel else x.shape[1:-1])
-    steps = x.shape[0] * x.shape[-1] if lengths is None else lengths.sum()
-    return mean_over_processes(total, steps * neurons)
+    total = events.sum([dim for dim in range(events.ndim) if dim != 1]) if per_channel else events.sum()
+    neurons = math.prod(events.shape[2 if per_channel else 1 :])
+    return mean_over_processes(total, counted_steps(spikes, lengths) * neurons)

@@ -1,4 +1,4 @@
-// 2^x for x <= 0, and natural logarithms, lane by lane.
+// 2^x for x <= 0 and natural logarithms, lane by lane; exp(x) - 1 for x >= 0.
 #pragma once
 
 #include "lanes.h"
@@ -47,6 +47,29 @@ INLINE Vector<Real> power_of_two(const Vector<Real>& given) {
     const Vector<Real> value = horner<Real, 0>(fraction);
     const auto n = bits_as<typename P::Bits, Real>(shifted), bits = bits_as<typename P::Bits, Real>(value);
     return bits_as<Real, typename P::Bits>(bits + (n << all(typename P::Bits(P::exponent))));
+}
+
+// The polynomial of 2^f - 1 over f.
+template <int K = 1>
+INLINE double risen(double f) {
+    constexpr double factor = coefficient(K);
+    if constexpr (K == Power<double>::terms)
+        return factor;
+    else
+        return risen<K + 1>(f) * f + factor;
+}
+
+// exp(x) - 1 for x in [0, 700], which loses nothing where it is small: 2^n 2^f - 1 = 2^n (2^f - 1) + (2^n - 1).
+INLINE double exponential_minus_one(double given) {
+    using P = Power<double>;
+    const double x = given * (1 / LOG_2), shifted = x + P::shift, f = x - (shifted - P::shift), one = 1;
+    uint64_t n, bits;
+    std::memcpy(&n, &shifted, sizeof n);
+    std::memcpy(&bits, &one, sizeof bits);
+    bits += n << P::exponent;
+    double power;
+    std::memcpy(&power, &bits, sizeof power);
+    return power * (risen(f) * f) + (power - one);
 }
 
 // The first TERMS terms of 2 artanh(s) = 2 s (1 + s^2/3 + s^4/5 + ...).

@@ -29,46 +29,41 @@ struct States {
     Real* error;  // null: a change is held against the threshold, not the sum of the changes
 };
 
-template <class Value>
-INLINE Value* from_row(Value* values, int64_t first) {
-    return values ? values + first : values;
+#if defined(VECTOR_TYPES) && (defined(__clang__) || __GNUC__ >= 12)
+#define SHUFFLES  // vectors without a way through memory
+#endif
+
+#ifdef SHUFFLES
+template <class T>
+struct HalfOf {
+    typedef T type __attribute__((vector_size(LANES / 2 * sizeof(T))));
+};
+template <class T>
+using Half = typename HalfOf<T>::type;
+
+// sum += x, and what that is.
+template <class Real>
+INLINE Half<Real> added_half(double* sum, const Half<Real>& x) {
+    Half<double> total;
+    std::memcpy(&total, sum, sizeof total);
+    total += __builtin_convertvector(x, Half<double>);
+    std::memcpy(sum, &total, sizeof total);
+    return __builtin_convertvector(total, Half<Real>);
 }
 
-// A vector of rows of which `rows` exist; of those that are missing, and where there are no values, zeros.
-template <class Real>
-INLINE Vector<Real> some(const Real* values, int64_t rows) {
-    if (!values) return all(Real(0));
-    if (rows >= LANES) return load(values);
-    Real lanes[LANES] = {};
-    for (int64_t i = 0; i < rows; ++i) lanes[i] = values[i];
-    return load(lanes);
+template <class Real, size_t... Lane>
+INLINE Vector<Real> added_halves(double* sum, const Vector<Real>& x, std::index_sequence<Lane...>) {
+    const Half<Real> low = added_half<Real>(sum, __builtin_shufflevector(x, x, Lane...));
+    const Half<Real> high = added_half<Real>(sum + LANES / 2, __builtin_shufflevector(x, x, (LANES / 2 + Lane)...));
+    return __builtin_shufflevector(low, high, Lane..., (LANES / 2 + Lane)...);
 }
-
-template <class Real>
-INLINE void put(Real* values, const Vector<Real>& x, int64_t rows) {
-    if (!values) return;
-    if (rows >= LANES) return store(values, x);
-    for (int64_t i = 0; i < rows; ++i) values[i] = x[i];
-}
+#endif
 
 // sum += x, in double, and what that is; in halves of a vector, which fill a register in double.
 template <class Real>
 INLINE Vector<Real> added(double* sum, const Vector<Real>& x) {
-#ifdef VECTOR_TYPES
-    typedef Real Half __attribute__((vector_size(LANES / 2 * sizeof(Real))));
-    typedef double Wide __attribute__((vector_size(LANES / 2 * sizeof(double))));
-    Half halves[2];
-    std::memcpy(halves, &x, sizeof x);
-    for (int i = 0; i < 2; ++i) {
-        Wide total;
-        std::memcpy(&total, sum + i * (LANES / 2), sizeof total);
-        total += __builtin_convertvector(halves[i], Wide);
-        std::memcpy(sum + i * (LANES / 2), &total, sizeof total);
-        halves[i] = __builtin_convertvector(total, Half);
-    }
-    Vector<Real> y;
-    std::memcpy(&y, halves, sizeof y);
-    return y;
+#ifdef SHUFFLES
+    return added_halves<Real>(sum, x, std::make_index_sequence<LANES / 2>());
 #else
     Real lanes[LANES];
     store(lanes, x);
@@ -78,62 +73,65 @@ INLINE Vector<Real> added(double* sum, const Vector<Real>& x) {
 #endif
 }
 
-// As many neighbouring rows as a vector has lanes, which stay in registers.
-template <class Real>
+// The rows of a block side by side. Rows that are missing have zeros, as where there are no values.
+template <class Real, int64_t WIDTH>
 struct Neurons {
-    Vector<Real> lowest, offset, threshold, before, residual, error;
-    double* sum;  // which is more than the state of the run holds
+    Real lowest;
+    Real offset[WIDTH], threshold[WIDTH], gain[WIDTH], before[WIDTH], residual[WIDTH], error[WIDTH];
+    double sum[WIDTH];  // which is more than the state of the run holds
 
-    // `sums`, `offsets` and `thresholds` are of these rows.
-    Neurons(const Unit<Real>& unit, const States<Real>& states, double* sums, const Real* offsets,
-            const Real* thresholds, int64_t first, int64_t rows)
-        : lowest(all(unit.lowest)),
-          offset(load(offsets)),
-          threshold(load(thresholds)),
-          before(some(states.before + first, rows)),
-          residual(some(states.residual + first, rows)),
-          error(some(from_row(states.error, first), rows)),
-          sum(sums) {}
-
-    void keep(const States<Real>& states, int64_t first, int64_t rows) const {
-        put(states.before + first, before, rows);
-        put(states.residual + first, residual, rows);
-        put(from_row(states.error, first), error, rows);
+    Neurons(const Unit<Real>& unit, const States<Real>& states, const Block<WIDTH>& block) : lowest(unit.lowest) {
+        of_channels(offset, unit.offset, unit.offset_channels, block);
+        of_channels(threshold, unit.threshold, unit.threshold_channels, block);
+        of_rows(before, states.before, block);
+        of_rows(residual, states.residual, block);
+        of_rows(error, states.error, block);
+        of_rows(sum, states.sum, block);
+        of_rows(gain, unit.gain, block);
+        for (int64_t i = 0; !unit.gain && i < WIDTH; ++i) gain[i] = 1;
     }
 
-    // One step: the change, and what of it is sent. `driven` is the sum with its offset.
+    template <class To>
+    static void of_rows(To* to, const Real* values, const Block<WIDTH>& block) {
+        const int64_t known = values ? least(WIDTH, block.rows) : 0;
+        for (int64_t i = 0; i < known; ++i) to[i] = To(values[block.first + i]);
+        for (int64_t i = known; i < WIDTH; ++i) to[i] = 0;
+    }
+
+    static void of_channels(Real* to, const Real* values, int64_t channels, const Block<WIDTH>& block) {
+        if (!values || channels == 1)
+            for (int64_t i = 0; i < WIDTH; ++i) to[i] = values ? values[0] : Real(0);
+        else
+            per_row(to, WIDTH, values, channels, block.signal.inner, block.first, block.rows);
+    }
+
+    template <class From>
+    static void to_rows(Real* values, const From* from, const Block<WIDTH>& block) {
+        for (int64_t i = 0; values && i < least(WIDTH, block.rows); ++i) values[block.first + i] = Real(from[i]);
+    }
+
+    void keep(const States<Real>& states, const Block<WIDTH>& block) const {
+        to_rows(states.sum, sum, block);
+        to_rows(states.before, before, block);
+        to_rows(states.residual, residual, block);
+        to_rows(states.error, error, block);
+    }
+
+    // One step of the rows from i on: the change, and what of it is sent. `driven` is the sum with its offset.
     template <bool SUMS, bool CUMULATES>
-    INLINE Vector<Real> step(const Vector<Real>& x, Vector<Real>& driven, Vector<Real>& change) {
+    INLINE Vector<Real> step(int64_t i, const Vector<Real>& x, Vector<Real>& driven, Vector<Real>& change) {
         const Vector<Real> zero = all(Real(0));
-        driven = (SUMS ? added<Real>(sum, x) : x) + offset;
-        const Vector<Real> value = larger<Real>(driven, lowest);
-        change = value - before + residual;
-        const Vector<Real> compared = CUMULATES ? error + change : change;
-        const Vector<Real> sent = where_at_least<Real>(size_of<Real>(compared), threshold, change, zero);
-        if (CUMULATES) error = where_at_least<Real>(zero, size_of<Real>(sent), compared, zero);
-        residual = change - sent;
-        before = value;
+        driven = (SUMS ? added<Real>(sum + i, x) : x) + load(offset + i);
+        const Vector<Real> value = larger<Real>(driven, all(lowest));
+        change = value - load(before + i) + load(residual + i);
+        const Vector<Real> compared = CUMULATES ? load(error + i) + change : change;
+        const Vector<Real> sent = where_at_least<Real>(size_of<Real>(compared), load(threshold + i), change, zero);
+        if (CUMULATES) store(error + i, where_at_least<Real>(zero, size_of<Real>(sent), compared, zero));
+        store(residual + i, change - sent);
+        store(before + i, value);
         return sent;
     }
 };
-
-template <class Real, int64_t WIDTH>
-INLINE void fill_sums(double* sums, const Real* values, const Block<WIDTH>& block) {
-    for (int64_t i = 0; i < WIDTH; ++i) sums[i] = values && i < block.rows ? double(values[block.first + i]) : 0;
-}
-
-template <class Real>
-INLINE Vector<Real> gain_of(const Unit<Real>& unit, int64_t first, int64_t rows) {
-    return unit.gain ? some(unit.gain + first, rows) : all(Real(1));
-}
-
-template <class Real, int64_t WIDTH>
-INLINE void of_channels(Real* each, const Real* values, int64_t channels, const Block<WIDTH>& block) {
-    if (!values || channels == 1)
-        for (int64_t i = 0; i < WIDTH; ++i) each[i] = values ? values[0] : Real(0);
-    else
-        per_row(each, WIDTH, values, channels, block.signal.inner, block.first, block.rows);
-}
 
 // Cut down to whole numbers; what is so large that it has no fraction stays.
 template <class Real>
@@ -159,33 +157,25 @@ struct Forward {
     int32_t run(const Block<WIDTH>& block, Real* tile) const {
         const bool in_place = signal.time_first && block.rows == WIDTH;  // memory is a tile already
         const int64_t stride = in_place ? signal.rows : WIDTH;
-        Real offsets[WIDTH], thresholds[WIDTH];
-        double sums[WIDTH];
-        of_channels(offsets, unit.offset, unit.offset_channels, block);
-        of_channels(thresholds, unit.threshold, unit.threshold_channels, block);
-        fill_sums(sums, states.sum, block);
+        Neurons<Real, WIDTH> neurons(unit, states, block);
         Ints worst = all(0);
         for (int64_t begin = 0; begin < signal.steps; begin += CHUNK) {
             const int64_t count = least(CHUNK, signal.steps - begin);
             if (!in_place) block.fill(tile, x, begin, count);
-            for (int64_t i = 0; i < least(WIDTH, block.rows); i += LANES) {
-                const int64_t first = block.first + i, rows = block.rows - i;
-                Neurons<Real> neurons(unit, states, sums + i, offsets + i, thresholds + i, first, rows);
-                const Vector<Real> each = all(1 / scale) * gain_of(unit, first, rows);
-                const Real* in = (in_place ? x + block.offset(begin) : tile) + i;
-                Real* out = (in_place ? y + block.offset(begin) : tile) + i;
-                for (int64_t t = 0; t < count; ++t) {
-                    const Vector<Real> given = load(in + t * stride);
+            const Real* in = in_place ? x + block.offset(begin) : tile;
+            Real* out = in_place ? y + block.offset(begin) : tile;
+            for (int64_t t = 0; t < count; ++t)
+                for (int64_t i = 0; i < WIDTH; i += LANES) {
+                    const Vector<Real> given = load(in + t * stride + i);
                     worst = larger<int32_t>(worst, bits_as<int32_t, float>(convert<float, Real>(given)) & all(0x7fffffff));
                     Vector<Real> driven, change;
-                    const Vector<Real> sent = neurons.template step<SUMS, CUMULATES>(given, driven, change);
-                    store(out + t * stride, cut_down<Real>(sent * all(scale)) * each);
+                    const Vector<Real> sent = neurons.template step<SUMS, CUMULATES>(i, given, driven, change);
+                    const Vector<Real> each = load(neurons.gain + i) * all(1 / scale);
+                    store(out + t * stride + i, cut_down<Real>(sent * all(scale)) * each);
                 }
-                neurons.keep(states, first, rows);  // where the next chunk finds them
-            }
             if (!in_place) block.empty(tile, y, begin, count);
         }
-        for (int64_t i = 0; states.sum && i < block.rows; ++i) states.sum[block.first + i] = Real(sums[i]);
+        neurons.keep(states, block);
         int32_t found = 0;
         for (int i = 0; i < LANES; ++i) found |= worst[i] > INFINITE;
         return found ? NOT_FINITE : 0;
@@ -229,55 +219,44 @@ struct Backward {
         return where_at_least<Real>(zero, distance, sign, change * decayed * inverse);
     }
 
-    // The gradients of all steps of a vector of rows, in place, where memory or the tile `in` has x.
-    template <bool SUMS, bool CUMULATES, bool LEARNS>
-    void steps(Neurons<Real>& neurons, const Real* in, int64_t in_stride, Real* g, int64_t stride, int64_t first,
-               int64_t rows) const {
-        const Vector<Real> zero = all(Real(0)), gain = gain_of(unit, first, rows);
-        Vector<Real> now = load(g) * gain, total = zero;
-        const Vector<Real> at_first = now;
-        // rows that are missing have no threshold
-        const Vector<Real> inverse = all(Real(1)) / larger<Real>(neurons.threshold, all(Real(1e-30)));
-        for (int64_t t = 0; t < signal.steps; ++t) {
-            Vector<Real> driven, change, next;
-            if (t + 1 < signal.steps)
-                next = load(g + (t + 1) * stride) * gain;
-            else
-                next = zero - some(grad_before + first, rows);
-            neurons.template step<SUMS, CUMULATES>(load(in + t * in_stride), driven, change);
-            if (LEARNS) total += slope(change, neurons.threshold, inverse) * now;
-            store(g + t * stride, where_at_least<Real>(neurons.lowest, driven, zero, now - next));
-            now = next;
-        }
-        put(grad_before + first, zero - at_first, rows);
-        for (int64_t i = 0; LEARNS && i < least(rows, LANES); ++i) grad_threshold[first + i] = -double(total[i]);
-        double later[LANES] = {}, all_steps[LANES] = {};
-        for (int64_t i = 0; SUMS && i < least(rows, LANES); ++i) later[i] = grad_sum[first + i];
-        for (int64_t t = signal.steps - 1; t >= 0; --t) {
-            if (grad_offset) added<Real>(all_steps, load(g + t * stride));
-            if (SUMS) store(g + t * stride, added<Real>(later, load(g + t * stride)));
-        }
-        for (int64_t i = 0; i < least(rows, LANES); ++i) {
-            if (SUMS) grad_sum[first + i] = Real(later[i]);
-            if (grad_offset) grad_offset[first + i] = all_steps[i];
-        }
-    }
-
+    // The gradients of all steps in place, where memory or the tile `in` has x.
     template <bool SUMS, bool CUMULATES, bool LEARNS, int64_t WIDTH>
     int32_t run(const Block<WIDTH>& block, Real* g, Real* tile) const {
         const bool in_place = signal.time_first && block.rows == WIDTH;
-        Real offsets[WIDTH], thresholds[WIDTH];
-        double sums[WIDTH];
-        of_channels(offsets, unit.offset, unit.offset_channels, block);
-        of_channels(thresholds, unit.threshold, unit.threshold_channels, block);
-        fill_sums(sums, states.sum, block);
+        const Real* in = in_place ? x + block.first : tile;
+        const int64_t stride = in_place ? signal.rows : WIDTH;
         block.fill(g, grad, 0, signal.steps);
         if (!in_place) block.fill(tile, x, 0, signal.steps);
-        for (int64_t i = 0; i < block.rows; i += LANES) {
-            const int64_t first = block.first + i, rows = block.rows - i;
-            Neurons<Real> neurons(unit, states, sums + i, offsets + i, thresholds + i, first, rows);
-            const Real* in = (in_place ? x + block.first : tile) + i;
-            steps<SUMS, CUMULATES, LEARNS>(neurons, in, in_place ? signal.rows : WIDTH, g + i, WIDTH, first, rows);
+        Neurons<Real, WIDTH> neurons(unit, states, block);
+        Real inverse[WIDTH], last[WIDTH], of_threshold[WIDTH] = {};
+        for (int64_t i = 0; i < WIDTH; ++i)  // rows that are missing have no threshold
+            inverse[i] = 1 / (neurons.threshold[i] > Real(1e-30) ? neurons.threshold[i] : Real(1e-30));
+        neurons.of_rows(last, grad_before, block);
+        for (int64_t i = 0; i < least(WIDTH, block.rows); ++i) grad_before[block.first + i] = -g[i] * neurons.gain[i];
+        for (int64_t t = 0; t < signal.steps; ++t)
+            for (int64_t i = 0; i < WIDTH; i += LANES) {
+                const Vector<Real> zero = all(Real(0)), gain = load(neurons.gain + i), now = load(g + t * WIDTH + i) * gain;
+                const Vector<Real> next =
+                    t + 1 < signal.steps ? load(g + (t + 1) * WIDTH + i) * gain : zero - load(last + i);
+                Vector<Real> driven, change;
+                neurons.template step<SUMS, CUMULATES>(i, load(in + t * stride + i), driven, change);
+                const Vector<Real> threshold = load(neurons.threshold + i);
+                if (LEARNS)
+                    store(of_threshold + i, load(of_threshold + i) + slope(change, threshold, load(inverse + i)) * now);
+                store(g + t * WIDTH + i, where_at_least<Real>(all(unit.lowest), driven, zero, now - next));
+            }
+        double later[WIDTH] = {}, all_steps[WIDTH] = {};
+        for (int64_t i = 0; SUMS && i < least(WIDTH, block.rows); ++i) later[i] = grad_sum[block.first + i];
+        for (int64_t t = signal.steps - 1; t >= 0; --t)
+            for (int64_t i = 0; i < WIDTH; i += LANES) {
+                const Vector<Real> each = load(g + t * WIDTH + i);
+                if (grad_offset) added<Real>(all_steps + i, each);
+                if (SUMS) store(g + t * WIDTH + i, added<Real>(later + i, each));
+            }
+        for (int64_t i = 0; i < least(WIDTH, block.rows); ++i) {
+            if (SUMS) grad_sum[block.first + i] = Real(later[i]);
+            if (LEARNS) grad_threshold[block.first + i] = -double(of_threshold[i]);
+            if (grad_offset) grad_offset[block.first + i] = all_steps[i];
         }
         block.empty(g, grad_x, 0, signal.steps);
         return 0;
