@@ -85,6 +85,15 @@ class Delay(torch.nn.Module):
         """Of the delays, (C,)."""
         return self.delay.shape
 
+    def natural_parameters(self) -> dict[str, Tensor]:
+        """The delays in steps, not cut to whole ones; differentiable.
+
+        Example:
+            >>> {name: delay.shape for name, delay in Delay(channels=3).natural_parameters().items()}
+            {'delay': torch.Size([3])}
+        """
+        return {"delay": self.delay / self.sampling_time}
+
     def clamp(self) -> None:
         """Bring delays that an optimiser moved out of range back; every run does it by itself."""
         with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -292,6 +292,37 @@ class SpikingBlock(Layer):
             return {name: self.whole_weight(getattr(synapse, name), flat) for name in ("real", "imag")}
         weight = synapse.effective_weight(self.mask).detach().squeeze(-1) * self.neuron.scale
         return (weight.flatten(1) if flat else weight).float().cpu().numpy()
+
+    @torch.no_grad()
+    def fan_out(self, shape: Sequence[int] | None = None) -> Tensor:
+        """How many synapses each neuron of the layer before has into this one, by the rules of `netx.operations`.
+
+        A synapse counts if its weight, cut to an integer as in the chip, is not zero; one with complex weights has two.
+
+        Args:
+            shape: (C,) or (C, H, W) of the input; None for that of the last run.
+
+        Returns:
+            Of that shape, float.
+        """
+        name = type(self).__name__
+        if shape is None and self.input_shape is None:
+            raise ArgumentError(message("fan_out", f"{name} does not know its input", "a shape", None))
+        sizes = check_sequence(name, "shape", self.input_shape if shape is None else shape, rule="(C,) or (C, H, W)")
+        return self._fan_out(tuple(check_integer(name, "shape", size, 1, LARGEST_SIZE) for size in sizes))
+
+    def _fan_out(self, shape: tuple[int, ...]) -> Tensor:
+        return self.fan_out_through(self.synapse, shape)
+
+    def fan_out_through(self, synapse: Any, shape: tuple[int, ...]) -> Tensor:
+        """That of one synapse of this block."""
+        parts = (synapse.real, synapse.imag) if synapse.complex else (synapse,)
+        counts = [part.fan_out(self.in_chip(part.effective_weight(self.mask)), shape) for part in parts]
+        return torch.stack(counts).sum(0)
+
+    def in_chip(self, weight: Tensor) -> Tensor:
+        """Which weights are not zero as the chip's integers."""
+        return (weight * self.neuron.scale).abs_() >= 1
 
     def common_fields(self, kind: str) -> dict[str, Any]:
         """What every layer with neurons has: type, shape, neuron, and bias and delay where there are any."""

@@ -97,6 +97,9 @@ class Input(SpikingBlock):
     def respond(self, z: Any, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         return (z, None) if self.neuron is None else super().respond(z, state, lengths)
 
+    def _fan_out(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.zeros(shape)  # a value goes to its neuron
+
     def layer_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {"type": "input", "shape": self.known_shape()}
         if self.neuron is None:
@@ -155,7 +158,7 @@ class Affine(SpikingBlock):
         if not self.dynamics:
             return (z[1] if self.neuron.is_complex else z), None
         _, voltage, *_, after = self.neuron.run_dynamics(z, state, lengths, threshold=math.inf)
-        return voltage, after
+        return self.neuron.shown(voltage), after
 
     def states_of(self, z: Any) -> dict[str, Tensor]:
         states: dict[str, Tensor] = self.neuron.chip_states(z, threshold=math.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import torch
@@ -9,21 +10,29 @@ from torch import Tensor
 
 from slayerloss._check import ArgumentError, check_flag, check_integer, check_range, message
 from slayerloss.block._block import Hook, NeuronParams, SpikingBlock, build_neuron, in_scale_of, synapses_of
+from slayerloss.functional._fan_out import dense_fan_out
 from slayerloss.functional.quantize import quantize_weight
 from slayerloss.neuron._recurrent import chip_states, run_recurrent
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
 
-class SelfHearing(SpikingBlock):
+class SelfHearing(SpikingBlock, abc.ABC):
     """What hears its own spikes, one step later."""
 
+    @abc.abstractmethod
     def feedback(self) -> Any:
         """The weights (C, C) through which it does; a pair of them with complex neurons."""
-        raise NotImplementedError(type(self).__name__)
 
     def constant(self) -> Tensor | float:
         """What the neurons hear in every step."""
         return 0.0
+
+    @torch.no_grad()
+    def own_fan_out(self) -> Tensor:
+        """How many synapses each neuron has to those of this block, (C,), as `fan_out` counts."""
+        weights = self.feedback()
+        parts = weights if isinstance(weights, tuple) else (weights,)
+        return torch.stack([dense_fan_out(self.in_chip(part), part.shape[1:]) for part in parts]).sum(0)
 
     def respond(self, z: Any, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
         return run_recurrent(self.neuron, self._heard(z), self.feedback(), state, lengths)
@@ -110,6 +119,9 @@ class Recurrent(SelfHearing):
 
     def drive(self, x: Tensor) -> Any:
         return self.input_synapse(x)
+
+    def _fan_out(self, shape: tuple[int, ...]) -> Tensor:
+        return self.fan_out_through(self.input_synapse, shape)
 
     def feedback(self) -> Any:
         synapse: Any = self.recurrent_synapse

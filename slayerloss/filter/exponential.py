@@ -60,6 +60,15 @@ class _Exponential(torch.nn.Module):
         """The time constants in steps, with a gradient if they are learnable."""
         return self.log_time_constant.exp()
 
+    def natural_parameters(self) -> dict[str, Tensor]:
+        """The time constants in steps, if they are learned; differentiable.
+
+        Example:
+            >>> ExponentialFilter(2.0, learnable=True).natural_parameters()
+            {'time_constant': tensor(2., grad_fn=<ExpBackward0>)}
+        """
+        return {"time_constant": self.time_constant} if self._parameters else {}
+
     def extra_repr(self) -> str:
         """The options, for printing."""
         taus = ", ".join(f"{tau:g}" for tau in self.time_constant.reshape(-1).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -53,19 +54,30 @@ class AdaptiveResonator(OscillatingNeuron, AdaptiveNeuron):
         log_init: bool = True,
         channels: int | None = None,
     ) -> None:
-        common = norm, dropout, shared_param, persistent_state, requires_grad, graded_spike, channels
-        super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        super().__init__(
+            threshold,
+            tau_grad,
+            scale_grad,
+            scale,
+            norm=norm,
+            dropout=dropout,
+            shared_param=shared_param,
+            persistent_state=persistent_state,
+            requires_grad=requires_grad,
+            graded_spike=graded_spike,
+            channels=channels,
+        )
         self._declare_oscillation(period, decay, log_init)
         self._declare_adaptation(threshold_step, threshold_decay, refractory_decay)
         self._imag_before: Tensor | None = None
 
+    @abc.abstractmethod
     def _met(self, real: Tensor, imag: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """What the threshold is compared with, and where there can be a spike."""
-        raise NotImplementedError(type(self).__name__)
 
+    @abc.abstractmethod
     def _spikes(self, real: Tensor, imag: Tensor, threshold: Tensor, before: Tensor | None) -> Tensor:
         """The spikes of a state that meets a threshold; `before` is the imaginary part before the first step."""
-        raise NotImplementedError(type(self).__name__)
 
     def extra_repr(self) -> str:
         adaptation = ", ".join(

@@ -48,7 +48,8 @@ def to_decay(parameter: Tensor) -> Tensor:
 def stored(name: str, decay: float | Sequence[float], jitter: float = JITTER) -> Stored:
     """A decay as a parameter of a neuron; see `initial` for its arguments."""
     undrawn = float(torch.tensor(DECAY_SCALE * _range(name, decay, jitter)[0]))
-    return Stored(functools.partial(_drawn, name, decay, jitter), math.log(SMALLEST), 0.0, from_state_dict, undrawn)
+    draw = functools.partial(_drawn, name, decay, jitter)
+    return Stored(draw, math.log(SMALLEST), 0.0, from_state_dict, to_decay, name, undrawn)
 
 
 def _drawn(name: str, decay: float | Sequence[float], jitter: float, channels: int | None) -> Tensor:

@@ -100,9 +100,10 @@ class OscillatingNeuron(base.Neuron):
             draws = [functools.partial(_drawn_decay, decay), functools.partial(_drawn_frequency, period, log_init)]
             for draw in draws:
                 draw(1)  # checks the ranges
-        bounds = (SMALLEST_DECAY, 1.0), (LOWEST, HIGHEST)
-        for name, draw, (low, high) in zip(("log_decay", "log_frequency"), draws, bounds, strict=True):
-            self._declare(name, Stored(draw, math.log(low), math.log(high), _checked))
+        log_decay = Stored(draws[0], math.log(SMALLEST_DECAY), 0.0, _checked, torch.exp, "decay")
+        log_frequency = Stored(draws[1], math.log(LOWEST), math.log(HIGHEST), _checked, _period, "period")
+        self._declare("log_decay", log_decay)
+        self._declare("log_frequency", log_frequency)
 
     @property
     def sin_decay(self) -> Tensor:
@@ -193,6 +194,11 @@ def oscillation_arguments(device_params: dict[str, Any], scale: int, p_scale: in
         "period": 2 * np.pi / np.arctan2(sin, cos),
         "decay": 1 - np.sqrt(sin**2 + cos**2),
     }
+
+
+def _period(log_frequency: Tensor) -> Tensor:
+    """Steps per turn."""
+    return (-log_frequency).exp()
 
 
 def _shared(period: Range, decay: Range) -> tuple[Tensor, Tensor]:

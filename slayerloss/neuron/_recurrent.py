@@ -7,19 +7,36 @@ Real neurons have one matrix R (C, C), complex ones a pair, which causes a real 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from slayerloss._check import check_sequence, check_state
+from slayerloss._check import ArgumentError, check_sequence, check_state, message
 from slayerloss.functional.delay import shift
 from slayerloss.functional.synapse import dense
 from slayerloss.kernels.recurrent import step_by_step
-from slayerloss.neuron.base import Neuron
 
 Parts = Any
 """A tensor, or a real and an imaginary one in a tuple."""
+
+
+class Stepped(Protocol):
+    """A neuron that can run step by step, with a norm that acts on all steps of the input before."""
+
+    is_complex: ClassVar[bool]
+
+    def _drive(self, x: Any, lengths: Tensor | None) -> Any:
+        """Before a run: check the input, make the parameters ready, and give what there is after the norm."""
+
+    def respond(self, drive: Any, state: Any = None) -> tuple[Tensor, Any]:
+        """The spikes before dropout that an input after the norm causes, and the state after them."""
+
+    def states_of(self, drive: Any, threshold: float | None = None) -> dict[str, Tensor]:
+        """`chip_states` of an input after the norm."""
+
+    def _sent(self, spikes: Tensor, x: Tensor) -> Tensor:
+        """The spikes after dropout, in the dtype of the input x."""
 
 
 def run_recurrent(
@@ -32,6 +49,10 @@ def run_recurrent(
     if hasattr(neuron, "run_recurrent"):  # CUBA neurons run all steps at once
         run: tuple[Tensor, Any] = neuron.run_recurrent(x, feedback, state, lengths)
         return run
+    if not hasattr(neuron, "respond"):
+        problem, way_out = "these neurons cannot hear themselves", "Step through neuron.run"
+        got = type(neuron).__module__
+        raise ArgumentError(message("run_recurrent", problem, "any but sigma-delta neurons", got, way_out))
     y, after = _steps(neuron, neuron._drive(x, lengths), feedback, state)
     return neuron._sent(y, x[0] if neuron.is_complex else x), after
 
@@ -49,7 +70,7 @@ def chip_states(neuron: Any, x: Parts, feedback: Parts) -> dict[str, Tensor]:
     return states
 
 
-def _steps(neuron: Neuron, drive: Parts, feedback: Parts, state: Any) -> tuple[Tensor, Any]:
+def _steps(neuron: Stepped, drive: Parts, feedback: Parts, state: Any) -> tuple[Tensor, Any]:
     first = drive[0] if neuron.is_complex else drive
     population, spikes = None, first.new_zeros(first.shape[:-1])
     if state is not None:

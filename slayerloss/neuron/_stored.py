@@ -24,6 +24,8 @@ class Stored:
         lowest, highest: bounds of the stored form.
         load: (key, value, version) of a state dict -> the stored form; the version of the neuron that was saved, None
             where it was lost.
+        meaning: the stored form -> what the constructor's argument means; differentiable.
+        argument: the name of that.
         undrawn: what lava-dl saves as long as the values per channel are not drawn.
     """
 
@@ -31,6 +33,8 @@ class Stored:
     lowest: float
     highest: float
     load: Callable[[str, Tensor, int | None], Tensor]
+    meaning: Callable[[Tensor], Tensor]
+    argument: str
     undrawn: float = math.nan
 
     def is_undrawn(self, saved: Tensor, is_lava_dls: bool) -> bool:

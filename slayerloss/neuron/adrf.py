@@ -84,4 +84,4 @@ class Neuron(AdaptiveResonator):
 
     def _spikes(self, real: Tensor, imag: Tensor, threshold: Tensor, before: Tensor | None) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return phase_spike(real, imag, threshold, before=before, **surrogate)
+        return phase_spike(self.shown(real), imag, threshold, before=before, **surrogate)

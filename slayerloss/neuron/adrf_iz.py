@@ -81,4 +81,4 @@ class Neuron(AdaptiveResonator):
 
     def _spikes(self, real: Tensor, imag: Tensor, threshold: Tensor, before: Tensor | None) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return spike(imag, threshold, inclusive=True, **surrogate)
+        return spike(self.shown(imag), threshold, inclusive=True, **surrogate)

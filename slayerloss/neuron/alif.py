@@ -118,8 +118,19 @@ class Neuron(AdaptiveNeuron):
         graded_spike: bool = False,
         channels: int | None = None,
     ) -> None:
-        common = norm, dropout, shared_param, persistent_state, requires_grad, graded_spike, channels
-        super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        super().__init__(
+            threshold,
+            tau_grad,
+            scale_grad,
+            scale,
+            norm=norm,
+            dropout=dropout,
+            shared_param=shared_param,
+            persistent_state=persistent_state,
+            requires_grad=requires_grad,
+            graded_spike=graded_spike,
+            channels=channels,
+        )
         self._declare("current_decay", _decay.stored("current_decay", current_decay))
         self._declare("voltage_decay", _decay.stored("voltage_decay", voltage_decay))
         self._declare_adaptation(threshold_step, threshold_decay, refractory_decay)
@@ -177,7 +188,7 @@ class Neuron(AdaptiveNeuron):
 
     def _fire(self, voltage: Tensor, threshold: Tensor, refractory: Tensor) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return spike(voltage, threshold + refractory, inclusive=True, **surrogate)
+        return spike(self.shown(voltage), threshold + refractory, inclusive=True, **surrogate)
 
     def run(self, x: Tensor, state: AlifState | None = None, lengths: Tensor | None = None) -> tuple[Tensor, AlifState]:
         """The spikes and the state after them, from a given state, with gradients through both."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import inspect
 import math
@@ -30,6 +31,7 @@ from slayerloss.functional.quantize import quantize_weight
 from slayerloss.kernels.precision import kept_wide
 from slayerloss.kernels.reference import DECAY_SCALE, STATE_LIMIT
 from slayerloss.neuron import _decay
+from slayerloss.neuron._shown import ShowsVoltage
 from slayerloss.neuron._stored import Stored
 
 __all__ = ["Neuron", "kept_state"]
@@ -70,7 +72,7 @@ def kept_state(field: str) -> Any:
     return property(value, set_value, doc=f"The {field} after the last run, (N, C, ...).")
 
 
-class Neuron(ExplainsKeys):
+class Neuron(ShowsVoltage, ExplainsKeys, abc.ABC):
     """What all neurons share; `neuron.cuba.Neuron` and its like add their parameters and equations.
 
     Args:
@@ -112,6 +114,7 @@ class Neuron(ExplainsKeys):
         tau_grad: float,
         scale_grad: float,
         scale: int,
+        *,
         norm: Callable[..., torch.nn.Module] | None,
         dropout: torch.nn.Module | None,
         shared_param: bool,
@@ -166,9 +169,9 @@ class Neuron(ExplainsKeys):
         if not self.shared_param and self._channels is None:
             self._to_draw.add(name)
 
+    @abc.abstractmethod
     def run(self, x: Any, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """The spikes and the state after them, from a given state, with gradients through both."""
-        raise NotImplementedError(type(self).__name__)
 
     def forward(self, input: Any, lengths: Tensor | None = None) -> Tensor:
         """The spikes (N, C, ..., T) of the weighted input, in the dtype of the input."""
@@ -195,18 +198,6 @@ class Neuron(ExplainsKeys):
         rule = f"{'an' if name.startswith('A') else 'a'} {name}"
         return check_sequence("Neuron", "state", state, len(fields), rule)
 
-    def _drive(self, x: Any, lengths: Tensor | None) -> Any:
-        """Before a run: check the input, make the parameters ready, and give what there is after the norm."""
-        raise NotImplementedError(type(self).__name__)
-
-    def respond(self, drive: Any, state: Any = None) -> tuple[Tensor, Any]:
-        """The spikes before dropout that an input after the norm causes, and the state after them."""
-        raise NotImplementedError(type(self).__name__)
-
-    def states_of(self, drive: Any, threshold: float | None = None) -> dict[str, Tensor]:
-        """`chip_states` of an input after the norm."""
-        raise NotImplementedError(type(self).__name__)
-
     def _dropped(self, spikes: Tensor) -> Tensor:
         y: Tensor = spikes if self.drop is None else self.drop(spikes)
         return y
@@ -229,6 +220,19 @@ class Neuron(ExplainsKeys):
         """Bring parameters that an optimiser moved out of range back; every run does it by itself."""
         for name, stored in self._stored.items():
             stored.clamp_(getattr(self, name))
+
+    def natural_parameters(self) -> dict[str, Tensor]:
+        """The parameters as the constructor's arguments have them, by name; differentiable.
+
+        Example:
+            >>> from slayerloss.neuron.cuba import Neuron as Cuba
+            >>> Cuba(threshold=1, current_decay=0.5, voltage_decay=0.25).natural_parameters()
+            {'current_decay': tensor([0.5000]...), 'voltage_decay': tensor([0.2500]...)}
+        """
+        meant = {stored.argument: stored.meaning(getattr(self, name)) for name, stored in self._stored.items()}
+        return meant | {
+            n: value for n, value in self._parameters.items() if value is not None and n not in self._stored
+        }
 
     @property
     def tau(self) -> float:
@@ -276,9 +280,9 @@ class Neuron(ExplainsKeys):
         return next(self.parameters()).device
 
     @property
+    @abc.abstractmethod
     def device_params(self) -> dict[str, Any]:
         """The neuron in the fields of a network file."""
-        raise NotImplementedError(type(self).__name__)
 
     @property
     def file_params(self) -> dict[str, Any]:

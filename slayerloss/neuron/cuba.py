@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from slayerloss._check import ArgumentError, check_flag, check_sequence, message
 from slayerloss.functional.neuron import (
@@ -21,6 +22,7 @@ from slayerloss.functional.neuron import (
 )
 from slayerloss.neuron import _decay, base
 from slayerloss.neuron._fields import field
+from slayerloss.neuron._shown import VoltageHook
 from slayerloss.neuron.base import kept_state, normed, whole
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
 
@@ -107,8 +109,19 @@ class Neuron(base.Neuron):
         channels: int | None = None,
         through_reset: bool = True,
     ) -> None:
-        common = norm, dropout, shared_param, persistent_state, requires_grad, graded_spike, channels
-        super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        super().__init__(
+            threshold,
+            tau_grad,
+            scale_grad,
+            scale,
+            norm=norm,
+            dropout=dropout,
+            shared_param=shared_param,
+            persistent_state=persistent_state,
+            requires_grad=requires_grad,
+            graded_spike=graded_spike,
+            channels=channels,
+        )
         self.through_reset = check_flag("Neuron", "through_reset", through_reset)
         self._declare("current_decay", _decay.stored("current_decay", current_decay))
         self._declare("voltage_decay", _decay.stored("voltage_decay", voltage_decay))
@@ -149,6 +162,13 @@ class Neuron(base.Neuron):
             "gradedSpike": self.graded_spike,
         }
 
+    def register_voltage_hook(self, hook: VoltageHook) -> RemovableHandle:
+        if not self.through_reset:
+            problem, way_out = "through_reset is False", "Leave through_reset at True"
+            rule = "neurons whose gradients flow through resets, as those of a voltage do"
+            raise ArgumentError(message("register_voltage_hook", problem, rule, False, way_out))
+        return super().register_voltage_hook(hook)
+
     def dynamics(self, input: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Current (after the norm) and voltage (before the reset), each (N, C, ..., T)."""
         current, voltage, state = self.run_dynamics(input, self.state, lengths)
@@ -157,12 +177,17 @@ class Neuron(base.Neuron):
 
     def spike(self, voltage: Tensor) -> Tensor:
         """The spikes of a voltage, after dropout."""
-        return self._dropped(
-            spike(voltage, self.threshold, tau=self.tau, scale=self.grad_scale, graded=self.graded_spike)
-        )
+        return self._dropped(self._fire(voltage))
+
+    def _fire(self, voltage: Tensor) -> Tensor:
+        surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
+        return spike(self.shown(voltage), self.threshold, **surrogate)
 
     def run(self, x: Tensor, state: CubaState | None = None, lengths: Tensor | None = None) -> tuple[Tensor, CubaState]:
         """The spikes and the state after them, from a given state, with gradients through both."""
+        if self._voltage_hooks:  # kernels that make spikes at once keep no voltage
+            _, steps, after = self.run_dynamics(x, state, lengths)
+            return self._sent(self._fire(steps), x), after
         self._begin(x, lengths)
         current_decay, voltage_decay = self.decays
         before = self._before(state)
@@ -224,7 +249,7 @@ class Neuron(base.Neuron):
             scale=self.scale,
             bias=self._recurrent_bias(x, current_decay, state, lengths),
         )
-        after = CubaState(current.select(-1, -1), after_reset(voltage, self.threshold))
+        after = CubaState(current.select(-1, -1), after_reset(self.shown(voltage), self.threshold))
         return self._sent(spikes, x), (after, spikes.select(-1, -1))
 
     @torch.no_grad()

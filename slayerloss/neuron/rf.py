@@ -93,8 +93,19 @@ class Neuron(OscillatingNeuron):
         log_init: bool = True,
         channels: int | None = None,
     ) -> None:
-        common = norm, dropout, shared_param, persistent_state, requires_grad, graded_spike, channels
-        super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        super().__init__(
+            threshold,
+            tau_grad,
+            scale_grad,
+            scale,
+            norm=norm,
+            dropout=dropout,
+            shared_param=shared_param,
+            persistent_state=persistent_state,
+            requires_grad=requires_grad,
+            graded_spike=graded_spike,
+            channels=channels,
+        )
         self._declare_oscillation(period, decay, log_init)
         self._imag_before: Tensor | None = None
 
@@ -121,7 +132,7 @@ class Neuron(OscillatingNeuron):
 
     def _fire(self, real: Tensor, imag: Tensor, before: Tensor | None) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return phase_spike(real, imag, self.threshold, before=before, **surrogate)
+        return phase_spike(self.shown(real), imag, self.threshold, before=before, **surrogate)
 
     def run(
         self, x: Pair, state: ResonatorState | None = None, lengths: Tensor | None = None

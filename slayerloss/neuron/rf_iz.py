@@ -90,8 +90,19 @@ class Neuron(OscillatingNeuron):
         log_init: bool = True,
         channels: int | None = None,
     ) -> None:
-        common = norm, dropout, shared_param, persistent_state, requires_grad, graded_spike, channels
-        super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        super().__init__(
+            threshold,
+            tau_grad,
+            scale_grad,
+            scale,
+            norm=norm,
+            dropout=dropout,
+            shared_param=shared_param,
+            persistent_state=persistent_state,
+            requires_grad=requires_grad,
+            graded_spike=graded_spike,
+            channels=channels,
+        )
         self._declare_oscillation(period, decay, log_init)
 
     def extra_repr(self) -> str:
@@ -115,7 +126,7 @@ class Neuron(OscillatingNeuron):
 
     def _fire(self, imag: Tensor) -> Tensor:
         surrogate: dict[str, Any] = {"tau": self.tau, "scale": self.grad_scale, "graded": self.graded_spike}
-        return spike(imag, self.threshold, inclusive=True, **surrogate)
+        return spike(self.shown(imag), self.threshold, inclusive=True, **surrogate)
 
     def run(
         self, x: Pair, state: ResonatorState | None = None, lengths: Tensor | None = None

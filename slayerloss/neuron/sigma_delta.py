@@ -92,8 +92,19 @@ class Neuron(base.Neuron):
         requires_grad: bool = False,
         channels: int | None = None,
     ) -> None:
-        common = norm, dropout, shared_param, persistent_state, requires_grad, True, channels
-        super().__init__(threshold, tau_grad, scale_grad, scale, *common)
+        super().__init__(
+            threshold,
+            tau_grad,
+            scale_grad,
+            scale,
+            norm=norm,
+            dropout=dropout,
+            shared_param=shared_param,
+            persistent_state=persistent_state,
+            requires_grad=requires_grad,
+            graded_spike=True,
+            channels=channels,
+        )
         check_callable("Neuron", "activation", activation)
         self.activation = activation
         self.sigma = Sigma(persistent_state)

@@ -12,6 +12,8 @@ from slayerloss._check import ArgumentError, ShapeError, check_callable, check_f
 from slayerloss.functional._keys import ExplainsKeys
 
 Hook = Callable[..., Tensor]
+PARTS = ("weight", "weight_g", "weight_v")
+"""The parameters that hold a weight, some of them."""
 
 
 class Synapse(ExplainsKeys):
@@ -45,11 +47,22 @@ class Synapse(ExplainsKeys):
 
     def _parameters_from(self, weight: Tensor, weight_norm: bool) -> None:
         trained = [parameter.requires_grad for parameter in self.parameters()]
-        for name in ("weight", "weight_g", "weight_v"):
+        for name in PARTS:
             self._parameters.pop(name, None)
         parts = dict(zip(("weight_g", "weight_v"), _split(weight), strict=True)) if weight_norm else {"weight": weight}
         for name, value in parts.items():
             self._parameters[name] = torch.nn.Parameter(value.detach().clone(), requires_grad=all(trained))
+
+    def natural_parameters(self) -> dict[str, Tensor]:
+        """The weight, as one tensor with weight norm, too, neither masked nor quantised; differentiable.
+
+        Example:
+            >>> from slayerloss.synapse import Dense
+            >>> [name for name in Dense(2, 3, weight_norm=True).natural_parameters()]
+            ['weight']
+        """
+        others = {name: p for name, p in self._parameters.items() if p is not None and name not in PARTS}
+        return {"weight": self.weight, **others}
 
     @property
     def weight_norm_enabled(self) -> bool:
@@ -105,7 +118,7 @@ class Synapse(ExplainsKeys):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take a weight with or without weight norm, whichever this synapse has itself."""
-        whole, length, direction = (prefix + name for name in ("weight", "weight_g", "weight_v"))
+        whole, length, direction = (prefix + name for name in PARTS)
         if not all(isinstance(state_dict[key], Tensor) for key in (whole, length, direction) if key in state_dict):
             pass  # which torch refuses
         elif self.weight_norm_enabled and whole in state_dict and direction not in state_dict:

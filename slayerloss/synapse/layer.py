@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from slayerloss._check import ArgumentError, ShapeError, check_events, check_integer, check_range, message
 from slayerloss.functional import synapse as functional
+from slayerloss.functional._fan_out import Geometry, conv_fan_out, conv_transpose_fan_out, dense_fan_out
 from slayerloss.functional.events import LARGEST_SIZE
 from slayerloss.synapse._weight import Hook, Synapse
 
@@ -83,6 +85,10 @@ class Dense(Synapse):
         """(N, C, T) or (N, C, H, W, T) -> (N, O, T)."""
         return functional.dense(input, self.effective_weight(mask).flatten(1))
 
+    def fan_out(self, exists: Tensor, shape: Sequence[int]) -> Tensor:
+        """How many synapses each input neuron of a layer (C, ...) has, if those `exists`, of the weight's shape."""
+        return dense_fan_out(exists, shape)
+
 
 class Windowed(Synapse):
     """What moves a kernel over an image."""
@@ -98,6 +104,11 @@ class Windowed(Synapse):
         self.stride = pair(name, "stride", stride)
         self.padding = pair(name, "padding", padding, 0)
         self.dilation = pair(name, "dilation", dilation)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Stride, padding and dilation."""
+        return Geometry(self.stride, self.padding, self.dilation)
 
 
 class Conv(Windowed):
@@ -139,6 +150,10 @@ class Conv(Windowed):
         weight = self.effective_weight(mask).squeeze(-1)
         return functional.conv(input, weight, self.stride, self.padding, self.dilation, self.groups)
 
+    def fan_out(self, exists: Tensor, shape: Sequence[int]) -> Tensor:
+        """How many synapses each input neuron of a layer (C, ...) has, if those `exists`, of the weight's shape."""
+        return conv_fan_out(exists.squeeze(-1), shape, self.geometry, self.groups)
+
 
 class ConvTranspose(Windowed):
     """Convolve each step's image the other way, `functional.conv_transpose`.
@@ -178,6 +193,10 @@ class ConvTranspose(Windowed):
         """(N, C, H, W, T) -> (N, O, H', W', T)."""
         weight = self.effective_weight(mask).squeeze(-1)
         return functional.conv_transpose(input, weight, self.stride, self.padding, self.dilation, self.groups)
+
+    def fan_out(self, exists: Tensor, shape: Sequence[int]) -> Tensor:
+        """How many synapses each input neuron of a layer (C, ...) has, if those `exists`, of the weight's shape."""
+        return conv_transpose_fan_out(exists.squeeze(-1), shape, self.geometry, self.groups)
 
 
 class Uniform(Windowed):
@@ -230,6 +249,10 @@ class Pool(Uniform):
         weight = self._weight_of_each_channel(input, mask)
         return functional.conv(input, weight, self.stride, self.padding, self.dilation, len(weight))
 
+    def fan_out(self, exists: Tensor, shape: Sequence[int]) -> Tensor:
+        """How many synapses each input neuron of a layer (C, ...) has, if those `exists`, of the weight's shape."""
+        return conv_fan_out(_of_each(exists, shape), shape, self.geometry, shape[0])
+
 
 class Unpool(Uniform):
     """Spread each value over a window, times a fixed weight: the adjoint of `Pool`.
@@ -252,3 +275,12 @@ class Unpool(Uniform):
         """(N, C, H, W, T) -> (N, C, H', W', T)."""
         weight = self._weight_of_each_channel(input, mask)
         return functional.conv_transpose(input, weight, self.stride, self.padding, self.dilation, len(weight))
+
+    def fan_out(self, exists: Tensor, shape: Sequence[int]) -> Tensor:
+        """How many synapses each input neuron of a layer (C, ...) has, if those `exists`, of the weight's shape."""
+        return conv_transpose_fan_out(_of_each(exists, shape), shape, self.geometry, shape[0])
+
+
+def _of_each(exists: Tensor, shape: Sequence[int]) -> Tensor:
+    """The one kernel for each channel of an input (C, H, W)."""
+    return exists.squeeze(-1).expand(shape[0], -1, -1, -1)

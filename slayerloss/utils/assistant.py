@@ -18,6 +18,8 @@ from slayerloss._check import (
     check_type,
     message,
 )
+from slayerloss.regularizer import Regularized
+from slayerloss.regularizer.regularized import ALONE
 from slayerloss.utils.stats import LearningStat, LearningStats
 
 __all__ = ["Assistant"]
@@ -36,7 +38,7 @@ class Assistant:
         net: returns the output; (output, count) with `count_log`; (output, net_loss) with `lam`;
             (output, net_loss, count) with both.
         error: (output, target) -> the loss, one number: the mean over the batch, or the sum over it where its attribute
-            `reduction` is "sum".
+            `reduction` is "sum". Of a `regularizer.Regularized` the penalties are not in the statistics.
         optimizer: of the network's parameters; None if it is not trained.
         stats: a LearningStats, or None.
         classifier: output -> predicted labels, of the shape of the target; None for a regression.
@@ -99,7 +101,7 @@ class Assistant:
     def train(self, input: Tensor, target: Tensor) -> Any:
         """One step of the optimiser on a batch."""
         optimizer = self._optimizer("train")
-        self.net.train()
+        self._set_mode(training=True)
         loss, net_loss, returned = self._run(input, target, "training")
         if self.lam is not None:
             loss = loss + self.lam * net_loss
@@ -111,14 +113,19 @@ class Assistant:
     @torch.no_grad()
     def test(self, input: Tensor, target: Tensor) -> Any:
         """The batch as part of the test."""
-        self.net.eval()
+        self._set_mode(training=False)
         return self._run(input, target, "testing")[2]
 
     @torch.no_grad()
     def valid(self, input: Tensor, target: Tensor) -> Any:
         """The batch as part of the validation."""
-        self.net.eval()
+        self._set_mode(training=False)
         return self._run(input, target, "validation")[2]
+
+    def _set_mode(self, training: bool) -> None:
+        self.net.train(training)
+        if isinstance(self.error, torch.nn.Module):
+            self.error.train(training)
 
     def _optimizer(self, function: str) -> Any:
         if self.optimizer is None:
@@ -138,7 +145,8 @@ class Assistant:
             way_out = 'Give it reduction="sum" or "mean"'
             raise ShapeError(message("Assistant", "error returns no loss", "a tensor of one number", got, way_out))
         if self.stats is not None:
-            self._count(getattr(self.stats, stage), input.shape[0], loss, output, target)
+            alone = self.error.terms[ALONE] if isinstance(self.error, Regularized) else loss
+            self._count(getattr(self.stats, stage), input.shape[0], alone, output, target)
         return loss, net_loss, (output, count) if self.count_log else output
 
     def _parts(self, returned: Any) -> tuple[Any, Any, Any]:
