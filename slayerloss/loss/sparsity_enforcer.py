@@ -37,10 +37,13 @@ class SparsityEnforcer:
 
     def append(self, x: Tensor, lengths: Tensor | None = None) -> None:
         """Add the penalty of a layer's spikes (N, C, ..., T)."""
+        self.loss_list.append(self.penalty(x, lengths))
+
+    def penalty(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The penalty of a layer's spikes (N, C, ..., T), 0-d, without `lam`; it is not kept."""
         if self.min_rate is None:
-            self.loss_list.append(sparsity(x, self.max_rate, lengths=lengths))
-        else:
-            self.loss_list.append(rate_band(x, self.min_rate, self.max_rate, lengths=lengths))
+            return sparsity(x, self.max_rate, lengths=lengths)
+        return rate_band(x, self.min_rate, self.max_rate, lengths=lengths)
 
     def clear(self) -> None:
         """Forget what was appended; call it before each training step."""

@@ -11,7 +11,7 @@ from slayerloss._check import check_installed
 check_installed("slayerloss.plot", "matplotlib", "plot")
 
 # Below the check, since they import matplotlib.
-from slayerloss.plot.curves import events_per_layer, learning_curve, read_metrics  # noqa: E402
+from slayerloss.plot.curves import events_per_layer, learning_curve, penalty_curves, read_metrics  # noqa: E402
 from slayerloss.plot.decision import decision_figure  # noqa: E402
 from slayerloss.plot.energy import energy_per_layer  # noqa: E402
 from slayerloss.plot.errors import error_figure, error_traces  # noqa: E402
@@ -40,6 +40,7 @@ __all__ = [
     "filter_responses",
     "impulse_responses",
     "learning_curve",
+    "penalty_curves",
     "raster",
     "raster_pair",
     "rate_traces",

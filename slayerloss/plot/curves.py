@@ -1,4 +1,4 @@
-"""What a training run logged: learning curves, and how much each layer sends."""
+"""What a training run logged: learning curves, penalties, and how much each layer sends."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ Metrics: TypeAlias = "str | PathLike[str] | Mapping[str, Sequence[float]]"
 # Stage of a run -> its colour.
 STAGES = {"train": MUTED, "valid": TRUE, "test": RIVAL}
 INPUT = "input"  # the name of what a network gets, among those of its layers
+PENALTY = "penalty_"  # how the columns of penalties begin
 
 
 def read_metrics(path: str | PathLike[str]) -> dict[str, np.ndarray]:
@@ -112,6 +113,43 @@ def learning_curve(metrics: Metrics, quantity: str = "loss", ax: Axes | None = N
     return ax
 
 
+def penalty_curves(metrics: Metrics, ax: Axes | None = None, *, scale: str = "linear") -> Axes:
+    """Draw over the epochs what each penalty adds to the loss of a batch, with its weight; a line for each.
+
+    Args:
+        metrics: a `metrics.csv`, or its columns by name: `epoch` and `penalty_<name>`, as in `learning_curve`.
+        ax: where to draw; None makes a figure.
+        scale: "linear" or "log", which shows what is above zero.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ArgumentError: there are no penalties, there is no `epoch`, or columns differ in length.
+        FormatError: the file is no metrics file.
+
+    Example:
+        >>> ax = penalty_curves({"epoch": [1, 2], "penalty_rates": [0.25, 0.125]})
+        >>> ax.lines[0].get_ydata().tolist()
+        [0.25, 0.125]
+    """
+    check_choice("penalty_curves", "scale", scale, ("linear", "log"))
+    columns = read_columns(metrics, "penalty_curves")
+    curves = {name.removeprefix(PENALTY): per_epoch(columns, name) for name in columns if name.startswith(PENALTY)}
+    curves = {name: curve for name, curve in curves.items() if curve[0].size}
+    if not curves:
+        have = ", ".join(sorted(columns))
+        raise ArgumentError(message("penalty_curves", "no penalty was logged", "a column penalty_<name>", have))
+    ax = new_axes(ax)
+    ax.set_yscale(scale)
+    ends = {name: f"{name} {_value(values[-1], is_accuracy=False)}" for name, (_, values) in curves.items()}
+    if scale == "log":
+        curves = {name: (epochs[values > 0], values[values > 0]) for name, (epochs, values) in curves.items()}
+    from_zero = scale == "linear" and all(values.min() >= 0 for _, values in curves.values())
+    _draw_lines(ax, curves, "penalty", ends, from_zero=from_zero)
+    return ax
+
+
 def events_per_layer(events: Mapping[str, Any], ax: Axes | None = None, *, epochs: Any = None) -> Axes:
     """Draw how many spikes each layer sends: bars of one evaluation, or a line per layer over the epochs.
 
@@ -150,7 +188,7 @@ def events_per_layer(events: Mapping[str, Any], ax: Axes | None = None, *, epoch
     return ax
 
 
-def read_columns(metrics: Metrics) -> dict[str, np.ndarray]:
+def read_columns(metrics: Metrics, function: str = "learning_curve") -> dict[str, np.ndarray]:
     """The columns of a file or of a mapping, as arrays of one length, `epoch` among them."""
     if not isinstance(metrics, Mapping):
         return read_metrics(metrics)
@@ -158,7 +196,7 @@ def read_columns(metrics: Metrics) -> dict[str, np.ndarray]:
     shapes = {values.shape for values in columns.values()}
     if "epoch" not in columns or len(shapes) != 1 or columns["epoch"].ndim != 1:
         rule, got = "columns of one length, `epoch` among them", {name: v.shape for name, v in columns.items()}
-        raise ArgumentError(message("learning_curve", "metrics are no columns", rule, got))
+        raise ArgumentError(message(function, "metrics are no columns", rule, got))
     return columns
 
 
@@ -197,15 +235,32 @@ def _bars(ax: Axes, counts: Mapping[str, float]) -> None:
 
 
 def _lines(ax: Axes, series: Mapping[str, np.ndarray], epochs: Any) -> None:
-    colors = [PALETTE[i % len(PALETTE)] for i in range(len(series))]
-    for (name, values), color in zip(series.items(), colors, strict=True):
+    curves = {}
+    for name, values in series.items():
         at = np.arange(1, values.size + 1) if epochs is None else np.asarray(epochs)
         if at.shape != values.shape:
             rule = f"{values.size} epochs, as {name!r} has values"
             raise ArgumentError(message("events_per_layer", "epochs has the wrong length", rule, at.size))
-        ax.plot(at, values, color=color, marker="o" if values.size == 1 else None, markersize=4, label=name)
+        curves[name] = at, values
+    _draw_lines(ax, curves, "spikes per recording", {name: name for name in curves}, from_zero=True)
+
+
+def _draw_lines(
+    ax: Axes,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    ylabel: str,
+    ends: Mapping[str, str],
+    *,
+    from_zero: bool,
+) -> None:
+    """Draw a line for each name over the epochs, with a text at its end."""
+    colors = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(curves)}
+    for name, (epochs, values) in curves.items():
+        marker = "o" if epochs.size == 1 else None
+        ax.plot(epochs, values, color=colors[name], marker=marker, markersize=4, label=name)
     ax.margins(x=0.02)
-    ax.set(xlabel="epoch", ylabel="spikes per recording")
-    ax.set_ylim(bottom=0)
+    ax.set(xlabel="epoch", ylabel=ylabel)
+    if from_zero:
+        ax.set_ylim(bottom=0)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    label_ends(ax, [(v[-1], name, color) for (name, v), color in zip(series.items(), colors, strict=True) if v.size])
+    label_ends(ax, [(values[-1], ends[name], colors[name]) for name, (_, values) in curves.items() if values.size])

@@ -11,7 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slayerloss.plot._arrays import to_tensor
-from slayerloss.plot.curves import STAGES, Metrics, events_per_layer, learning_curve, per_epoch, read_columns
+from slayerloss.plot.curves import (
+    PENALTY,
+    STAGES,
+    Metrics,
+    events_per_layer,
+    learning_curve,
+    penalty_curves,
+    per_epoch,
+    read_columns,
+)
 from slayerloss.plot.decision import decision_figure, draw_stage
 from slayerloss.plot.errors import error_figure
 from slayerloss.plot.filters import filter_responses
@@ -21,6 +30,7 @@ from slayerloss.plot.tables import confusion_matrix, weight_histogram
 
 _FILTER = ("time_constant", "length", "filter_order", "normalize")
 _FEW = 4  # stages that have room
+_FAR = 100  # times the smallest penalty: too far above it to see both on a linear scale
 _MOST_TIED = 3  # classes that the heading names
 
 
@@ -76,12 +86,13 @@ def run_figures(evaluation: Evaluation, metrics: Metrics | None = None) -> dict[
     Args:
         evaluation: what the network did.
         metrics: the run's `metrics.csv`, or its columns; None leaves the learning curves out. Columns named
-            `events_<layer>` become spikes over the epochs.
+            `events_<layer>` become spikes over the epochs, those named `penalty_<name>` penalties.
 
     Returns:
-        File name without ending -> figure, in the order of a reader: `learning`, `spikes_over_epochs`, `confusion`; for
-        each classified sample `decision_<i>`, for each regressed one `output_<i>`, `error_<i>`, `layers_<i>`, for one
-        with neither class nor target `layers_<i>`; `spikes`, `weights`, `filter`. What lacks its arrays is left out.
+        File name without ending -> figure, in the order of a reader: `learning`, `penalties`, `spikes_over_epochs`,
+        `confusion`; for each classified sample `decision_<i>`, for each regressed one `output_<i>`, `error_<i>`,
+        `layers_<i>`, for one with neither class nor target `layers_<i>`; `spikes`, `weights`, `filter`. What lacks its
+        arrays is left out.
 
     Raises:
         ArgumentError, ShapeError: an array does not fit.
@@ -122,6 +133,16 @@ def _logged(columns: Mapping[str, Any], evaluation: Evaluation) -> dict[str, Fig
             figure.axes[-1].set_xlabel(f"epoch\n(train is measured with {' and '.join(evaluation.harder)}{without})")
         dot = " The dot on the valid curve marks its best epoch." if validated else ""
         _explain(figure, evaluation, f"{drawn} while training", f"{drawn.capitalize()} over the epochs.{dot}")
+    penalties = [name for name in columns if name.startswith(PENALTY) and _has(columns, name)]
+    if penalties:
+        tops = [float(per_epoch(columns, name)[1].max()) for name in penalties]
+        scale = "log" if 0 < _FAR * min(tops) < max(tops) else "linear"
+        figure = figures["penalties"] = _figure(penalty_curves(columns, scale=scale))
+        caption = (
+            "What each penalty adds to the loss of a batch while training, with its weight; the mean over the steps of "
+            "an epoch. The losses above are without them."
+        )
+        _explain(figure, evaluation, "penalties while training", caption)
     tests = [values for name, values in columns.items() if name.startswith("test_")]
     while_training = ~np.isfinite(tests).any(0) if tests else slice(None)
     columns = {name: values[while_training] for name, values in columns.items()}

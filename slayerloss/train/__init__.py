@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from slayerloss.train.data import EventData
     from slayerloss.train.learner import Learner
     from slayerloss.train.network import Network, build_network
+    from slayerloss.train.penalties import RegularizerCallback
     from slayerloss.train.run import Run, fit
     from slayerloss.train.schedule import Schedule
 
@@ -23,6 +24,7 @@ _HOMES = {
     "EventData": "data",
     "Learner": "learner",
     "Network": "network",
+    "RegularizerCallback": "penalties",
     "Run": "run",
     "Schedule": "schedule",
     "build_data": "build",
@@ -38,6 +40,7 @@ __all__ = [
     "Network",
     "NetworkOptions",
     "Recipe",
+    "RegularizerCallback",
     "Run",
     "Schedule",
     "TrainerOptions",

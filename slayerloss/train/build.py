@@ -14,10 +14,12 @@ from torch.utils.data import Subset
 
 from slayerloss import classifier, data, loss
 from slayerloss._check import ArgumentError, check_choice, message
+from slayerloss.regularizer import Regularized
 from slayerloss.train.create import by_name, create
 from slayerloss.train.data import EventData, Samples
 from slayerloss.train.learner import Learner
 from slayerloss.train.network import Network, build_network, output_size
+from slayerloss.train.penalties import build_penalties, check_layers, of_enforcer
 from slayerloss.train.recipe import DataOptions, Recipe
 from slayerloss.train.schedule import Schedule
 
@@ -147,14 +149,27 @@ def build_learner(recipe: Recipe, dataset: Samples) -> Learner:
     optimizer(network.parameters())  # is refused here, before anything is written
     return Learner(
         network,
-        by_name("loss", loss, _LOSSES, recipe.loss),
+        _loss(recipe, network),
         build_decision(recipe),
         num_classes=num_outputs,
         optimizer=optimizer,
         schedule=create("schedule", Schedule, recipe.schedule),
-        sparsity=None if recipe.sparsity is None else create("sparsity", loss.SparsityEnforcer, recipe.sparsity),
         seed=recipe.seed,
     )
+
+
+def _loss(recipe: Recipe, network: Network) -> torch.nn.Module:
+    """The loss of a recipe, with its penalties if there are any."""
+    alone: torch.nn.Module = by_name("loss", loss, _LOSSES, recipe.loss)
+    penalties = build_penalties(recipe.regularizers or {}, network, recipe.seed)
+    if not penalties and recipe.sparsity is None:
+        return alone
+    regularized: Regularized = create("regularizers (Regularized)", Regularized, {}, alone, penalties)
+    if recipe.sparsity is not None:
+        sparsity = of_enforcer(create("sparsity", loss.SparsityEnforcer, recipe.sparsity))
+        check_layers("sparsity", sparsity, network)
+        create("sparsity (Regularized)", regularized.add, {}, "sparsity", sparsity)
+    return regularized
 
 
 def check_classes(dataset: Samples, num_outputs: int, which: str) -> None:

@@ -22,7 +22,8 @@ def epoch_metrics(trainer: pl.Trainer) -> dict[str, float]:
     validates = bool(trainer.val_dataloaders)
     stale = validates and (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) != 0
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    order = [name for stage in ("train_", "valid_", "events_") for name in metrics if name.startswith(stage)]
+    kinds = ("train_", "valid_", "penalty_", "events_")
+    order = [name for kind in kinds for name in metrics if name.startswith(kind)]
     return {name: metrics[name] for name in order if not (stale and name.startswith(("valid_", "events_")))}
 
 

@@ -13,14 +13,24 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from slayerloss._check import SlayerError
 from slayerloss._distributed import sum_over_processes, world_size
-from slayerloss.block import SpikingBlock, reset_state
+from slayerloss.block import reset_state
 from slayerloss.functional import count
 from slayerloss.functional.sparse import event_count
 from slayerloss.loss import SparsityEnforcer
-from slayerloss.train.finite import check_parameters, check_step
+from slayerloss.regularizer import ActivityCollector, Regularized
+from slayerloss.regularizer.regularized import ALONE
+from slayerloss.train.finite import check_parameters, check_penalties, check_step
+from slayerloss.train.penalties import RegularizerCallback, of_enforcer
 from slayerloss.train.schedule import Schedule
 
 Optimizer = Callable[[Iterable[Any]], torch.optim.Optimizer]
+
+
+class _AfterErrors(pl.Callback):
+    """Ends what an error, after which lightning calls no `teardown`, would leave on the network."""
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        pl_module.teardown(str(trainer.state.fn))
 
 
 class Learner(pl.LightningModule):
@@ -28,23 +38,26 @@ class Learner(pl.LightningModule):
 
     Neurons with `persistent_state` begin each batch anew: what follows a sample is another sample, not what came after.
 
-    Logged for each stage (train, valid, test): `<stage>_loss`, per sample where the loss is a sum; `<stage>_accuracy`
-    with a decision; `events_<layer>`, events per sample of every spiking layer, of the validation if there is one. Of a
-    test also `events_input`, events per sample of the input, and with a decision `test_recordings`, how many they were,
-    and `test_silent`, how many had no output spike.
+    Logged for each stage (train, valid, test): `<stage>_loss`, without penalties, per sample where the loss is a sum;
+    `<stage>_accuracy` with a decision; `events_<layer>`, events per sample of every spiking layer, of the validation if
+    there is one. Of a training `penalty_<name>`, what each penalty adds to the loss of a batch. Of a test also
+    `events_input`, events per sample of the input, and with a decision `test_recordings`, how many they were, and
+    `test_silent`, how many had no output spike.
 
     Args:
         network: blocks; it is called with events (N, C, ..., T), and with `lengths` if the batch has them.
-        loss: function(spikes, labels or targets), and of `lengths` if the batch has them.
+        loss: function(spikes, labels or targets), and of `lengths` if the batch has them; with penalties beside it a
+            `regularizer.Regularized`.
         decision: spikes -> predicted classes, such as `classifier.Rate`; None for a regression.
         num_classes: with a decision, how many there are.
         optimizer: parameters -> optimiser; None for Adam at 0.001.
         schedule: of the learning rate.
-        sparsity: penalty on the events of every spiking layer but the last.
+        sparsity: a penalty on the events of every spiking layer but the last, named "sparsity".
         seed: dropout is drawn from (seed, epoch, step, process), so that a training that goes on later is the same.
 
     Raises:
-        DivergedError: (in training) the loss, a gradient or a parameter is not finite; the layer is named.
+        DivergedError: (in training) the loss, a penalty, a gradient or a parameter is not finite; the layer is named,
+            or the penalty.
 
     Example:
         >>> from slayerloss import block, classifier, loss
@@ -67,10 +80,12 @@ class Learner(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if sparsity is not None:
+            loss = loss if isinstance(loss, Regularized) else Regularized(loss, {})
+            loss.add("sparsity", of_enforcer(sparsity))
         self.network, self.loss, self.decision = network, loss, decision
         self.optimizer = optimizer or torch.optim.Adam
         self.schedule = schedule or Schedule()
-        self.sparsity = sparsity
         self.seed = seed
         self.num_classes = None if decision is None else num_classes
         self.accuracy = torch.nn.ModuleDict()
@@ -80,26 +95,23 @@ class Learner(pl.LightningModule):
             stages = ("train", "valid", "test")
             self.accuracy.update({f"{stage}_": MulticlassAccuracy(average="micro", **options) for stage in stages})
             self.confusion = MulticlassConfusionMatrix(**options)
-        self._sent: dict[str, Tensor] = {}
         self._loss = torch.zeros(())
-        self._hooks: list[Any] = []
+
+    @property
+    def regularized(self) -> Regularized | None:
+        """The loss, if it has penalties."""
+        return self.loss if isinstance(self.loss, Regularized) else None
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        penalties = [] if self.regularized is None else [RegularizerCallback(self.network)]
+        return [*penalties, _AfterErrors()]
 
     def setup(self, stage: str) -> None:
-        for name, part in self.network.named_modules():
-            if isinstance(part, SpikingBlock):
-                self._hooks.append(part.register_forward_hook(self._keep(name or type(part).__name__.lower())))
+        self._layers = ActivityCollector(self.network)
 
     def teardown(self, stage: str) -> None:
-        while self._hooks:
-            self._hooks.pop().remove()
-
-    def _keep(self, name: str) -> Callable[..., None]:
-        """A hook that keeps the spikes of a layer until the end of the step."""
-
-        def hook(block: torch.nn.Module, inputs: Any, output: Any) -> None:
-            self._sent[name] = output[0] if isinstance(output, tuple) else output
-
-        return hook
+        if hasattr(self, "_layers"):  # else an error came before `setup`
+            self._layers.close()
 
     def forward(self, events: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The output spikes of events (N, C, ..., T)."""
@@ -113,41 +125,43 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         loss = self._step("train", batch, log_events=not self.trainer.val_dataloaders)
-        if self.sparsity is not None:
-            loss = loss + self._penalty(batch)
-        self._sent.clear()
         self._loss = loss.detach()
         return loss
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._step("valid", batch)
-        self._sent.clear()
 
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._step("test", batch)
-        self._sent.clear()
 
     def _step(self, stage: str, batch: tuple[Tensor, ...], log_events: bool = True) -> Tensor:
-        """The loss of a batch; logs it, the accuracy and the events."""
+        """The loss of a batch, with its penalties; logs that without them, the accuracy and the events."""
         events, target, *rest = batch
         lengths = rest[0] if rest else None
+        given = {} if lengths is None else {"lengths": lengths}
+        penalised: Regularized | None = None
         try:
             spikes = self(events, lengths)
+            penalised = self.regularized if self.training else None
+            loss: Tensor = self.loss(spikes, target, **given)
         except SlayerError:
             check_parameters(self.network)  # of a bad parameter the layers would say only that it is one
+            if penalised is not None:
+                check_penalties(penalised)
             raise
-        given = {} if lengths is None else {"lengths": lengths}
-        loss: Tensor = self.loss(spikes, target, **given)
+        alone = loss.detach() if self.regularized is None else self.regularized.terms[ALONE]
         size = _size(events)
         per_sample = size if getattr(self.loss, "reduction", "mean") == "sum" else 1
-        self._log({f"{stage}_loss": loss.detach() / per_sample}, size)
+        self._log({f"{stage}_loss": alone / per_sample}, size)
         if self.decision is not None:
             self._decide(stage, self.decision(spikes.detach(), **given), target, lengths)
             if stage == "test":
                 self._count_silent(spikes.detach(), lengths)
         if log_events:
-            counted = {"input": events, **self._sent} if stage == "test" else self._sent
-            self._log({f"events_{name}": _events(sent, lengths) / size for name, sent in counted.items()}, size)
+            sent = {"input": events} if stage == "test" else {}
+            sent |= {name: layer.spikes for name, layer in self._layers.activity.items()}
+            self._log({f"events_{name}": _events(each, lengths) / size for name, each in sent.items()}, size)
+        self._layers.clear()
         return loss
 
     def _log(self, values: dict[str, Tensor], size: int) -> None:
@@ -174,20 +188,11 @@ class Learner(pl.LightningModule):
         for name, each in {"test_recordings": torch.ones_like(silent), "test_silent": silent}.items():
             self.log(name, each.sum().float(), on_step=False, on_epoch=True, reduce_fx="sum", sync_dist=True)
 
-    def _penalty(self, batch: tuple[Tensor, ...]) -> Tensor:
-        enforcer = cast(SparsityEnforcer, self.sparsity)
-        enforcer.clear()
-        for sent in list(self._sent.values())[:-1]:
-            enforcer.append(sent, *batch[2:])
-        penalty = enforcer.loss.to(self.device)
-        self._log({"train_sparsity": penalty.detach()}, _size(batch[0]))
-        enforcer.clear()
-        return penalty
-
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         # The scaler of 16-mixed skips a step whose scaled gradient overflows, and scales less: until 1 all may be well.
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
-        check_step(self.network, self._loss, gradients=scaler is None or scaler.get_scale() <= 1)
+        gradients = scaler is None or scaler.get_scale() <= 1
+        check_step(self.network, self._loss, gradients=gradients, regularized=self.regularized)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.trainer.is_last_batch:  # no step follows that would look at what this one did

@@ -66,7 +66,7 @@ def parse_recipe(parser: ArgumentParser, args: Sequence[str]) -> tuple[Recipe, O
     for name in options["config"] or []:
         _merge(values, _load(_find(name)))
     for key, text in overrides:
-        _set(values, key, _yaml(text, f"--{key}"))
+        _set(values, key, _value(text, key))
     _check_keys(Recipe, values, "")
     parsed = _parse(parser.parse_object, values)
     whole: Options = {name: parsed[name] for name in _names(Recipe)}
@@ -140,13 +140,20 @@ def _load(path: Path) -> Any:
         raise FormatError(message("recipe", f"'{path}' is no text", "YAML", got)) from None
 
 
+def _value(text: str, key: str) -> Any:
+    """The value of --key; a pattern such as *.weight is a text, since an alias has nothing to stand for here."""
+    return text if text.startswith("*") else _yaml(text, f"--{key}")
+
+
 def _yaml(text: str, place: str) -> Any:
     import yaml
 
     try:
         value = yaml.load(text, Loader=_loader())
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that there is not
-        raise FormatError(message("recipe", f"{place} is no YAML", "key: value", _where(text, error))) from None
+        where = _where(text, error)
+        way_out = 'Put what begins with * into quotes: "*.weight"' if re.search(r"[:\[,-] *\*", where) else ""
+        raise FormatError(message("recipe", f"{place} is no YAML", "key: value", where, way_out)) from None
     try:
         json.dumps(value, default=str, skipkeys=True)
     except (ValueError, RecursionError):

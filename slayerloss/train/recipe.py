@@ -126,6 +126,10 @@ class Recipe:
         loss: loss of slayerloss.loss (SpikeMax, SpikeMoid, SpikeRate or SpikeTime) and its arguments
         decision: classifier of slayerloss.classifier (Rate or MovingWindow) and its arguments; null for a regression
         sparsity: arguments of slayerloss.loss.SparsityEnforcer on the hidden layers; null for none
+        regularizers: penalties by names of your own, for instance {rates: {type: RateBand, max_rate: 0.1, weight: 0.5,
+            layers: [0, 1], schedule: {type: ramp, end: 0.3}}, size: {type: L1, names: 0.synapse.weight}}: a class of
+            slayerloss.regularizer and its arguments; weight; schedule of the weight: type constant, ramp or cosine,
+            begin and end as numbers; of what layers send also layers, names or patterns, null for the hidden ones
         optimizer: optimiser of torch.optim and its arguments
         schedule: factor of the learning rate: type constant, linear, cosine or one_cycle; warmup and final as numbers
         average: validate, test and keep the exponential moving average of the network with this decay per step; null
@@ -142,6 +146,7 @@ class Recipe:
     loss: Options = field(default_factory=lambda: {"type": "SpikeRate", "true_rate": 0.2, "false_rate": 0.03})
     decision: Options | None = field(default_factory=lambda: {"type": "Rate"})
     sparsity: Options | None = None
+    regularizers: dict[str, Options] | None = None
     optimizer: Options = field(default_factory=lambda: {"type": "Adam", "lr": 0.001})
     schedule: Options = field(default_factory=lambda: {"type": "constant"})
     average: float | None = None
@@ -232,6 +237,9 @@ def check_recipe(recipe: Recipe) -> None:
     for key in _TABLES:
         if not isinstance(_at(recipe, key), Mapping):
             raise DtypeError(message("recipe", f"{key} is no table", "key: value", repr(_at(recipe, key))))
+    if not isinstance(recipe.regularizers, Mapping | None):
+        got = repr(recipe.regularizers)
+        raise DtypeError(message("recipe", "regularizers is no table", "name: {type: NAME, ...}", got))
     for key in _LISTS:
         items = _at(recipe, key)
         if not isinstance(items, list | tuple) or not all(isinstance(item, Mapping) for item in items):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from slayerloss._check import ArgumentError, FormatError, message
 from slayerloss._path import check_folder_to_write
+from slayerloss.regularizer import WeightSchedule
 from slayerloss.train.checkpoint import load_parameters, read_checkpoint
 from slayerloss.train.learner import Learner
 from slayerloss.train.recipe import BEST, LAST, Options, Recipe, differences, plain
@@ -82,14 +83,15 @@ def _may_end_at(end: int, done: int, recipe: Recipe) -> bool:
 
 
 def _depends_on_end(recipe: Recipe) -> bool:
-    """Whether the learning rate of a step depends on how many steps there are in all."""
+    """Whether the learning rate of a step, or the weight of a penalty, depends on how many steps there are in all."""
     schedule = Schedule(**recipe.schedule)
-    return schedule.type != "constant" or schedule.warmup > 0
+    weights = [each.get("schedule") or {} for each in (recipe.regularizers or {}).values()]
+    return schedule.type != "constant" or schedule.warmup > 0 or any(WeightSchedule(**each).changes for each in weights)
 
 
 def _way_out(key: str, recipe: Recipe) -> str:
     if key not in _ENDS:
         return "Begin a new run for that"
     if _depends_on_end(recipe):
-        return "The learning rate of the schedule depends on the end; begin a new run for another"
+        return "A schedule depends on the end; begin a new run for another"
     return "It has come further already"
