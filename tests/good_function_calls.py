@@ -26,6 +26,7 @@ from slayerloss import (
     axon,
     dendrite,
     neuron,
+    synapse,
 )
 from slayerloss import functional as f
 from slayerloss.block import sigma_delta
@@ -144,6 +145,49 @@ FUNCTIONS: dict[str, tuple[Any, dict[str, Any]]] = {
         f.spike_time,
         {"spikes": X, "targets": X, "time_constant": 2.0, "length": 3, "filter_order": 1, "normalize": "peak"},
     ),
+    "bounds_penalty": (
+        f.bounds_penalty,
+        {"data": X, "lower": 0.0, "upper": torch.ones(5), "kind": "expm1", "scale": 2.0, "reduction": "mean"},
+    ),
+    "summed_exp_boundary_loss": (f.summed_exp_boundary_loss, {"data": X, "lower_bound": 0.5, "upper_bound": 0.5}),
+    "make_bounds": (f.make_bounds, {"params": X}),
+    "bounds_cost": (f.bounds_cost, {"params": X, "lower_bounds": 0.5, "upper_bounds": 0.5}),
+    "bounds_cost, module": (
+        f.bounds_cost,
+        {"params": synapse.Dense(2, 3), "lower_bounds": {"weight": 0.5}, "upper_bounds": {"*": torch.ones(())}},
+    ),
+    "bounds_clip": (f.bounds_clip, {"params": {"a": X}, "lower_bounds": {"a": 0.5}, "upper_bounds": {"a": 0.5}}),
+    "lp_norm": (f.lp_norm, {"x": X, "p": 3.0, "weight": torch.ones(5), "reduction": "mean", "squared": True}),
+    "operator_norm": (f.operator_norm, {"x": X, "p": 2.0}),
+    "l2sqr_norm": (f.l2sqr_norm, {"params": {"a": [X]}}),
+    "l0_norm_approx": (f.l0_norm_approx, {"params": {"a": [X]}, "sigma": 1e-4}),
+    "mse": (f.mse, {"output": X, "target": X}),
+    "sse": (f.sse, {"output": X, "target": X}),
+    "softmax": (f.softmax, {"x": X, "temperature": 0.5, "dim": 1}),
+    "logsoftmax": (f.logsoftmax, {"x": X, "temperature": 0.5, "dim": None}),
+    "dale_law": (f.dale_law, {"weight": X, "reference": X}),
+    "dale_law_l2": (f.dale_law_l2, {"weight": X, "reference": X, "alpha": 0.8}),
+    "dale_hinge": (f.dale_hinge, {"weight": X, "reference": X}),
+    "dale_": (
+        f.dale_,
+        {"tensor": X.clone(), "inh_ratio": 0.5, "rho": 0.9, "inh_first": True, "seed": 1, "dim": 1},
+    ),
+    "excitatory_ratio": (f.excitatory_ratio, {"weight": X}),
+    "ratio_loss": (f.ratio_loss, {"weight": X, "target": 0.8, "form": "sign", "temperature": 0.1}),
+    "weights_distance": (f.weights_distance, {"weight": X, "reference": X, "p": 1.0}),
+    "total_events": (f.total_events, {"spikes": X, "allowance": 1.0, "lengths": LENGTHS}),
+    "synaptic_operations": (
+        f.synaptic_operations,
+        {"spikes": X, "fan_out": torch.ones(3), "allowance": 1.0, "lengths": LENGTHS},
+    ),
+    "membrane_excursion": (
+        f.membrane_excursion,
+        {"voltage": X, "lower": -1.0, "upper": torch.ones(3), "lengths": LENGTHS},
+    ),
+    "temporal_smoothness": (f.temporal_smoothness, {"spikes": X, "time_constant": 2.0, "lengths": LENGTHS}),
+    "hoyer": (f.hoyer, {"spikes": X, "lengths": LENGTHS}),
+    "hoyer_penalty": (f.hoyer_penalty, {"spikes": X, "lengths": LENGTHS}),
+    "treves_rolls": (f.treves_rolls, {"spikes": X, "lengths": LENGTHS}),
     "to_time_last": (f.to_time_last, {"x": X, "order": "T N C"}),
     "van_rossum_distance": (f.van_rossum_distance, {"spikes": X, "targets": X, "time_constant": 2.0, "squared": True}),
 }  # fmt: skip

@@ -49,6 +49,7 @@ from slayerloss import (
     loss,
     netx,
     neuron,
+    regularizer,
     synapse,
     utils,
 )
@@ -57,6 +58,8 @@ from slayerloss.block import BlockState, cuba
 from slayerloss.neuron import dynamics
 from slayerloss.neuron.cuba import Neuron
 from slayerloss.neuron.norm import MeanOnlyBatchNorm, WgtScaleBatchNorm
+
+ACTIVITY = regularizer.LayerActivity("0", MODEL, X, torch.ones(2, 4, 5), None, LENGTHS)
 
 MODULES: dict[str, tuple[Any, dict[str, Any]]] = {
     "loss.SpikeMax": (loss.SpikeMax, {**CLASSES, "mode": "softmax", "label_smoothing": 0.1, "temperature": 0.5}),
@@ -273,6 +276,84 @@ MODULES: dict[str, tuple[Any, dict[str, Any]]] = {
     "io.encode_1d_spikes": (io.encode_1d_spikes, {"filename": FOLDER / "out.bs1", "td_event": LINE}),
     "io.encode_2d_spikes": (io.encode_2d_spikes, {"filename": FOLDER / "out.bin", "td_event": EVENT}),
     "io.encode_np_spikes": (io.encode_np_spikes, {"filename": FOLDER / "out.npy", "td_event": EVENT, "time_unit": 1.0}),
+    "regularizer.ParameterBoundaryRegularizer": (
+        regularizer.ParameterBoundaryRegularizer,
+        {"lower_bound": 0.5, "upper_bound": 0.5},
+    ),
+    "regularizer.ParameterBoundaryRegularizer()": (
+        method(lambda: regularizer.ParameterBoundaryRegularizer(torch.zeros(5), 0.5)),
+        {"data": X},
+    ),
+    "regularizer.Bounds": (
+        regularizer.Bounds,
+        {"params": MODEL, "lower": 0.5, "upper": {"*.weight": 0.5}, "Lambda": 2.0, "names": ["*"], "kind": "expm1"}
+        | {"scale": 2.0},
+    ),
+    "regularizer.Lp": (
+        regularizer.Lp,
+        {"params": [X, MODEL.synapse.weight], "Lambda": 2.0, "p": 3.0, "weights": [2.0, 1.0], "reduction": "mean"}
+        | {"names": "*", "squared": True},
+    ),
+    "regularizer.L1": (regularizer.L1, {"params": MODEL, "Lambda": 2.0, "weights": 2.0, "reduction": "mean"}),
+    "regularizer.L2": (regularizer.L2, {"params": {"a": X}, "weights": {"a": X}, "squared": True}),
+    "regularizer.OperatorNorm": (regularizer.OperatorNorm, {"params": X, "Lambda": 2.0, "p": 1, "names": None}),
+    "regularizer.DaleLaw": (regularizer.DaleLaw, {"params": [X], "reference_weights": [X], "Lambda": 2.0}),
+    "regularizer.DaleHinge": (regularizer.DaleHinge, {"params": [X], "rho": 1.0, "seed": 0, "dim": 1}),
+    "regularizer.DaleLawL2": (
+        regularizer.DaleLawL2,
+        {"params": X, "alpha": 0.5, "reference_weights": None, "inh_ratio": 0.5, "inh_first": False, "seed": 1},
+    ),
+    "regularizer.ExcRatioTargetRegularization": (
+        regularizer.ExcRatioTargetRegularization,
+        {"params": X, "exc_target_ratio": 0.5, "Lambda": 1.0, "names": None},
+    ),
+    "regularizer.InhRatioTargetRegularization": (
+        regularizer.InhRatioTargetRegularization,
+        {"params": X, "inh_target_ratio": 0.5, "Lambda": 1.0, "names": None},
+    ),
+    "regularizer.SignRatio": (regularizer.SignRatio, {"params": X, "exc_target_ratio": 0.5, "temperature": 1.0}),
+    "regularizer.WeightsDistance": (
+        regularizer.WeightsDistance,
+        {"params": X, "reference_weights": X, "Lambda": 1.0, "p": 2.0},
+    ),
+    "regularizer.WeightSchedule": (regularizer.WeightSchedule, {"type": "ramp", "begin": 0.1, "end": 0.5}),
+    "regularizer.Penalty": (
+        regularizer.Penalty,
+        {"term": regularizer.RateBand(), "weight": 2.0, "schedule": regularizer.WeightSchedule(), "layers": "dense"},
+    ),
+    "regularizer.Regularized": (
+        regularizer.Regularized,
+        {
+            "loss": loss.SpikeRate(0.2, 0.1),
+            "penalties": {"size": regularizer.L1(MODEL)},
+            "model": MODEL,
+            "stepwise": True,
+        },
+    ),
+    "regularizer.Regularized()": (
+        method(lambda: regularizer.Regularized(loss.SpikeRate(0.2, 0.1), {"size": regularizer.L1(X)})),
+        {"spikes": X, "target": LABELS, "lengths": LENGTHS},
+    ),
+    "regularizer.locate_not_finite": (
+        regularizer.locate_not_finite,
+        {"regularized": regularizer.Regularized(loss.SpikeRate(0.2, 0.1), {"size": regularizer.L1(X)})},
+    ),
+    "regularizer.RateBand": (regularizer.RateBand, {"min_rate": 0.1, "max_rate": 0.2, "per": "neuron"}),
+    "regularizer.RateBand()": (method(regularizer.RateBand), {"activity": ACTIVITY}),
+    "regularizer.TotalEvents": (regularizer.TotalEvents, {"allowance": 1.0}),
+    "regularizer.SynapticOperations": (
+        regularizer.SynapticOperations,
+        {"allowance": 1.0, "fan_out": torch.ones(3)},
+    ),
+    "regularizer.SynapticOperations()": (method(regularizer.SynapticOperations), {"activity": ACTIVITY}),
+    "regularizer.MembraneExcursion": (regularizer.MembraneExcursion, {"lower": -1.0, "upper": torch.ones(3)}),
+    "regularizer.TemporalSmoothness": (regularizer.TemporalSmoothness, {"time_constant": 2.0}),
+    "regularizer.Hoyer()": (method(regularizer.Hoyer), {"activity": ACTIVITY}),
+    "regularizer.ActivityCollector": (
+        regularizer.ActivityCollector,
+        {"model": torch.nn.Sequential(MODEL), "layers": ["0*"], "voltage": False, "stepwise": False},
+    ),
+    "block.cuba.Dense.fan_out": (method(lambda: MODEL, "fan_out"), {"shape": (3,)}),
     "netx.describe": (netx.describe, {"layers": [{"type": "flatten", "shape": [8]}], "source": "here"}),
     "netx.check": (netx.check, {"file": FOLDER / "network.net"}),
     "netx.inspect": (netx.inspect, {"path": FOLDER / "network.net"}),

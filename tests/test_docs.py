@@ -118,7 +118,7 @@ def test_commands_of_a_page_exist(page: Path) -> None:
             continue
         text = known.setdefault(words[1], help_of(words[1]))
         for option in (word.split("=")[0] for word in words[2:] if word.startswith("-")):
-            base = re.sub(r"^(--(network|loss|optimizer|schedule|sparsity))\..*", r"\1", option)
+            base = re.sub(r"^(--(network|loss|optimizer|schedule|sparsity|regularizers))\..*", r"\1", option)
             assert re.search(rf"(?<![\w-]){re.escape(base)}\b", text), f"{page}: slayerloss {words[1]} has no {option}"
 
 

@@ -24,6 +24,7 @@ LAYERS = [
     {"utils"},
     {"data", "plot", "auto"},
     {"netx"},
+    {"regularizer"},
     {"block"},
     {"neuron"},
     {"synapse", "axon", "dendrite", "spike"},

@@ -15,8 +15,8 @@ import slayerloss
 PUBLIC = {
     "": """ArgumentError BackendError DivergedError DtypeError FileError FormatError MissingFileError
         MissingPackageError ShapeError SlayerError __version__ auto axon block bootstrap classifier data debug_checks
-        dendrite filter functional io kernels loss netx neuron plot spike synapse train use_backend
-        utils""",
+        dendrite filter functional io kernels loss netx neuron plot regularizer spike synapse train
+        use_backend utils""",
     "auto": "SequentialNetwork",
     "axon": "Delay Delta delay",
     "block": "BlockState SpikingBlock adrf adrf_iz alif cuba reset_state rf rf_iz sigma_delta",
@@ -39,11 +39,14 @@ PUBLIC = {
     "data": """Digits EventDataset Finding NMNIST Oxford augment check collate collate_padded stratified_split""",
     "filter": "ExponentialFilter FIR FIRBank FilterBank MovingWindow",
     "functional": """AdaptiveState CubaState DeltaState ResonatorState SigmaDeltaState WindowState adapted
-        adaptive_threshold causal_conv causal_corr confidence conv conv_transpose count cuba delay delta dense
-        event_rate exponential_filter exponential_kernel filter_bank fire from_time_last integrate_and_fire
-        latency_to_decision leaky_integrator moving_window phase_spike predict quantize quantize_weight rate rate_band
-        recurrent_cuba resonator resonator_state shift sigma sigma_delta sparsity spike spike_max spike_moid
-        spike_rate spike_time to_time_last van_rossum_distance""",
+        adaptive_threshold bounds_clip bounds_cost bounds_penalty causal_conv causal_corr confidence conv
+        conv_transpose count cuba dale_ dale_hinge dale_law dale_law_l2 delay delta dense event_rate excitatory_ratio
+        exponential_filter exponential_kernel filter_bank fire from_time_last hoyer hoyer_penalty integrate_and_fire
+        l0_norm_approx l2sqr_norm latency_to_decision leaky_integrator logsoftmax lp_norm make_bounds
+        membrane_excursion moving_window mse operator_norm phase_spike predict quantize quantize_weight rate
+        rate_band ratio_loss recurrent_cuba resonator resonator_state shift sigma sigma_delta softmax sparsity spike
+        spike_max spike_moid spike_rate spike_time sse summed_exp_boundary_loss synaptic_operations
+        temporal_smoothness to_time_last total_events treves_rolls van_rossum_distance weights_distance""",
     "io": """Event SUFFIXES bins crop encode_1d_spikes encode_2d_spikes encode_np_spikes from_frames from_structured
         read read_1d_spikes read_2d_spikes read_np_spikes replacing tensor_to_event to_frames to_structured write""",
     "kernels": "reference use_backend",
@@ -68,15 +71,23 @@ PUBLIC = {
     "neuron.rf_iz": "Neuron neuron_params",
     "plot": """Evaluation PALETTE Sample animate_event confidence_traces confusion_matrix decision_figure
         energy_per_layer error_figure error_traces event_frames events_per_layer filter_responses impulse_responses
-        learning_curve raster raster_pair rate_traces read_metrics report run_figures set_caption show_event style
-        weight_histogram""",
+        learning_curve penalty_curves raster raster_pair rate_traces read_metrics report run_figures set_caption
+        show_event style weight_histogram""",
+    "regularizer": """ActivityCollector ActivityPenalty BaseRegularization Bounds DaleHinge DaleLaw DaleLawL2
+        ExcRatioTargetRegularization Hoyer InhRatioTargetRegularization L1 L2 LayerActivity Lp MembraneExcursion
+        NotFinite OperatorNorm ParameterBoundaryRegularizer Penalty RateBand RegularizationList Regularized SignRatio
+        SynapticOperations TemporalSmoothness TotalEvents TrevesRolls WeightSchedule WeightsDistance bounds_clip
+        bounds_cost bounds_penalty dale_ dale_hinge dale_law dale_law_l2 excitatory_ratio hoyer hoyer_penalty
+        l0_norm_approx l2sqr_norm locate_not_finite logsoftmax lp_norm make_bounds membrane_excursion mse
+        operator_norm rate_band ratio_loss softmax sse summed_exp_boundary_loss synaptic_operations
+        temporal_smoothness total_events treves_rolls weights_distance""",
     "spike": "Spike complex",
     "spike.complex": "Spike",
     "synapse": "Conv ConvTranspose Dense Pool Synapse Unpool complex layer",
     "synapse.complex": "ComplexSynapse Conv ConvTranspose Dense Pool Unpool",
     "synapse.layer": "Conv ConvTranspose Dense Pool Unpool",
-    "train": """DataOptions EventData Learner Network NetworkOptions Recipe Run Schedule TrainerOptions build_data
-        build_learner build_network fit read_recipe write_recipe""",
+    "train": """DataOptions EventData Learner Network NetworkOptions Recipe RegularizerCallback Run Schedule
+        TrainerOptions build_data build_learner build_network fit read_recipe write_recipe""",
     "utils": """Assistant LearningStat LearningStats QUANTIZE_MODE diagonal_mask dotdict event_rate filter int_utils
         quantize quantize_hook_fx recurrent staticproperty time""",
     "utils.filter": "FIR FIRBank conv corr",

@@ -26,7 +26,7 @@ LOSS = re.compile(r"loss *=? *([\d.]+)")
 
 
 def test_there_are_tutorials() -> None:
-    assert len(SCRIPTS) >= 4
+    assert len(SCRIPTS) >= 5
     assert len(OF_LAVA_DL) >= 4
 
 

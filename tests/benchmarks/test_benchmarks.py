@@ -20,7 +20,7 @@ import goals  # noqa: E402
 import harness  # noqa: E402
 import report  # noqa: E402
 import tables  # noqa: E402
-from libraries import compositions, losses, operation  # noqa: E402
+from libraries import compositions, losses, operation, regularizers  # noqa: E402
 
 WAYS = [(title, kind, window, mode, way) for title, kind, window, mode in cases.LOSSES
         for way in compositions.compositions(kind, window, mode)]  # fmt: skip
@@ -103,6 +103,46 @@ def test_goals() -> None:
     assert [goal.reached for goal in found] == [True, False]
     assert "1 of 2" in goals.text(found)
     assert "missed: SpikeTime (2 x 5 x 10): torch: cumsum 2.5, at least 3" in goals.text(found)
+
+
+def test_ways_to_dales_law_are_equal() -> None:
+    answers = []
+    for way in (regularizers.dale, regularizers.dale_as_trace, regularizers.dale_by_element):
+        made = way((40, 30))
+        made.call()
+        answers.append((made.value, *torch.autograd.grad(made.forward(), made.leaves)))
+    for answer in answers[1:]:
+        torch.testing.assert_close(answer, answers[0])
+
+
+@pytest.mark.parametrize("weight_norm", [False, True])
+def test_a_step_with_penalties_has_them_all_and_moves_nothing(weight_norm: bool) -> None:
+    plain, penalized = (regularizers.step((2, 30, 5), penalties, weight_norm) for penalties in (False, True))
+    terms = penalized.loss.terms
+    for made in (plain, penalized, penalized):
+        before = made.network[1].synapse.weight.detach().clone()
+        made.call()
+        assert torch.equal(made.network[1].synapse.weight, before)
+    assert list(penalized.loss.terms) == ["loss", "bounds", "squares", "dale", "rates"] != list(terms)
+    assert plain.value == pytest.approx(float(penalized.loss.terms["loss"]))
+    assert penalized.value == pytest.approx(float(sum(penalized.loss.terms.values())))
+
+
+def test_penalties() -> None:
+    sides = {"slayerloss": seconds(1, 1), "slayerloss, penalties": seconds(1, 1.06)}
+    step = {"of": "step", "shape": [2, 5, 10], "times": sides}
+    found = list(goals.regularizers([step]))
+    assert [(goal.value, goal.reached) for goal in found] == [(pytest.approx(0.03), True)]
+    dale = {"of": "dale", "shape": [2, 5], "times": {"slayerloss": seconds(1, 1), "torch: trace": seconds(2, 4)}}
+    assert [(goal.value, goal.reached) for goal in goals.regularizers([dale])] == [(3, False)]
+    normed = {**step, "weight_norm": True}
+    assert "weight norm" in next(goals.regularizers([normed])).text
+    assert report.NORMED in report.regularizers([normed])
+    text = report.regularizers([dale, step])
+    assert report.NORMED not in text
+    assert "3.0 %" in text
+    assert "torch: trace" in text
+    assert report.wins({"regularizers": [dale, step]}) == []
 
 
 def test_different_numbers_are_not_compared() -> None:

@@ -56,8 +56,12 @@ def test_lava_dls_turns_are_refused_where_they_are_none():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("angle", [0.001, 0.3, math.pi / 4, 1.5])
 def test_a_turn_on_the_circle_loads_however_it_was_rounded(dtype, angle):
-    parts = [torch.tensor([4096 * part(angle)]).to(dtype) for part in (math.sin, math.cos)]
-    rf.Neuron(1.0, 8, 0.1).load_state_dict(dict(zip(("sin_decay", "cos_decay"), parts, strict=True)))
+    sin, cos = (torch.tensor([4096 * part(angle)]).to(dtype) for part in (math.sin, math.cos))
+    neuron = rf.Neuron(1.0, 8, 0.1)
+    neuron.load_state_dict({"sin_decay": sin, "cos_decay": cos})
+    outside = max(1, math.hypot(sin, cos) / 4096)  # what rounding to the dtype put there is brought back to the circle
+    assert neuron.cx_sin_decay == pytest.approx(float(sin) / outside, abs=1)
+    assert neuron.cx_cos_decay == pytest.approx(float(cos) / outside, abs=1)
 
 
 def test_lava_dls_decays_may_stray_by_a_step_only():

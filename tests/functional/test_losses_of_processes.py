@@ -11,7 +11,21 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from slayerloss.functional import rate_band, sparsity, spike_max, spike_moid, spike_rate, spike_time
+from slayerloss.functional import (
+    hoyer,
+    hoyer_penalty,
+    membrane_excursion,
+    rate_band,
+    sparsity,
+    spike_max,
+    spike_moid,
+    spike_rate,
+    spike_time,
+    synaptic_operations,
+    temporal_smoothness,
+    total_events,
+    treves_rolls,
+)
 from slayerloss.loss import SparsityEnforcer
 
 SAMPLES, CLASSES, STEPS = 6, 3, 12
@@ -56,6 +70,11 @@ def losses(x: Tensor, part: dict[str, Tensor]) -> dict[str, Tensor]:
     values["sparsity-lengths"] = sparsity(x, 0.05, lengths=lengths)
     values["band"] = rate_band(x, 0.35, 0.36, 2.0, lengths=lengths)
     values["enforcer"] = enforcer(x, lengths)
+    values["events"] = total_events(x, 3.0, lengths=lengths)
+    values["operations"] = synaptic_operations(x, torch.tensor([3.0, 1.0, 2.0]), 4.0, lengths=lengths)
+    values["excursion"] = membrane_excursion(x, 0.1, 0.2, lengths=lengths)
+    values["smoothness"] = temporal_smoothness(x, 2.0, lengths=lengths)
+    values |= {"hoyer": hoyer(x), "hoyer-penalty": hoyer_penalty(x, lengths=lengths), "treves-rolls": treves_rolls(x)}
     return values
 
 

@@ -71,8 +71,11 @@ def _results(backend: str, function: Callable[..., Tensor], tensors: Sequence[Te
         threads.SMALLEST_SHARE = before[1]
 
 
-def assert_near(found: Sequence[Tensor], expected: Sequence[Tensor], times: float = 1) -> None:
-    """Same shapes and dtypes, and values that differ by some rounding, or by so many `times` more."""
+def assert_near(found: Sequence[Tensor], expected: Sequence[Tensor], times: float = 1, terms: float = 0.0) -> None:
+    """Same shapes and dtypes, and values that differ by some rounding, or by so many `times` more.
+
+    `terms` is the size of what a value is the sum of, where that is larger than the value.
+    """
     for a, b in zip(found, expected, strict=True):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
@@ -80,4 +83,4 @@ def assert_near(found: Sequence[Tensor], expected: Sequence[Tensor], times: floa
         size = float(b.abs().masked_fill(b.isinf(), 0).max())
         error = float((a - b).abs().masked_fill(a == b, 0).max())  # half precision may overflow, in the same place
         allowed = {torch.float64: 1e-11 * times, torch.float32: 4e-6 * times}.get(b.dtype, 1e-2)
-        assert error <= allowed * max(size, 1e-30), f"{error} of {size}"
+        assert error <= allowed * max(size, terms, 1e-30), f"{error} of {size}"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from slayerloss import functional as F
 from slayerloss.kernels.backend import use_backend
+from slayerloss.kernels.weight_penalty import KINDS, Term, sums
 
 Scenario = Callable[[torch.dtype, bool], object]
 
@@ -140,9 +141,24 @@ def products(dtype: torch.dtype, time_first: bool) -> None:
         back(F.dense(spikes, signal(dtype, False, outputs, channels)))
 
 
+def magnitudes(dtype: torch.dtype, time_first: bool) -> None:
+    for shape in ((3, 5, 2, 70), (2, 300, 3, 33), (1, 5, 2600), (4, 7, 1)):
+        back(F.rate_band(signal(dtype, time_first, *shape), 0.5, 0.6, lengths=torch.arange(shape[0]) % shape[-1] + 1))
+        back(F.sparsity(signal(dtype, time_first, *shape, spikes=True)))
+
+
+def weight_penalties(dtype: torch.dtype, time_first: bool) -> None:
+    terms = [*map(Term, KINDS[:4]), *(Term(kind, -0.5, 0.25, 0.3) for kind in KINDS[4:])]
+    for shape in ((3, 5, 70), (1, 2, 3), (3, 41, 600)):
+        reference = signal(dtype, time_first, *shape).detach().flip(1)
+        for compared in (reference, reference.sign().to(torch.int8)):
+            back(sums(signal(dtype, time_first, *shape), terms, compared))
+    back(sums(signal(dtype, time_first, 2, 3, 5), [Term("squared", 0.0, 1e-3, 1e-6), Term("expm1", upper=-9.0)]))
+
+
 SCENARIOS: tuple[Scenario, ...] = (
-    *(cuba, leaky, adaptive, resonators, delays, sparse_images, products),
-    *(time_orders, sigma_deltas, windows, low_passes, spike_times, class_losses),
+    *(cuba, leaky, adaptive, resonators, delays, sparse_images, products, magnitudes),
+    *(time_orders, sigma_deltas, windows, low_passes, spike_times, class_losses, weight_penalties),
 )
 
 

@@ -52,9 +52,11 @@ def test_equal_to_the_reference(
         return exponential_filter(x, taus, filter_order, normalize=normalize, state=state)
 
     found, expected = both(run, [x, taus, state], threads)
-    # the gradient of a time constant is a sum of many terms that cancel
-    assert_near(found, expected, times=100)
     assert_near(found[:1], expected[:1])
+    assert_near(found[1:-2] + found[-1:], expected[1:-2] + expected[-1:], times=100)
+    # the gradient of a time constant is a sum over all results, in which terms of about this size cancel
+    terms = 0.02 * float(expected[0].double().abs().nan_to_num(posinf=0).sum() / taus.min().clamp(min=1))
+    assert_near(found[-2:-1], expected[-2:-1], times=100, terms=terms)
 
 
 @needs_kernels

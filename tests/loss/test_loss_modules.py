@@ -129,6 +129,8 @@ def test_sparsity_enforcer_with_a_lower_rate_is_per_channel() -> None:
     enforcer = SparsityEnforcer(0.3, 2.0, min_rate=0.2)
     enforcer.append(SPIKES, LENGTHS)
     torch.testing.assert_close(enforcer.loss, functional.rate_band(SPIKES, 0.2, 0.3, 2.0, lengths=LENGTHS))
+    torch.testing.assert_close(enforcer.penalty(SPIKES), functional.rate_band(SPIKES, 0.2, 0.3))
+    assert len(enforcer.loss_list) == 1  # that one was not kept
 
 
 def test_the_name_that_projects_import() -> None:

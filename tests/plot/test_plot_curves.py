@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 
 from slayerloss import ArgumentError, DtypeError, FormatError, ShapeError
-from slayerloss.plot import confusion_matrix, events_per_layer, learning_curve, read_metrics, weight_histogram
+from slayerloss.plot import (
+    confusion_matrix,
+    events_per_layer,
+    learning_curve,
+    penalty_curves,
+    read_metrics,
+    weight_histogram,
+)
 from slayerloss.plot.style import ERROR, MUTED, PALETTE
 
 # As Lightning's CSVLogger writes it: one row per stage, empty where the stage logged nothing.
@@ -101,6 +108,39 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_learning_curve_refuses(columns: dict[str, Any], options: dict[str, Any], text: str) -> None:
     with pytest.raises(ArgumentError, match=text):
         learning_curve(columns, **options)
+
+
+PENALTIES = {"epoch": [1, 1, 2, 3], "train_loss": [3.0, 3, 2, 1], "penalty_rates": [0.5, 0.25, 0.25, 0.0]}
+
+
+def test_each_penalty_has_its_line() -> None:
+    ax = penalty_curves({**PENALTIES, "penalty_dale": [np.nan, 1.5, np.nan, 0.03125], "penalty_none": [np.nan] * 4})
+    assert curve(ax, "rates") == ([1, 2, 3], [0.375, 0.25, 0])  # the mean of an epoch
+    assert curve(ax, "dale") == ([1, 3], [1.5, 0.03125])
+    assert len(ax.lines) == 2
+    assert texts(ax) == {"rates 0", "dale 0.0312"}
+    assert ax.get_ylim()[0] == 0
+
+
+def test_penalties_below_zero_and_on_a_log_scale() -> None:
+    assert penalty_curves({"epoch": [1, 2], "penalty_dale": [-2.0, -3.0]}).get_ylim()[0] < -2.9
+    ax = penalty_curves(PENALTIES, scale="log")
+    assert curve(ax, "rates") == ([1, 2], [0.375, 0.25])  # zero is not on the scale
+    assert texts(ax) == {"rates 0"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "text"),
+    [
+        ({"epoch": [0], "train_loss": [1.0]}, {}, "no penalty was logged; expected a column penalty_<name>, got epoch"),
+        ({"epoch": [0], "penalty_a": [np.nan]}, {}, "no penalty was logged"),
+        ({"epoch": [0, 1], "penalty_a": [1.0]}, {}, "metrics are no columns"),
+        (PENALTIES, {"scale": "linar"}, "scale is unknown.*Did you mean 'linear'"),
+    ],
+)
+def test_penalty_curves_refuses(columns: dict[str, Any], options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^penalty_curves: {text}"):
+        penalty_curves(columns, **options)
 
 
 def test_bars_have_their_counts() -> None:

@@ -156,12 +156,12 @@ def test_classification_run() -> None:
         weights={"first": [[0, 2]], "output": [[-40, 2]]},
         step_ms=1.0,
     )
-    figures = run_figures(evaluation, {**COLUMNS, "events_first": [4.0, 5.0]})
+    figures = run_figures(evaluation, {**COLUMNS, "events_first": [4.0, 5.0], "penalty_rates": [0.5, 0.25]})
     assert section_of(figures["decision_0"]) == "recording 00807.bin, class <owl>"
     assert list(figures) == [
-        "learning", "spikes_over_epochs", "confusion", "decision_0", "decision_1", "spikes", "weights",
+        "learning", "penalties", "spikes_over_epochs", "confusion", "decision_0", "decision_1", "spikes", "weights",
     ]  # fmt: skip
-    assert [len(figure.axes) for figure in figures.values()] == [2, 1, 1, 5, 5, 1, 2]
+    assert [len(figure.axes) for figure in figures.values()] == [2, 1, 1, 1, 5, 5, 1, 2]
     assert all(figure.get_label() for figure in figures.values())
     headings = {name: figure.get_suptitle() for name, figure in figures.items()}
     assert headings["decision_0"] == "owls: recording 00807.bin, class <owl>, as a whole taken for dog"
@@ -239,3 +239,12 @@ def test_run_figures_are_not_kept_by_pyplot() -> None:
 def test_a_run_that_logged_nothing_yet_has_no_curves() -> None:
     assert run_figures(Evaluation([]), {"epoch": [], "train_loss": []}) == {}
     assert run_figures(Evaluation([])) == {}
+
+
+def test_penalties_far_apart_are_on_a_log_scale() -> None:
+    columns = {"epoch": [1, 2], "penalty_size": [40.0, 30.0], "penalty_rates": [0.5, 0.0]}
+    assert run_figures(Evaluation([]), columns)["penalties"].axes[0].get_yscale() == "linear"
+    columns["penalty_rates"] = [0.03, 0.0]
+    assert run_figures(Evaluation([]), columns)["penalties"].axes[0].get_yscale() == "log"
+    columns["penalty_rates"] = [0.0, 0.0]
+    assert run_figures(Evaluation([]), columns)["penalties"].axes[0].get_yscale() == "linear"

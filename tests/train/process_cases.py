@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from slayerloss import block, classifier, loss, train
 from slayerloss.neuron.norm import MeanOnlyBatchNorm
+from slayerloss.regularizer import L1, Penalty, RateBand, Regularized, WeightSchedule
 from slayerloss.train.trainer import quiet
 
 CASES = ("sum", "mean", "window", "regression")
@@ -53,9 +54,13 @@ def make_learner(case: str) -> train.Learner:
         "window": loss.SpikeMax(5, "softmax", "mean", ignore_index=-1),
         "regression": loss.SpikeTime(reduction="mean"),
     }
+    penalties = {
+        "size": Penalty(L1(network, names="*.weight"), 0.001, WeightSchedule("ramp")),
+        "rates": Penalty(RateBand(0.05, 0.1), 2.0, layers=["hidden", "output"]),
+    }
     return train.Learner(
         network,
-        losses[case],
+        Regularized(losses[case], penalties),
         None if case == "regression" else classifier.MovingWindow(5) if case == "window" else classifier.Rate(),
         num_classes=4,
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.5 if case == "mean" else 0.05),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 
-from slayerloss import DivergedError, SlayerError, cli, train
+from slayerloss import ArgumentError, DivergedError, SlayerError, cli, train
+from slayerloss.regularizer import L2, MembraneExcursion, Penalty, Regularized
 from slayerloss.train.finite import check_step
 from slayerloss.train.trainer import quiet
 
@@ -122,6 +123,66 @@ def test_an_infinite_loss_is_named_with_the_layer_it_comes_from(recipe: train.Re
 def test_a_bad_gradient_is_named(recipe: train.Recipe) -> None:
     with pytest.raises(DivergedError, match="the gradient of layer dense2"):
         run(recipe, give_loss(Steep()))
+
+
+def give_penalty(term: Any, **options: Any) -> Any:
+    """Beside the loss, and one that is well."""
+
+    def give(learner: train.Learner) -> None:
+        penalties = {
+            "well": lambda: learner.network.dense2.synapse.weight.square().sum(),
+            "bad": Penalty(term(learner)),
+        }
+        learner.loss = Regularized(learner.loss, penalties, learner.network)
+
+    return give
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_penalty_with_a_bad_gradient_is_named_with_its_parameter(recipe: train.Recipe, scaled: bool) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=1.0) if scaled else None
+    spoil = give_penalty(lambda learner: lambda: (0 * learner.network.conv1.synapse.weight).sum().sqrt())
+    with pytest.raises(DivergedError, match=r"the gradient of penalty 'bad' at 'conv1\.synapse\.weight' is not finite"):
+        run(recipe, spoil, scaler)
+
+
+def test_an_infinite_penalty_is_named_with_its_layer(recipe: train.Recipe) -> None:
+    spoil = give_penalty(lambda learner: lambda activity: (activity.spikes.sum() + 1) * 1e38 * 1e38)
+    with pytest.raises(DivergedError, match=r"the value of penalty 'bad' at 'conv1' is not finite.*weight of 'bad'"):
+        run(recipe, spoil)
+
+
+def test_a_penalty_that_refuses_what_is_too_large_is_named(recipe: train.Recipe) -> None:
+    def spoil(learner: train.Learner) -> None:
+        poison(learner, "conv1.synapse.weight", 1e30)
+        give_penalty(lambda learner: L2(learner.network, names="*.weight", squared=True))(learner)
+
+    with pytest.raises(DivergedError, match=r"the value of penalty 'bad' at 'conv1\.synapse\.weight' is not finite"):
+        run(recipe, spoil)
+
+
+def test_other_refusals_of_a_penalty_stay_what_they_are(recipe: train.Recipe) -> None:
+    spoil = give_penalty(lambda learner: lambda activity: MembraneExcursion(upper=1.0)(activity))
+    with pytest.raises(ArgumentError, match="penalty 'bad', layer 'conv1', MembraneExcursion: conv1 has no voltage"):
+        run(recipe, spoil)
+
+
+def test_a_bad_loss_beside_good_penalties_is_the_loss(recipe: train.Recipe) -> None:
+    def spoil(learner: train.Learner) -> None:
+        learner.loss = Infinite()
+        give_penalty(lambda learner: lambda activity: activity.spikes.mean())(learner)
+
+    with pytest.raises(DivergedError, match="the loss of what layer dense2 sends is not finite"):
+        run(recipe, spoil)
+
+
+def test_a_bad_parameter_is_named_before_the_penalties_on_it(recipe: train.Recipe) -> None:
+    def spoil(learner: train.Learner) -> None:
+        give_penalty(lambda learner: lambda: learner.network.conv1.synapse.weight.sum())(learner)
+        poison(learner, "conv1.synapse.weight")
+
+    with pytest.raises(DivergedError, match=r"the parameter of layer conv1 \(synapse\.weight\) is not finite"):
+        run(recipe, spoil)
 
 
 def test_the_last_layer_with_a_bad_gradient_is_where_it_began() -> None:

@@ -41,6 +41,7 @@ def test_two_processes_of_torchrun_equal_one(two_processes: dict, case: str, ste
     assert_close(two_processes[case, steps]["state"], expected["state"])
     assert_close(two_processes[case, steps]["metrics"], expected["metrics"])
     before = process_cases.make_learner(case).network.state_dict()
+    assert {"penalty_size", "penalty_rates", "penalty_sparsity"} <= expected["metrics"].keys()
     moved = [name for name, value in before.items() if not torch.equal(value, expected["state"][name])]
     assert {"conv.neuron.norm.running_mean", "conv.synapse.weight", "output.synapse.weight"} <= set(moved)
 

@@ -152,3 +152,13 @@ def test_parts_of_the_wrong_kind_are_refused(recipe_file: Path, tmp_path: Path) 
 def test_wrong_types_are_errors_of_types() -> None:
     with pytest.raises(DtypeError):
         train.build_network([{"type": "Dense", "out_neurons": "foo"}], NEURON, (4,))
+
+
+def test_a_pattern_is_a_text_on_the_command_line_and_wants_quotes_in_a_file(tmp_path: Path) -> None:
+    options = ["--regularizers.size.type", "L1", "--regularizers.size.names", "*.weight"]
+    assert train.read_recipe("digits", options).regularizers == {"size": {"type": "L1", "names": "*.weight"}}
+    path = tmp_path / "recipe.yaml"
+    path.write_text("regularizers: {size: {type: L1, names: *.weight}}\n")
+    said = r'is no YAML; .* in line 1\. Put what begins with \* into quotes: "\*\.weight"'
+    with pytest.raises(FormatError, match=said):
+        train.read_recipe(path)

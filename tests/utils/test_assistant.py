@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from slayerloss import ArgumentError, DtypeError, ShapeError, classifier, loss
+from slayerloss.regularizer import L2, Regularized
 from slayerloss.utils import Assistant, LearningStats
 
 
@@ -49,6 +50,22 @@ def test_training_is_the_plain_loop(lam, count_log):
     assert not count_log or torch.equal(returned[1], torch.ones(2))
     assert torch.equal(assistant.net.layer.weight, plain.layer.weight)
     assert assistant.net.training
+
+
+def test_penalties_are_trained_and_not_counted():
+    net, plain, stats = Net(), Net(), LearningStats()
+    error = Regularized(torch.nn.MSELoss(), {"size": L2(net, 0.5)})
+    assistant = make(net, error, stats=stats)
+    value = torch.nn.functional.mse_loss(plain(X), Y)
+    (value + L2(plain, 0.5)()).backward()
+    torch.optim.SGD(plain.parameters(), lr=0.1).step()
+    assistant.train(X, Y)
+    torch.testing.assert_close(net.layer.weight, plain.layer.weight)
+    assert stats.training.loss == pytest.approx(value.item())
+    assistant.valid(X, Y)
+    assert list(error.terms) == ["loss"]
+    assistant.train(X, Y)
+    assert list(error.terms) == ["loss", "size"]
 
 
 @pytest.mark.parametrize(("method", "stage"), [("test", "testing"), ("valid", "validation")])

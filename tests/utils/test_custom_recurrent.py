@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slayerloss import DtypeError, ShapeError, block, neuron, synapse
+from slayerloss import ArgumentError, DtypeError, ShapeError, block, neuron, synapse
 from slayerloss.utils import recurrent
 
 WAYS = (
@@ -68,3 +68,9 @@ def test_wrong_arguments_are_refused():
         recurrent.custom_recurrent(torch.ones(1, 6, 3), cuba, torch.nn.Linear(6, 6))
     with pytest.raises(ShapeError):
         recurrent.custom_recurrent(torch.ones(1, 5, 3), cuba, dense)
+
+
+def test_sigma_delta_neurons_are_refused_with_the_way_out():
+    neurons = neuron.sigma_delta.Neuron(0.1, activation=torch.relu)
+    with pytest.raises(ArgumentError, match=r"cannot hear themselves; .* Step through neuron\.run"):
+        recurrent.custom_recurrent(torch.ones(1, 6, 3), neurons, synapse.Dense(6, 6))
