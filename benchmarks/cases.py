@@ -27,6 +27,8 @@ LOSSES: tuple[tuple[str, str, int | None, str | None], ...] = (
 MEMORY_SHAPE = (64, 512, 300)
 TRAINING_SHAPE = (32, 2312, 300)
 PILOTNET_SHAPE = (8, 3, 33, 100, 16)
+DALE_SHAPE = (2048, 2048)
+STEP_SHAPE = (32, 2312, 100)
 LENGTHS = (100, 1_000, 10_000, 100_000)
 ELEMENTS, CLASSES = 20_000_000, 10
 FIRST_SHAPE = (8, 16, 100)
@@ -138,6 +140,21 @@ def pilotnet(bench: Bench) -> Rows:
     return rows
 
 
+def regularizers(bench: Bench) -> Rows:
+    """Dale's law of a matrix, here and in plain torch; and a training step with and without penalties."""
+    sides = [Side("slayerloss", "slayerloss", "dale")]
+    sides += [Side(f"torch: {way}", "slayerloss", f"torch dale: {way}") for way in ("trace", "by element")]
+    dale = bench.compare(sides, DALE_SHAPE)
+    check_equal("penalty", dale.values, 1e-4)
+    rows = [_row(dale, of="dale")]
+    names = {"slayerloss": False, "slayerloss, penalties": True}
+    for weight_norm in (False, True):
+        options = [(name, {"penalties": on, "weight_norm": weight_norm}) for name, on in names.items()]
+        step = bench.compare([Side(name, "slayerloss", "step", given) for name, given in options], STEP_SHAPE)
+        rows.append(_row(step, of="step", weight_norm=weight_norm))
+    return rows
+
+
 def linear(bench: Bench) -> Rows:
     """The same number of elements, in ever longer sequences."""
     max_options = {"kind": "SpikeMax", "window": WINDOW, "mode": "softmax"}
@@ -194,6 +211,7 @@ GROUPS: dict[str, Callable[[Bench], Rows]] = {
     "loss": loss,
     "training": training,
     "pilotnet": pilotnet,
+    "regularizers": regularizers,
     "linear": linear,
     "first": first,
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from report import FLOATS, LAVA_DL, OURS, by_operation, measured, sides
-from tables import fastest, limit, per_element, ratio, shape_text, spread
+from tables import extra, fastest, limit, per_element, ratio, shape_text, spread
 
 Row = Mapping[str, Any]
 
@@ -21,6 +21,8 @@ LAVA_DL_PILOTNET = 5
 LAVA_DL_STEP, LAVA_DL_STEP_MEMORY = 10, 1 / 3
 SPREAD = 1.5
 FIRST_CALL = 0.05
+TRACE = 4
+SHARE = 0.05
 
 
 class Goal(NamedTuple):
@@ -101,6 +103,16 @@ def pilotnet(rows: Sequence[Row]) -> Iterator[Goal]:
             yield Goal(text, ratio(row, OURS, LAVA_DL), LAVA_DL_PILOTNET, True)
 
 
+def regularizers(rows: Sequence[Row]) -> Iterator[Goal]:
+    """Of a matrix, and beside a step."""
+    for row in rows:
+        if row["of"] == "dale":
+            yield Goal("DaleLawL2: the trace in torch", ratio(row, OURS, "torch: trace"), TRACE, True)
+        else:
+            text = f"penalties: share of a training step{', weight norm' * row.get('weight_norm', False)}"
+            yield Goal(text, extra(row, OURS, f"{OURS}, penalties"), SHARE, False)
+
+
 def linear(rows: Sequence[Row]) -> Iterator[Goal]:
     """Over the length."""
     for side, values in by_operation(rows).items():
@@ -121,6 +133,7 @@ GOALS = {
     "loss": loss,
     "training": training,
     "pilotnet": pilotnet,
+    "regularizers": regularizers,
     "linear": linear,
     "first": first,
 }

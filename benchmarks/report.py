@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tables import fastest, limit, number, per_element, ratio, shape_text, smallest, spread, table, times
+from tables import extra, fastest, limit, number, per_element, ratio, shape_text, smallest, spread, table, times
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Any]
@@ -43,6 +43,16 @@ PILOTNET = """\
 The sigma-delta PilotNet of lava-dl's tutorial with weight norm, batch norm, dropout and learnt thresholds, forward and
 backward on 8 samples of 16 frames, 33 x 100: frames of new noise, and a picture that moves. What is left of the time is
 mostly the convolutions of torch, which both libraries call."""
+
+DALE = """\
+DaleLawL2 of a matrix and its gradient, and the same numbers in plain torch: the trace of a product of matrices, as
+NeuroTorch has it, and element by element."""
+
+STEP = """\
+A training step of a network of dense layers, 2312-2048-2048-10, 9.0 million weights, with Adam on 32 samples of 100
+steps; and the same with bounds, L2 and DaleLawL2 of all weights and a band of the rates of the hidden layers."""
+
+NORMED = "The same step where all layers have weight norm."
 
 LINEAR = "The same 20 million elements, in 10 channels, as ever longer sequences."
 
@@ -160,6 +170,20 @@ def pilotnet(rows: Sequence[Row]) -> str:
     return f"{PILOTNET}\n\n{table(header, cells)}"
 
 
+def regularizers(rows: Sequence[Row]) -> str:
+    """Dale's law, and a step with penalties."""
+    parts = []
+    for row in rows:
+        if row["of"] == "dale":
+            parts += [DALE, f"({shape_text(row['shape'])}):", detail(row)]
+            continue
+        cells = []
+        for side, times_of in row["times"].items():
+            cells.append([side, *(f"{s:.3f}" for s in times_of["both"]), f"{100 * extra(row, OURS, side):.1f} %"])
+        parts += [NORMED if row.get("weight_norm") else STEP, table(["", "step, s", "median", "longer by"], cells)]
+    return "\n\n".join(parts)
+
+
 def by_operation(rows: Sequence[Row]) -> dict[str, dict[int, float]]:
     """Nanoseconds per element by operation and number of steps."""
     found: dict[str, dict[int, float]] = {}
@@ -195,7 +219,7 @@ def first(rows: Sequence[Row]) -> str:
 def wins(groups: Mapping[str, Sequence[Row]]) -> list[str]:
     """Every case in which another is faster than the slower of ours, or takes less memory."""
     found = []
-    for name in ("neuron", "loss", "training", "pilotnet"):
+    for name in ("neuron", "loss", "training", "pilotnet", "regularizers"):
         for row in groups.get(name, ()):
             case = [row.get("loss", name), f"({shape_text(row['shape'])})"]
             case += [f"decays {row['decays']}"] if "decays" in row else []
@@ -229,6 +253,7 @@ TITLES: dict[str, tuple[str, Callable[[Sequence[Row]], str]]] = {
     "loss": ("Losses", loss),
     "training": ("A training step", training),
     "pilotnet": ("The sigma-delta PilotNet", pilotnet),
+    "regularizers": ("Penalties", regularizers),
     "linear": ("Long sequences", linear),
     "first": ("The first call", first),
 }

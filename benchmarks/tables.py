@@ -60,6 +60,11 @@ def ratio(row: Mapping[str, Any], side: str, other: str, part: str = "both") -> 
     return smallest(row, other, part) / smallest(row, side, part)
 
 
+def extra(row: Mapping[str, Any], side: str, other: str, part: str = "both") -> float:
+    """By what share of the time of `side` the other takes longer."""
+    return ratio(row, side, other, part) - 1
+
+
 def fastest(row: Mapping[str, Any], sides: Sequence[str], part: str = "both") -> str | None:
     """The one that takes the least time, of those that were measured."""
     measured = [side for side in sides if side in row["times"]]

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from libraries.operation import Operation
 
-MODULES = ("neurons", "losses", "compositions", "filters", "training", "pilotnet")
+MODULES = ("neurons", "losses", "compositions", "filters", "training", "pilotnet", "regularizers")
 OPERATIONS = {
     name: make for module in MODULES for name, make in importlib.import_module(f"libraries.{module}").OPERATIONS.items()
 }

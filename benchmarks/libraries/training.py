@@ -20,22 +20,11 @@ RATE = 0.006
 class TrainingStep(Operation):
     """Forward and loss; then backward and the optimiser's step."""
 
-    def __init__(self, slayer: Any, events: torch.Tensor) -> None:
-        torch.manual_seed(0)
-        neuron = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03, "tau_grad": 0.03, "scale_grad": 3}
-        neuron["requires_grad"] = True
-        noisy = {**neuron, "dropout": slayer.neuron.Dropout(p=0.05)}
-        dense = slayer.block.cuba.Dense
-        self.network = torch.nn.Sequential(
-            dense(noisy, events.shape[1], 512, weight_norm=True, delay=True),
-            dense(noisy, 512, 512, weight_norm=True, delay=True),
-            dense(neuron, 512, 10, weight_norm=True),
-        )
-        self.loss = slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03, reduction="sum")
+    def __init__(self, network: torch.nn.Module, loss: Any, events: torch.Tensor, rate: float = 1e-3) -> None:
+        self.network, self.loss, self.events = network, loss, events
         self.labels = torch.arange(events.shape[0]) % 10
-        self.events = events
         self.network(torch.zeros(1, *events.shape[1:]))  # makes delays and decays
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
         super().__init__(self._forward)
 
     def _forward(self) -> torch.Tensor:
@@ -55,7 +44,22 @@ class TrainingStep(Operation):
         return middle - start, end - middle
 
 
-def _events(shape: Sequence[int], *, time_first: bool) -> torch.Tensor:
+def _step(slayer: Any, events: torch.Tensor) -> TrainingStep:
+    """That of the tutorial."""
+    torch.manual_seed(0)
+    neuron = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03, "tau_grad": 0.03, "scale_grad": 3}
+    neuron["requires_grad"] = True
+    noisy = {**neuron, "dropout": slayer.neuron.Dropout(p=0.05)}
+    dense = slayer.block.cuba.Dense
+    network = torch.nn.Sequential(
+        dense(noisy, events.shape[1], 512, weight_norm=True, delay=True),
+        dense(noisy, 512, 512, weight_norm=True, delay=True),
+        dense(neuron, 512, 10, weight_norm=True),
+    )
+    return TrainingStep(network, slayer.loss.SpikeRate(true_rate=0.2, false_rate=0.03, reduction="sum"), events)
+
+
+def events_of(shape: Sequence[int], *, time_first: bool) -> torch.Tensor:
     """0 and 1; with time first in memory, which is how the loader of slayerloss hands them out."""
     size = (shape[2], *shape[:2]) if time_first else tuple(shape)
     events = torch.zeros(size).bernoulli_(RATE, generator=torch.Generator().manual_seed(0))
@@ -66,21 +70,21 @@ def ours(shape: Sequence[int]) -> Operation:
     """slayerloss, on dense events."""
     import slayerloss
 
-    return TrainingStep(slayerloss, _events(shape, time_first=True))
+    return _step(slayerloss, events_of(shape, time_first=True))
 
 
 def ours_sparse(shape: Sequence[int]) -> Operation:
     """slayerloss, on coordinates."""
     import slayerloss
 
-    return TrainingStep(slayerloss, _events(shape, time_first=False).to_sparse_coo())
+    return _step(slayerloss, events_of(shape, time_first=False).to_sparse_coo())
 
 
 def lava_dl(shape: Sequence[int]) -> Operation:
     """lava-dl, on dense events."""
     from lava.lib.dl import slayer
 
-    return TrainingStep(slayer, _events(shape, time_first=False))
+    return _step(slayer, events_of(shape, time_first=False))
 
 
 OPERATIONS = {"training": ours, "training, sparse": ours_sparse, "lava-dl training": lava_dl}
