@@ -40,7 +40,7 @@ def total_events(spikes: Tensor, allowance: float = 0.0, *, lengths: Tensor | No
         lengths: (N,) integer, the steps of each sample in a padded batch. Later steps are not counted.
 
     Returns:
-        0-d, events per sample; float32, or float64 for float64 spikes. The slope of |s| at 0 is 1, and the gradient
+        0-d, events per sample; float32, or float64 for float64 spikes. The slope of ``|s|`` at 0 is 1, and the gradient
         takes no memory where nothing is negative.
 
     Raises:

@@ -30,7 +30,7 @@ def sparsity(spikes: Tensor, max_rate: float = 0.01, lam: float = 1.0, *, length
 
     Returns:
         0-d, float32, or float64 for float64 spikes. In a group of processes the rate is that of the whole batch. The
-        slope of |s| at 0 is 0, as in lava-dl.
+        slope of ``|s|`` at 0 is 0, as in lava-dl.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: an argument does not fit.
@@ -78,8 +78,8 @@ def rate_band(
 
     Returns:
         0-d, or (C,) for "none"; float32, or float64 for float64 spikes. In a group of processes the rates are those of
-        the whole batch. The slope of |s| at 0 is 1, so that both bounds act on silent steps, too: a silent channel is
-        raised, and a busy one lowered also where it nearly spikes.
+        the whole batch. The slope of ``|s|`` at 0 is 1, so that both bounds act on silent steps, too: a silent channel
+        is raised, and a busy one lowered also where it nearly spikes.
 
     Raises:
         ArgumentError, DtypeError, ShapeError: an argument does not fit.
