@@ -22,7 +22,8 @@ from slayerloss.functional import _tree
 from slayerloss.functional._bounds import Bound, Bounded, bounded_leaves, check_bounds
 from slayerloss.functional._penalty import PENALTY_REDUCTIONS, in_floats, said_if_not_finite
 from slayerloss.functional._tree import Tree
-from slayerloss.kernels.weight_penalty import Term, of_excess, sums
+from slayerloss.kernels.penalty_terms import Term, of_excess
+from slayerloss.kernels.weight_penalty import sums
 
 SMALLEST_SCALE, LARGEST_SCALE = 1e-18, 1e18
 """Between which the gradient of the largest excess is finite in float32."""

@@ -15,7 +15,8 @@ from slayerloss._check import (
 )
 from slayerloss.functional._penalty import in_floats, said_if_not_finite
 from slayerloss.functional.norms import lp_norm_of_floats
-from slayerloss.kernels.weight_penalty import Term, sums
+from slayerloss.kernels.penalty_terms import Term
+from slayerloss.kernels.weight_penalty import sums
 
 RATIO_FORMS = ("sign", "softsign")
 SMALLEST_TEMPERATURE = 1e-30
@@ -116,7 +117,8 @@ def _paired(function: str, weight: Tensor, reference: Tensor) -> tuple[Tensor, T
     """The weights as floats, and the reference as int8 or floats."""
     w = in_floats(function, "weight", weight)
     check_tensor(function, "reference", reference)
-    r = reference.detach() if reference.dtype == torch.int8 else in_floats(function, "reference", reference.detach())
+    r = reference.detach() if reference.requires_grad else reference  # itself, if it can be, for it is known by that
+    r = r if r.dtype == torch.int8 else in_floats(function, "reference", r)
     check_same_shape(function, "weight", w, "reference", r)
     check_same_device(function, "reference", r, "weight", w)
     check_finite(function, "reference", r)  # the sign of NaN is 0

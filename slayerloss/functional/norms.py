@@ -21,7 +21,8 @@ from slayerloss._check import (
 )
 from slayerloss.functional._penalty import PENALTY_REDUCTIONS, in_floats, said_if_not_finite
 from slayerloss.functional._tree import Tree, leaves, total
-from slayerloss.kernels.weight_penalty import Term, sums
+from slayerloss.kernels.penalty_terms import Term
+from slayerloss.kernels.weight_penalty import sums
 
 LARGEST_P = 1000.0
 """Of a norm; beyond it, only the largest element counts anyway."""

@@ -26,7 +26,7 @@ from slayerloss.functional import sparse
 from slayerloss.functional._space import flat, images, kernel
 from slayerloss.kernels.precision import full_precision
 from slayerloss.kernels.spike_product import spike_product
-from slayerloss.kernels.time_first import time_first
+from slayerloss.kernels.time_first import rows_of_steps
 
 
 def _dtype(x: Tensor, weight: Tensor) -> torch.dtype:
@@ -88,10 +88,9 @@ def dense(x: Tensor, weight: Tensor) -> Tensor:
     dtype = _dtype(x, weight)
     if sparse.is_sparse(x):
         return sparse.dense(x, weight, dtype)
-    steps = time_first(flat(x.to(dtype)))
     with full_precision(x):
-        y = spike_product(steps.flatten(0, 1), weight.to(dtype))
-    return y.unflatten(0, steps.shape[:2]).permute(1, 2, 0)
+        y = spike_product(rows_of_steps(flat(x.to(dtype))), weight.to(dtype))
+    return y.unflatten(0, (x.shape[-1], len(x))).permute(1, 2, 0)
 
 
 def conv(

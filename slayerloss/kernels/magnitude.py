@@ -13,7 +13,7 @@ from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu import layout
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.filters import mask_steps
-from slayerloss.kernels.operator import is_transformed
+from slayerloss.kernels.operator import goes_back_last, is_transformed
 
 _kernel = Kernel("magnitude_sum", "ppiiipi")
 WIDTH = 512
@@ -42,6 +42,7 @@ def magnitude_sum(x: Tensor, lengths: Tensor | None = None, *, rises: bool = Tru
     if looked_at or not x.numel() or not runs_on_cpu_kernels(x):
         return mask_steps(_magnitude(x, rises), lengths).sum(-1)
     y: Tensor = _MagnitudeSum.apply(x, lengths, rises)
+    goes_back_last(y, x)
     return y
 
 

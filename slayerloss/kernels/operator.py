@@ -67,3 +67,14 @@ def differentiable_gradients(
         wanted = [x for x, need in zip(own, needed, strict=True) if need]
         found = iter(torch.autograd.grad(outputs, wanted, grads, create_graph=True, allow_unused=True))
     return [next(found) if need else None for need in needed]
+
+
+def goes_back_last(y: Tensor, x: Tensor) -> None:
+    """Let the gradient of y, computed from x, reach x after those of all else that was computed from it.
+
+    Autograd adds a gradient to the first that has come, in the memory of that one if nobody else holds it. So the first
+    should be one with memory of its own, not one that is a view.
+    """
+    node = y.grad_fn
+    if node is not None and hasattr(node, "_set_sequence_nr"):
+        node._set_sequence_nr(0 if x.grad_fn is None else x.grad_fn._sequence_nr())

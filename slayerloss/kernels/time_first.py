@@ -18,30 +18,36 @@ ROWS = 64
 _kernel = Kernel("time_first", "ppii")
 
 
-class _TimeFirst(torch.autograd.Function):
+class _RowsOfSteps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y: Tensor = _operator(x)
-        return y
+        ctx.shape = x.shape
+        steps = x.movedim(-1, 0)
+        return (steps if steps.is_contiguous() else _operator(x)).flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad.movedim(0, -1)
+        samples, channels, steps = ctx.shape
+        if torch.is_grad_enabled() or not grad.is_contiguous():
+            return grad.unflatten(0, (steps, samples)).movedim(0, -1)
+        # The same memory, and no view of it: autograd adds other gradients of x to it in place.
+        own = torch.empty(0, dtype=grad.dtype).set_(grad)  # type: ignore[call-overload]
+        return own.as_strided_(ctx.shape, (channels, 1, samples * channels))
 
 
-def time_first(x: Tensor) -> Tensor:
-    """(..., T) -> (T, ...), contiguous; x itself, seen so, where its memory is in this order already.
+def rows_of_steps(x: Tensor) -> Tensor:
+    """(N, C, T) -> (T N, C), contiguous; x itself, seen so, where its memory is in this order already.
 
     Example:
-        >>> time_first(torch.tensor([[1, 2, 3], [4, 5, 6]]))
+        >>> rows_of_steps(torch.tensor([[[1, 2, 3], [4, 5, 6]]]))
         tensor([[1, 4],
                 [2, 5],
                 [3, 6]])
     """
-    steps = x.movedim(-1, 0)
-    if steps.is_contiguous() or not x.is_contiguous() or not tiles.is_fused(x):
-        return steps.contiguous()
-    y: Tensor = _TimeFirst.apply(x)
+    in_order = x.is_contiguous() or x.movedim(-1, 0).is_contiguous()
+    if torch.compiler.is_compiling() or not in_order or not tiles.is_fused(x):
+        return x.movedim(-1, 0).contiguous().flatten(0, 1)
+    y: Tensor = _RowsOfSteps.apply(x)
     return y
 
 

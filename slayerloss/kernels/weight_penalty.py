@@ -6,12 +6,12 @@ calls can share, too.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from slayerloss.kernels.backend import runs_on_cpu_kernels
 from slayerloss.kernels.cpu import memory, threads, tiles
 from slayerloss.kernels.cpu.library import Kernel
 from slayerloss.kernels.operator import differentiable_gradients, operator
+from slayerloss.kernels.penalty_terms import COMPARED, KINDS, Term, composed, slope
 
 BLOCK = 2**15
 """Elements of a block; as in src/weight_penalty.cpp."""
@@ -27,78 +28,8 @@ BLOCK = 2**15
 SLOTS = 16
 """Terms whose gradients a pass can take."""
 
-EXPONENT_LIMIT = 32.0
-"""Of an exponential; from there on it goes on as a straight line with the slope that it has reached."""
-
-LARGEST_EXCESS = 1e14
-"""In scales. What is further out costs as much; the sum of billions of these stays finite in float32."""
-
 _kernel = Kernel("weight_penalty", "pipippip")
 _gradient_kernel = Kernel("weight_penalty_gradient", "pipippipp")
-
-
-class Term(NamedTuple):
-    """A penalty of each element x, which is compared with the sign s of a reference, or with bounds.
-
-    The excess is how far x is outside of [lower, upper], in units of the scale.
-    """
-
-    kind: str
-    """"magnitude" |x|, "square" x^2, "agreement" x s, "conflict" max(0, -x s); "squared", "expm1" and "exp" are those
-    functions of the excess."""
-    lower: float = -math.inf
-    upper: float = math.inf
-    scale: float = 1.0
-
-
-KINDS = ("magnitude", "square", "agreement", "conflict", "squared", "expm1", "exp")
-"""In the order of src/weight_penalty.cpp."""
-
-
-def of_excess(x: Tensor, lower: Any, upper: Any, kind: str, scale: float = 1.0) -> Tensor:
-    """A function of the excess of each element, float64 of the shape of x.
-
-    Args:
-        x: floating.
-        lower, upper: both numbers, or both tensors; infinities are no bounds.
-        kind: "squared", "expm1", or "exp", which is zero inside and jumps at the bound.
-        scale: the excess that counts as one.
-    """
-    excess = ((x - x.clamp(lower, upper)).abs().double() / scale).clamp(max=LARGEST_EXCESS)
-    if kind == "squared":
-        return excess.square()
-    near = excess.clamp(max=EXPONENT_LIMIT)
-    line = near.exp() * (excess - near)  # beyond the limit
-    if kind == "expm1":
-        return near.expm1() + line
-    return torch.where(excess == 0, 0.0, near.exp() + line)
-
-
-def penalty(x: Tensor, term: Term, reference: Tensor | None) -> Tensor:
-    """A term of each element, of the shape of x, floating."""
-    if term.kind == "magnitude":
-        return x.abs()
-    if term.kind == "square":
-        return x.double().square()  # which does not overflow
-    if reference is not None and term.kind in ("agreement", "conflict"):
-        agreement = x * reference.sign()
-        return agreement if term.kind == "agreement" else (-agreement).clamp_min(0)
-    return of_excess(x, term.lower, term.upper, term.kind, term.scale)
-
-
-def slope(x: Tensor, term: Term, reference: Tensor | None) -> Tensor:
-    """The derivative of `penalty`."""
-    if term.kind == "magnitude":
-        return x.sign()
-    if term.kind == "square":
-        return 2 * x
-    if reference is not None and term.kind in ("agreement", "conflict"):
-        sign = reference.sign().to(x.dtype)
-        return sign if term.kind == "agreement" else torch.where(x * sign < 0, -sign, 0.0)
-    excess = (x - x.clamp(term.lower, term.upper)) / term.scale
-    size = excess.abs()
-    growth = 2 * size if term.kind == "squared" else size.clamp(max=EXPONENT_LIMIT).exp()
-    return torch.where(size < LARGEST_EXCESS, excess.sign() * growth / term.scale, 0.0)
 
 
 def sums(x: Tensor, terms: Sequence[Term], reference: Tensor | None = None) -> Tensor:
@@ -120,8 +51,12 @@ def sums(x: Tensor, terms: Sequence[Term], reference: Tensor | None = None) -> T
     if reference is not None and reference.requires_grad:
         reference = reference.detach()
     if not tiles.is_fused(x):
-        return _composed(x, reference, terms)
-    values: Tensor = _forward(x.detach(), reference, *_packed(terms))
+        return composed(x, reference, terms)
+    shared = _shared()
+    if shared is None or x.is_inference():
+        values: Tensor = _forward(x.detach(), reference, *_packed(terms))
+    else:
+        values = shared.look(x).values(reference, terms)
     return values + _slots(x, reference, terms) if x.requires_grad and torch.is_grad_enabled() else values
 
 
@@ -135,51 +70,113 @@ class _Pass:
     """The tensor if calls share the pass: a penalty may go back through it for itself, before all of them do."""
 
 
+class _Asked(NamedTuple):
+    """What was asked about a tensor."""
+
+    shape: torch.Size
+    terms: dict[Term, None]
+    reference: Tensor | None
+
+    def fits(self, x: Tensor) -> bool:
+        return self.shape == x.shape and (self.reference is None or self.reference.device == x.device)
+
+
+class _Look:
+    """What is known of a tensor. The first pass over it also gives what was asked about its like the last time."""
+
+    def __init__(self, x: Tensor, last: _Asked | None) -> None:
+        self.x, self.version = x, x._version
+        self.asked = _Asked(x.shape, {}, None)
+        self.last = last if last is not None and last.fits(x) else self.asked
+        self.known: dict[Any, Tensor] = {}
+
+    def values(self, reference: Tensor | None, terms: Sequence[Term]) -> Tensor:
+        """(len(terms),) float64."""
+        self.asked.terms.update(dict.fromkeys(terms))
+        self.asked = self.asked._replace(reference=self.asked.reference if reference is None else reference)
+        if not all(_key(term, reference) in self.known for term in terms):
+            signs = self.last.reference if reference is None else reference
+            together = list(dict.fromkeys([*terms, *self.last.terms]))
+            found = _forward(self.x.detach(), signs, *_packed(together))
+            self.known.update(zip((_key(term, signs) for term in together), found, strict=True))
+        return torch.stack([self.known[_key(term, reference)] for term in terms])
+
+
+def _key(term: Term, reference: Tensor | None) -> tuple[Term, int]:
+    return term, id(reference) if term.kind in COMPARED else 0
+
+
+class _Shared:
+    """What the calls in `shared_passes` share."""
+
+    def __init__(self, last: Sequence[_Asked]) -> None:
+        self.last = last
+        self.looks: list[_Look] = []
+        self.gradients: list[tuple[_Pass, Tensor]] = []
+        """The passes that take more terms, with the slots of these."""
+        self.values: dict[Any, Any] = {}
+
+    def look(self, x: Tensor) -> _Look:
+        """That at this tensor as it is now."""
+        for look in self.looks:
+            if look.x is x and look.version == x._version:
+                return look
+        last = self.last[len(self.looks)] if len(self.looks) < len(self.last) else None
+        self.looks.append(_Look(x, last))
+        return self.looks[-1]
+
+
 class _Open(threading.local):
-    passes: list[tuple[Tensor, _Pass, Tensor]] | None = None
-    """Those that take more terms, each with its tensor and its slots; None outside of `shared_gradients`."""
-    values: dict[Any, Any] | None = None
-    """What `shared_values` gives."""
+    shared: _Shared | None = None
 
 
 _open = _Open()
+_asked: WeakKeyDictionary[Any, list[_Asked]] = WeakKeyDictionary()
+"""What each owner of penalties asked the last time about the first tensor, the second, ..."""
 
 
 @contextmanager
-def shared_gradients() -> Iterator[None]:
-    """Inside, all calls of `sums` on the same tensor share the pass of their gradients; only a sum of them may leave.
+def shared_passes(owner: Any) -> Iterator[None]:
+    """Inside, all calls of `sums` on the same tensor share a pass for their gradients; only a sum of them may leave.
 
     Apart, each call has a gradient of its own, and autograd adds these up, which takes longer than to compute them.
+    From the owner's second time on they also share a pass for their values, as far as they ask what they asked before.
     """
-    before = _open.passes, _open.values
-    if _open.passes is None:
-        _open.passes, _open.values = [], {}
+    if _open.shared is not None:
+        yield
+        return
+    shared = _open.shared = _Shared(_asked.get(owner, ()))
     try:
         yield
     finally:
-        if before[1] is None and _open.values is not None:
-            _open.values.clear()  # which what came out of here may still know
-        _open.passes, _open.values = before
+        _open.shared = None
+        _asked[owner] = [look.asked for look in shared.looks]
+        shared.values.clear()  # which what came out of here may still know
+
+
+def _shared() -> _Shared | None:
+    return None if torch.compiler.is_compiling() else _open.shared
 
 
 def shared_values() -> dict[Any, Any] | None:
-    """What is computed once inside of `shared_gradients`, by any key; None outside of it, and while torch compiles."""
-    return None if torch.compiler.is_compiling() else _open.values
+    """What is computed once inside of `shared_passes`, by any key; None outside of it, and while torch compiles."""
+    shared = _shared()
+    return None if shared is None else shared.values
 
 
 def _slots(x: Tensor, reference: Tensor | None, terms: Sequence[Term]) -> Tensor:
     """(len(terms),) zeros that stand for the terms in a pass: their gradient is that of the sums."""
-    passes = None if torch.compiler.is_compiling() else _open.passes
-    for of, taken, slots in passes or []:
+    shared = _shared()
+    for taken, slots in [] if shared is None else shared.gradients:
         first, fits = len(taken.terms), reference is None or taken.reference is None or taken.reference is reference
-        if of is x and fits and first + len(terms) <= SLOTS:
+        if taken.of is x and fits and first + len(terms) <= SLOTS:
             taken.terms += terms
             taken.reference = taken.reference if reference is None else reference
             return slots[first : first + len(terms)]
-    new = _Pass([*terms], reference, None if passes is None else x)
+    new = _Pass([*terms], reference, None if shared is None else x)
     slots = _Slots.apply(x, new)
-    if passes is not None:
-        passes.append((x, new, slots))
+    if shared is not None:
+        shared.gradients.append((new, slots))
     return slots[: len(terms)]
 
 
@@ -202,12 +199,8 @@ class _Slots(torch.autograd.Function):
             raise RuntimeError("a tensor was changed in place between its penalty and the backward pass")
         grad = grad[: len(terms)]
         if torch.is_grad_enabled():
-            return differentiable_gradients(_composed, [x, reference, terms], [True, False, False], grad)[0], None
+            return differentiable_gradients(composed, [x, reference, terms], [True, False, False], grad)[0], None
         return _backward(grad, x, reference, *_packed(terms)), None
-
-
-def _composed(x: Tensor, reference: Tensor | None, terms: Sequence[Term]) -> Tensor:
-    return torch.stack([penalty(x, term, reference).sum(dtype=torch.float64) for term in terms])
 
 
 def _packed(terms: Sequence[Term]) -> tuple[list[str], list[float]]:
@@ -240,7 +233,7 @@ def _dense(x: Tensor) -> Tensor:
 
 def _totals(x: Tensor, reference: Tensor | None, kinds: Sequence[str], numbers: Sequence[float]) -> Tensor:
     if not runs_on_cpu_kernels(x):
-        return _composed(x, reference, _terms(kinds, numbers))
+        return composed(x, reference, _terms(kinds, numbers))
     x = _dense(x)
     work = _work(x)
     of_blocks = torch.zeros(work["blocks"], len(kinds), dtype=torch.float64)

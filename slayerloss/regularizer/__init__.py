@@ -46,7 +46,8 @@ from slayerloss.regularizer.connectome import (
 from slayerloss.regularizer.dale import DaleHinge, DaleLaw, DaleLawL2
 from slayerloss.regularizer.locate import NotFinite, locate_not_finite
 from slayerloss.regularizer.norms import L1, L2, Lp, OperatorNorm
-from slayerloss.regularizer.regularized import Penalty, Regularized
+from slayerloss.regularizer.penalty import Penalty
+from slayerloss.regularizer.regularized import Regularized
 from slayerloss.regularizer.schedule import WeightSchedule
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from slayerloss._check import ShapeError, message
+from slayerloss._check import ShapeError, check_type, message
 from slayerloss.functional.events import time_mask
 from slayerloss.functional.sparse import is_sparse
 from slayerloss.regularizer.activity import LayerActivity
@@ -25,19 +25,63 @@ class Call(NamedTuple):
 
 
 class Record:
-    """What the hooks of one collector keep: nothing that leads back to the collector."""
+    """What the hooks of one collector keep: nothing that leads back to the collector.
 
-    def __init__(self) -> None:
+    Args:
+        stepwise: a call of a layer is one step, without T.
+    """
+
+    def __init__(self, stepwise: bool) -> None:
+        self.stepwise = stepwise
         self.calls: dict[str, list[Call]] = {}
         self.voltages: dict[int, list[Tensor]] = {}
         """Of the neuron with this id, until its layer's call ends."""
         self.whole: tuple[Any, Tensor | None] = (None, None)
         """Inputs and lengths of the call of the whole model."""
+        self.num_wholes = 0
+        """How often the model was called in this pass."""
+        self.with_gradients = True
+        """Whether the pass is one with gradients."""
+        self.over = True
+        """Whether the next call of the model belongs to another pass."""
+
+    def begin(self, inputs: Any, lengths: Tensor | None) -> None:
+        """The model is called: that is another step of the pass, or a new pass begins."""
+        if self.over or not self._may_go_on():
+            self.clear()
+        self.over, self.with_gradients, self.whole = False, torch.is_grad_enabled(), (inputs, lengths)
+        self.num_wholes += 1
+
+    def _may_go_on(self) -> bool:
+        """Whether this was a pass with gradients in which each call of the model called each layer for one step."""
+        if not (self.with_gradients and torch.is_grad_enabled()):
+            return False
+        return all(len(calls) == self.num_wholes and self.is_step(calls[-1]) for calls in self.calls.values())
+
+    def is_step(self, call: Call) -> bool:
+        """Whether a call of a layer is one step."""
+        return self.stepwise or call.spikes.ndim == 2
+
+    def activity(self) -> dict[str, LayerActivity]:
+        """What the layers did, by name; that ends the pass."""
+        self.over = True
+        return {name: self._joined(name, calls) for name, calls in self.calls.items()}
+
+    def _joined(self, name: str, calls: list[Call]) -> LayerActivity:
+        """The calls of a layer, one after the other in time."""
+        each = [_with_time(call) if self.is_step(call) else call for call in calls]
+        first = each[0]
+        activity = LayerActivity(name, *(first if len(each) == 1 else _in_a_row(name, each)))
+        inputs, lengths = self.whole
+        if lengths is None or place_of_lengths(first.module) is not None:
+            return activity
+        sizes = [(len(x), x.shape[-1]) for x in (inputs, activity.spikes) if isinstance(x, Tensor)]
+        return activity._replace(lengths=lengths) if sizes[1:] == sizes[:1] else activity
 
     def clear(self) -> None:
         self.calls.clear()
         self.voltages.clear()
-        self.whole = (None, None)
+        self.whole, self.num_wholes, self.over = (None, None), 0, True
 
 
 class Silent:
@@ -76,11 +120,10 @@ class CallHook(Hook):
 
 
 class Begins(CallHook):
-    """Before the model is called: a new pass begins."""
+    """Before the model is called."""
 
     def __call__(self, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
-        self.record.clear()
-        self.record.whole = _first(args, kwargs), self.lengths(args, kwargs)
+        self.record.begin(_first(args, kwargs), self.lengths(args, kwargs))
 
 
 class Opens(Hook):
@@ -110,7 +153,9 @@ class Sends(CallHook):
         self.name, self.key = name, id(neuron)
 
     def __call__(self, module: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        spikes = output[0] if isinstance(output, (tuple, list)) else output
+        spikes = output[0] if isinstance(output, (tuple, list)) and output else output
+        rule = "spikes (N, C, ..., T), or a tuple whose first they are"
+        check_type("ActivityCollector", f"what {self.name!r} answers", spikes, Tensor, rule)
         shown = self.record.voltages.pop(self.key, None)
         voltage = _voltage_of(output) if shown is None else torch.cat(shown, -1) if shown else None
         call = Call(module, _first(args, kwargs), spikes, voltage, self.lengths(args, kwargs))
@@ -135,18 +180,6 @@ def place_of_lengths(module: torch.nn.Module) -> int | None:
     """Which argument of a module's `forward` is called `lengths`."""
     names = list(inspect.signature(module.forward).parameters)
     return names.index("lengths") if "lengths" in names else None
-
-
-def joined(name: str, calls: list[Call], stepwise: bool, whole: tuple[Any, Any]) -> LayerActivity:
-    """The calls of a module in one pass, one after the other in time."""
-    each = [_with_time(call) if stepwise or call.spikes.ndim == 2 else call for call in calls]
-    first = each[0]
-    activity = LayerActivity(name, *(first if len(each) == 1 else _in_a_row(name, each)))
-    inputs, lengths = whole
-    if lengths is None or place_of_lengths(first.module) is not None:
-        return activity
-    sizes = [(len(x), x.shape[-1]) for x in (inputs, activity.spikes) if isinstance(x, Tensor)]
-    return activity._replace(lengths=lengths) if sizes[1:] == sizes[:1] else activity
 
 
 def _with_time(call: Call) -> Call:

@@ -12,7 +12,7 @@ from torch import Tensor
 from slayerloss._check import ArgumentError, check_range, check_sequence, check_shape, check_type, message
 from slayerloss.functional import _tree
 from slayerloss.functional._tree import Patterns, Tree
-from slayerloss.kernels.weight_penalty import shared_gradients
+from slayerloss.kernels.weight_penalty import shared_passes
 
 
 class BaseRegularization(torch.nn.Module, abc.ABC):
@@ -145,5 +145,5 @@ class RegularizationList(torch.nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The sum, 0-d; 0 of none."""
-        with shared_gradients():
+        with shared_passes(self):
             return _tree.total([regularization(*args, **kwargs) for regularization in self])

@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from slayerloss._check import check_flag, check_type
 from slayerloss.block import SpikingBlock
 from slayerloss.functional._tree import Patterns, chosen
-from slayerloss.regularizer._calls import Begins, Hook, Opens, Record, Sends, Shows, joined
+from slayerloss.regularizer._calls import Begins, Hook, Opens, Record, Sends, Shows
 from slayerloss.regularizer.activity import LayerActivity
 
 
@@ -51,8 +51,9 @@ class ActivityCollector:
         A module that is called several times in a pass, with chunks of time or in several places, counts as one layer
         whose calls follow each other in time; each sample's padding comes after all of them.
 
-        A pass begins where the model itself is called; where only parts of it are, `clear` begins one. What goes past
-        a module's call, such as ``block.run``, is not seen.
+        A pass begins where the model itself is called; where only parts of it are, `clear` begins one. If each call is
+        one step in which each layer is called once, a pass with gradients goes on until its activity is looked at, or
+        cleared. What goes past a module's call, such as ``block.run``, is not seen.
     """
 
     def __init__(
@@ -66,8 +67,7 @@ class ActivityCollector:
         name = type(self).__name__
         check_type(name, "model", model, torch.nn.Module, "a torch.nn.Module")
         voltage = check_flag(name, "voltage", voltage)
-        self._stepwise = check_flag(name, "stepwise", stepwise)
-        self._record = Record()
+        self._record = Record(check_flag(name, "stepwise", stepwise))
         model = _inner(model)
         modules = modules_by_name(model)
         if layers is None:
@@ -91,9 +91,13 @@ class ActivityCollector:
 
     @property
     def activity(self) -> dict[str, LayerActivity]:
-        """What the layers did in the last forward pass, by name, in the order of their calls."""
-        record = self._record
-        return {name: joined(name, calls, self._stepwise, record.whole) for name, calls in record.calls.items()}
+        """What the layers did in the last pass, by name, in the order of their calls. Looking at it ends the pass."""
+        return self._record.activity()
+
+    @property
+    def with_gradients(self) -> bool:
+        """Whether the last pass was made with gradients enabled."""
+        return self._record.with_gradients
 
     def clear(self) -> None:
         """Forget the last pass, and let its tensors go."""

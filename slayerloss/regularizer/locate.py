@@ -13,7 +13,8 @@ from slayerloss._check import SlayerError, check_type, errors_of, values_uncheck
 from slayerloss.functional.sparse import is_sparse
 from slayerloss.regularizer.activity import LayerActivity
 from slayerloss.regularizer.base import BaseRegularization
-from slayerloss.regularizer.regularized import ALONE, Penalty, Regularized
+from slayerloss.regularizer.penalty import Penalty
+from slayerloss.regularizer.regularized import ALONE, Regularized
 
 _LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 _OF_LAYERS = ("inputs", "voltage", "spikes")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fnmatch
-import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -13,11 +11,10 @@ from torch import Tensor
 
 from slayerloss._check import (
     ArgumentError,
+    ShapeError,
     check_callable,
     check_flag,
-    check_integer,
     check_range,
-    check_sequence,
     check_shape,
     check_tensor,
     check_type,
@@ -25,126 +22,13 @@ from slayerloss._check import (
     message,
 )
 from slayerloss.block import SpikingBlock
-from slayerloss.functional import _tree
-from slayerloss.kernels.weight_penalty import shared_gradients
+from slayerloss.kernels.weight_penalty import shared_passes
 from slayerloss.regularizer.activity import LayerActivity
 from slayerloss.regularizer.collector import ActivityCollector, modules_by_name
-
-Layers = str | int | Sequence[str | int] | None
-"""Patterns of names, or positions; None: all spiking blocks but the last."""
+from slayerloss.regularizer.penalty import Penalty
 
 ALONE = "loss"
 """What the loss without the penalties is called among the terms."""
-
-
-class Penalty(torch.nn.Module):
-    """One penalty of a regularized loss: weight * schedule(progress) * term.
-
-    Args:
-        term: on parameters, a function or module without arguments, such as `L1(model)`; or on activity, of a
-            `LayerActivity`, such as `RateBand()`. Its value is 0-d.
-        weight: factor of the term, finite.
-        schedule: fraction of the training that is done, in [0, 1] -> factor, such as a `WeightSchedule`; None for 1.
-        layers: of a term on activity: over which layers it is summed. None: all spiking blocks of this library but the
-            last, whose spikes are the answer; of a term with `counts_arrivals`, such as `SynapticOperations`, but the
-            first, which hears the data. Positions among those (0, -1); patterns of their names ("conv*") or, if one
-            matches none of them, of the names of any modules.
-
-    Raises:
-        ArgumentError, DtypeError: an argument does not fit.
-
-    Example:
-        >>> Penalty(lambda activity: activity.spikes.mean(), weight=0.5).on_activity
-        True
-    """
-
-    def __init__(
-        self,
-        term: Callable[..., Tensor],
-        weight: float = 1.0,
-        schedule: Callable[[float], float] | None = None,
-        layers: Layers = None,
-    ) -> None:
-        super().__init__()
-        check_callable("Penalty", "term", term)
-        if schedule is not None:
-            check_callable("Penalty", "schedule", schedule)
-        self.term, self.schedule, self.layers = term, schedule, layers
-        self.weight = check_range("Penalty", "weight", weight)
-        one = isinstance(layers, (str, int))
-        given = [] if layers is None else [layers] if one else check_sequence("Penalty", "layers", layers)
-        for each in given:
-            kind = str if isinstance(each, bool) else (str, int)  # True is no position
-            check_type("Penalty", "layers", each, kind, "names or positions of layers")
-        if given and not self.on_activity:
-            problem, rule = "layers chooses nothing of a term on parameters", "None"
-            way_out = "The argument names of the penalty chooses among parameters"
-            raise ArgumentError(message("Penalty", problem, rule, repr(layers), way_out))
-        self.patterns = [each for each in given if isinstance(each, str)]
-        self.positions = [each for each in given if not isinstance(each, str)]
-
-    @property
-    def on_activity(self) -> bool:
-        """Whether the term is one on activity: it has an argument that must be given."""
-        call = self.term.forward if isinstance(self.term, torch.nn.Module) else self.term
-        given = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        try:
-            arguments = inspect.signature(call).parameters.values()
-        except ValueError:  # of what is written in C, such as weight.norm
-            return False
-        return any(argument.kind in given and argument.default is argument.empty for argument in arguments)
-
-    def factor(self, progress: float | None) -> float:
-        """What the term is multiplied by.
-
-        Raises:
-            ArgumentError: it depends on the progress, which nobody has said.
-        """
-        if self.schedule is None:
-            return self.weight
-        if progress is None:
-            problem, way_out = "progress is not known", "Set .progress before each step, or leave the schedule out"
-            raise ArgumentError(message("Regularized", problem, "a number in [0, 1]", None, way_out))
-        return self.weight * self.schedule(progress)
-
-    def chosen(self, modules: Mapping[str, torch.nn.Module]) -> list[str]:
-        """The names of the layers that the term is summed over.
-
-        Args:
-            modules: those that there are, by name.
-
-        Raises:
-            ArgumentError: there is no such layer; the nearest is named.
-        """
-        blocks = [name for name, module in modules.items() if isinstance(module, SpikingBlock)]
-        if self.layers is None:
-            if len(blocks) < 2:
-                problem, way_out = "there is no hidden spiking block", "Name the layers of the penalty, such as '*'"
-                got = ", ".join(blocks) or "none"
-                raise ArgumentError(message("Regularized", problem, "at least two blocks", got, way_out))
-            return blocks[1:] if getattr(self.term, "counts_arrivals", False) else blocks[:-1]
-        last = len(blocks) - 1
-        taken = {blocks[check_integer("Regularized", "layers", at, -last - 1, last)] for at in self.positions}
-        for pattern in self.patterns:
-            having = [names for names in (blocks, [*modules]) if any(fnmatch.fnmatchcase(n, pattern) for n in names)]
-            names = having[0] if having else blocks or [*modules]
-            taken.update(_tree.chosen("Regularized", names, pattern, "layer"))
-        return [name for name in modules if name in taken]
-
-    def forward(self, activity: Mapping[str, LayerActivity]) -> Tensor:
-        """The term, summed over its layers, without weight: 0-d."""
-        if not self.on_activity:
-            value: Tensor = self.term()
-            return value
-        terms = []
-        for name in self.chosen({name: layer.module for name, layer in activity.items()}):
-            with errors_of(f"layer {name!r}"):
-                terms.append(self.term(activity[name]))
-        return _tree.total(terms)
-
-    def extra_repr(self) -> str:
-        options = {"weight": f"{self.weight:g}", "schedule": self.schedule, "layers": self.layers}
-        return ", ".join(f"{name}={value}" for name, value in options.items() if value is not None)
 
 
 class Regularized(torch.nn.Module):
@@ -298,12 +182,26 @@ class Regularized(torch.nn.Module):
             raise ArgumentError(message("Regularized", problem, "a model, for penalties on activity", None, way_out))
         activity = dict(self._collector.activity)
         if not activity:
-            problem, way_out = "the model has sent nothing", "Call the model that was given before the loss"
+            problem = "the model has sent nothing"
+            way_out = "Call the model that was given before the loss, and give it before it is compiled and called"
             raise ArgumentError(message("Regularized", problem, "activity of its spiking layers", "none", way_out))
+        if isinstance(like, Tensor):
+            self._check_that_it_is_the_pass_of(like, activity)
         if lengths is None or like is None:
             return activity
         untold = [name for name, a in activity.items() if a.lengths is None and a.spikes.shape[-1] == like.shape[-1]]
         return activity | {name: activity[name]._replace(lengths=lengths) for name in untold}
+
+    def _check_that_it_is_the_pass_of(self, answer: Tensor, activity: Mapping[str, LayerActivity]) -> None:
+        if self._collector is not None and answer.requires_grad and not self._collector.with_gradients:
+            problem = "the model was called without gradients after the pass whose spikes are given"
+            way_out = "Call the loss first, or .pause() before that call"
+            raise ArgumentError(message("Regularized", problem, "the pass of these spikes", "a later one", way_out))
+        for name, layer in activity.items():
+            if len(layer.spikes) != len(answer):
+                problem = f"layer {name!r} has sent other samples than the loss got"
+                rule = f"({len(answer)}, C, ..., T)"
+                raise ShapeError(message("Regularized", problem, rule, tuple(layer.spikes.shape)))
 
     def each(self) -> Iterator[tuple[str, Penalty]]:
         """The penalties, by name."""
@@ -327,13 +225,15 @@ class Regularized(torch.nn.Module):
         given = options if lengths is None else {"lengths": lengths, **options}
         total: Tensor = self.loss(spikes, target, **given)
         self.terms = {ALONE: total.detach()}
+        active = self.active() if self.training else {}
+        looked_at = any(penalty.on_activity for penalty, _ in active.values())
+        if not looked_at:
+            self.clear()
         if not self.training:
             return total
         self.terms |= {name: total.new_zeros(()) for name in self.penalties}
-        active = self.active()
-        looked_at = any(penalty.on_activity for penalty, _ in active.values())
         activity = self.activity(spikes, lengths) if looked_at else {}
-        with shared_gradients():
+        with shared_passes(self):
             for name, (penalty, factor) in active.items():
                 with errors_of(f"penalty {name!r}"):
                     value = penalty(activity)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slayerloss import ArgumentError, DtypeError, ShapeError, block
 from slayerloss.functional import bounds_clip, bounds_cost, bounds_penalty, make_bounds, summed_exp_boundary_loss
-from slayerloss.kernels.weight_penalty import EXPONENT_LIMIT, LARGEST_EXCESS
+from slayerloss.kernels.penalty_terms import EXPONENT_LIMIT, LARGEST_EXCESS
 
 X = torch.tensor([[-3.0, -1.0, -0.25], [0.5, 1.0, 4.0]], dtype=torch.float64)
 COSTS = {

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from slayerloss import functional as F
 from slayerloss.kernels.backend import use_backend
-from slayerloss.kernels.weight_penalty import KINDS, Term, sums
+from slayerloss.kernels.penalty_terms import KINDS, Term
+from slayerloss.kernels.weight_penalty import sums
 
 Scenario = Callable[[torch.dtype, bool], object]
 

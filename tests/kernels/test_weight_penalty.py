@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from slayerloss import use_backend
 from slayerloss.kernels import weight_penalty as kernel
 from slayerloss.kernels.backend import runs_on_cpu_kernels
-from slayerloss.kernels.weight_penalty import EXPONENT_LIMIT, KINDS, LARGEST_EXCESS, Term, shared_gradients, sums
+from slayerloss.kernels.penalty_terms import EXPONENT_LIMIT, KINDS, LARGEST_EXCESS, Term
+from slayerloss.kernels.weight_penalty import shared_passes, sums
 
 FLOATS = st.sampled_from([torch.float32, torch.float64])
 TERMS = st.lists(
@@ -176,15 +177,15 @@ def test_calls_that_share_their_gradients():
         return sum(part.sum() for part in parts).square()
 
     expected, gradients = total(), torch.autograd.grad(total(), (x, y))
-    with shared_gradients():
-        with shared_gradients():
+    owner = torch.nn.Identity()
+    with shared_passes(owner):
+        with shared_passes(torch.nn.Identity()):
             shared = total()
-        assert len(kernel._open.passes or []) == (
-            3 if runs_on_cpu_kernels(x) else 0
-        )  # of x, y, and x with the other signs
-    with shared_gradients():
+        passes = kernel._open.shared.gradients  # of x, y, and x with the other signs
+        assert len(passes) == (3 if runs_on_cpu_kernels(x) else 0)
+    with shared_passes(owner):
         many = sum(sums(x, EVERY_TERM, r).sum() for _ in range(5))
-    assert kernel._open.passes is None
+    assert kernel._open.shared is None
     assert torch.equal(shared, expected)
     found = torch.autograd.grad(shared, (x, y), create_graph=True)
     assert_near(found, gradients)

@@ -1,4 +1,4 @@
-"""Penalties that are added up go through the weights once for all of their gradients."""
+"""Penalties that are added up go through the weights once for all of their values, and once for their gradients."""
 
 from __future__ import annotations
 
@@ -29,8 +29,12 @@ def added(model: torch.nn.Module) -> torch.Tensor:
 
 
 def regularized(model: torch.nn.Module) -> torch.Tensor:
-    named = {f"number{i}": penalty for i, penalty in enumerate(penalties(model))}
-    return Regularized(lambda output, target: (output - target).sum(), named)(torch.ones(2), torch.ones(2))
+    return as_regularized(penalties(model))(torch.ones(2), torch.ones(2))
+
+
+def as_regularized(penalties: list[torch.nn.Module]) -> Regularized:
+    named = {f"number{i}": penalty for i, penalty in enumerate(penalties)}
+    return Regularized(lambda output, target: (output - target).sum(), named)
 
 
 @pytest.fixture
@@ -56,6 +60,53 @@ def test_one_pass_gives_it(model, total, monkeypatch):
     assert len(passes) == 1
 
 
+@pytest.mark.skipif(bool(library.problem()), reason=f"no C++ kernels: {library.problem()}")
+@pytest.mark.parametrize("form", [RegularizationList, as_regularized])
+def test_values_share_a_pass_from_the_second_time_on(model, form, monkeypatch):
+    passes = []
+    kernel = weight_penalty._kernel
+    monkeypatch.setattr(weight_penalty, "_kernel", lambda *a, **k: passes.append(a) or kernel(*a, **k))
+    each = penalties(model)
+    total = form(each)
+    counts = []
+    for _ in range(3):
+        before = len(passes)
+        value = total() if form is RegularizationList else total(torch.zeros(1), torch.zeros(1))
+        counts.append(len(passes) - before)
+        torch.testing.assert_close(value, sum(penalty() for penalty in each))
+        with torch.no_grad():
+            model.weight.mul_(1.5)  # the next values are others
+    assert counts[1:] == [1, 1]
+
+
+def test_what_is_asked_may_change(model):
+    asked = [L1(model, names="weight")]
+
+    class Changing(torch.nn.Module):
+        def forward(self):
+            return sum(penalty() for penalty in asked)
+
+    total = RegularizationList([Changing()])
+    signs = DaleHinge(model, names="weight", seed=1)
+    for now in ([signs], [L2(model, names="weight"), *asked], asked[:1], [Bounds(model, 0, 1), signs]):
+        asked[:] = now
+        torch.testing.assert_close(total(), sum(penalty() for penalty in now))
+
+
+def test_a_tensor_that_is_changed_between_two_penalties_is_looked_at_again(model):
+    def change():
+        with torch.no_grad():
+            return model.weight.mul_(2).sum() * 0
+
+    total = Regularized(lambda output, target: output.sum(), {"a": L1(model), "b": change, "c": L1(model)})
+    for _ in range(2):
+        total.eval(), total.train()
+        before = L1(model)()
+        total(torch.zeros(2), None)
+        torch.testing.assert_close(total.terms["c"], total.terms["a"] + L1([model.weight / 2])())
+        torch.testing.assert_close(total.terms["a"], before.detach())
+
+
 def test_other_signs_have_a_pass_of_their_own(model):
     two = [DaleHinge(model, names="*weight", seed=seed) for seed in (1, 2)]
     expected = sum(torch.autograd.grad(penalty(), model.weight)[0] for penalty in two)
@@ -69,7 +120,7 @@ def test_a_penalty_that_fails_leaves_nothing_open(model):
 
     with pytest.raises(ValueError, match="on purpose"):
         Regularized(lambda output, target: output.sum(), {"fails": fails})(torch.ones(2), None)
-    assert weight_penalty._open.passes is None
+    assert weight_penalty._open.shared is None
     assert weight_penalty.shared_values() is None
 
 

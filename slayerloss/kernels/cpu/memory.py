@@ -21,7 +21,7 @@ from torch import Tensor
 SMALLEST = 2**22
 """Bytes of a result; the C library keeps most of what is smaller."""
 PAGE = 2**21
-KEPT = 2**28
+KEPT = 2**29
 """Bytes of free blocks that are kept at most."""
 
 _free: list[mmap.mmap] = []
@@ -63,8 +63,7 @@ def _tensor(shape: Sequence[int], stride: Sequence[int], dtype: torch.dtype) -> 
     block = _taken(count * dtype.itemsize)
     owner = (ctypes.c_char * (count * dtype.itemsize)).from_buffer(block)
     weakref.finalize(owner, _give_back, block).atexit = False
-    storage = torch.frombuffer(owner, dtype=dtype).untyped_storage()
-    return torch.empty(0, dtype=dtype, device="cpu").set_(storage, 0, tuple(shape), tuple(stride))
+    return torch.frombuffer(owner, dtype=dtype).as_strided_(tuple(shape), tuple(stride))
 
 
 def _taken(size: int) -> mmap.mmap:
