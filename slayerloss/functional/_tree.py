@@ -58,13 +58,24 @@ def places(module: torch.nn.Module) -> Iterator[Place]:
         ['neuron.current_decay', 'neuron.voltage_decay', 'synapse.weight']
     """
     seen = set()
-    for prefix, part in module.named_modules():
-        if "parametrizations" in prefix.split("."):
+    for path, part in module.named_modules():
+        if "parametrizations" in path.split("."):
             continue
+        prefix = uncompiled(path)
         for own, identity in _identities(part).items():
             if identity not in seen:  # tied weights
                 seen.add(identity)
                 yield Place(f"{prefix}.{own}" if prefix else own, part, own)
+
+
+def uncompiled(path: str) -> str:
+    """The name that a module or parameter has in a model of which nothing is compiled.
+
+    Example:
+        >>> uncompiled("0._orig_mod.weight")
+        '0.weight'
+    """
+    return ".".join(step for step in path.split(".") if step != "_orig_mod")
 
 
 def _identities(part: torch.nn.Module) -> dict[str, Hashable]:

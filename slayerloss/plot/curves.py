@@ -146,7 +146,7 @@ def penalty_curves(metrics: Metrics, ax: Axes | None = None, *, scale: str = "li
     if scale == "log":
         curves = {name: (epochs[values > 0], values[values > 0]) for name, (epochs, values) in curves.items()}
     from_zero = scale == "linear" and all(values.min() >= 0 for _, values in curves.values())
-    _draw_lines(ax, curves, "penalty", ends, from_zero=from_zero)
+    _draw_lines(ax, curves, "added to the loss", ends, from_zero=from_zero)
     return ax
 
 

@@ -28,7 +28,7 @@ class BaseRegularization(torch.nn.Module, abc.ABC):
         names: which of them, as patterns such as ``"*.weight"``; None for all.
 
     Raises:
-        ArgumentError: a pattern names nothing, or Lambda is not finite.
+        ArgumentError: a module or an iterator has no parameters, a pattern names none, or Lambda is not finite.
         DtypeError: `params` holds something else than tensors.
 
     Example:
@@ -56,6 +56,9 @@ class BaseRegularization(torch.nn.Module, abc.ABC):
         else:
             given = _tree.leaves(name, params)
             self._tensors = {key: given[key] for key in _tree.chosen(name, list(given), names)}
+        if not self.parameter_names() and isinstance(params, (torch.nn.Module, Iterator)):
+            way_out = "What gives its items once, such as model.parameters(), may have given them before"
+            raise ArgumentError(message(name, "there are no parameters", "at least one", "none", way_out))
         self._num_references = 0
 
     def parameter_names(self) -> list[str]:

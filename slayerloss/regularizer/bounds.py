@@ -72,8 +72,8 @@ class Bounds(BaseRegularization):
         scale: the excess that counts as one, in [1e-18, 1e18].
 
     Raises:
-        ArgumentError: a pattern names nothing, a bound is NaN, a lower bound lies above the upper one, or an option
-            does not fit.
+        ArgumentError: there are no bounds, a pattern names nothing, a bound is NaN, a lower bound
+            lies above the upper one, or an option does not fit.
         DtypeError, ShapeError: a bound is no number, or does not broadcast.
 
     Example:
@@ -106,6 +106,8 @@ class Bounds(BaseRegularization):
             self._keys[side] = {name: f"{side}_{i}" for i, name in enumerate(by_name)}
             for name, key in self._keys[side].items():
                 _keep(self, key, by_name[name])
+        if all(side is None or (isinstance(side, Mapping) and not side) for side in (lower, upper)):
+            raise ArgumentError(message("Bounds", "there is no bound", "lower, upper or both", "neither"))
         self._bounded()  # checks them
 
     def _by_name(self, side: str, bounds: Any) -> dict[str, Bound]:

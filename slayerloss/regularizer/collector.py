@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from slayerloss._check import check_flag, check_type
 from slayerloss.block import SpikingBlock
-from slayerloss.functional._tree import Patterns, chosen
+from slayerloss.functional._tree import Patterns, chosen, uncompiled
 from slayerloss.regularizer._calls import Begins, Hook, Opens, Record, Sends, Shows
 from slayerloss.regularizer.activity import LayerActivity
 
@@ -68,7 +68,7 @@ class ActivityCollector:
         check_type(name, "model", model, torch.nn.Module, "a torch.nn.Module")
         voltage = check_flag(name, "voltage", voltage)
         self._record = Record(check_flag(name, "stepwise", stepwise))
-        model = _inner(model)
+        model = inner_model(model)
         modules = modules_by_name(model)
         if layers is None:
             modules = {place: module for place, module in modules.items() if isinstance(module, SpikingBlock)}
@@ -131,15 +131,15 @@ class ActivityCollector:
 
 def modules_by_name(model: torch.nn.Module) -> dict[str, torch.nn.Module]:
     """A model and its parts by name; of one that is distributed or compiled, those of the model inside."""
-    model = _inner(model)
-    return {place or type(model).__name__.lower(): module for place, module in model.named_modules()}
+    model = inner_model(model)
+    return {uncompiled(at) or type(model).__name__.lower(): module for at, module in model.named_modules()}
 
 
-def _inner(model: torch.nn.Module) -> torch.nn.Module:
+def inner_model(model: torch.nn.Module) -> torch.nn.Module:
     """The model inside of what distributes or compiles it."""
     inner = model.module if isinstance(model, (DataParallel, DistributedDataParallel)) else model
     inner = getattr(inner, "_orig_mod", inner)
-    return model if inner is model else _inner(inner)
+    return model if inner is model else inner_model(inner)
 
 
 def _neuron_of(module: torch.nn.Module) -> Any:

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from slayerloss._check import SlayerError, check_type, errors_of, values_unchecked
+from slayerloss.functional._tree import uncompiled
 from slayerloss.functional.sparse import is_sparse
 from slayerloss.regularizer.activity import LayerActivity
 from slayerloss.regularizer.base import BaseRegularization
+from slayerloss.regularizer.collector import inner_model
 from slayerloss.regularizer.penalty import Penalty
 from slayerloss.regularizer.regularized import ALONE, Regularized
 
@@ -26,7 +28,7 @@ class NotFinite:
     """What is not finite in a regularized loss; as text, a sentence without its end."""
 
     penalty: str
-    """Its name; "loss" for the loss without the penalties."""
+    """Its name; "loss" for the loss without the penalties, and for a parameter that none of them is on."""
     what: str
     """"parameter", "inputs", "voltage", "spikes", "value" or "gradient"."""
     where: str
@@ -35,6 +37,8 @@ class NotFinite:
     """How many values are NaN or infinite."""
 
     def __str__(self) -> str:
+        if self.penalty == ALONE and self.what == "parameter":
+            return f"the parameter {self.where!r} is not finite"
         if self.penalty == ALONE:
             return "the loss without its penalties is not finite"
         of = f"penalty {self.penalty!r}"
@@ -55,9 +59,10 @@ def locate_not_finite(regularized: Regularized) -> NotFinite | None:
         regularized: after its model was called.
 
     Returns:
-        In this order: a parameter, or the inputs, voltage or spikes of a layer, that are not finite themselves; the
-        value of a penalty; its gradient. If all penalties are well, the loss, if it was not finite in the last call;
-        None if that is, too.
+        First of the penalties on parameters, then of all parameters of the model, then of the penalties on activity,
+        and of each in this order: a parameter, or the inputs, voltage or spikes of a layer, that are not finite
+        themselves; the value of a penalty; its gradient. If all of these are well, the loss, if it was not finite in
+        the last call; None if that is, too.
 
     Raises:
         ArgumentError: a penalty is on activity, and the model was not called.
@@ -76,20 +81,38 @@ def locate_not_finite(regularized: Regularized) -> NotFinite | None:
         the gradient of penalty 'root' at 'weight' is not finite
     """
     check_type("locate_not_finite", "regularized", regularized, Regularized, "a Regularized")
-    stored = {} if regularized.model is None else dict(regularized.model.named_parameters())
     active = regularized.active()
-    on_activity = any(penalty.on_activity for penalty, _ in active.values())
-    activity = regularized.activity() if on_activity else {}
+    stored = _stored(regularized)
+    on_parameters = {name: each for name, each in active.items() if not each[0].on_activity}
+    on_activity = {name: each for name, each in active.items() if each[0].on_activity}
     with torch.enable_grad():
-        for name, (penalty, factor) in active.items():
-            found = _in_layers(penalty, factor, activity) if penalty.on_activity else _in_model(penalty, factor, stored)
-            with errors_of(f"penalty {name!r}"):
-                for what, where, tensor in found:
-                    if count := _bad(tensor):
-                        return NotFinite(name, what, where, count)
+        for name, (penalty, factor) in on_parameters.items():
+            if found := _first_bad(name, _in_model(penalty, factor, stored)):
+                return found
+        if found := _first_bad(ALONE, (("parameter", name, tensor) for name, tensor in stored.items())):
+            return found
+        activity = regularized.activity() if on_activity else {}
+        for name, (penalty, factor) in on_activity.items():
+            if found := _first_bad(name, _in_layers(penalty, factor, activity)):
+                return found
     loss = regularized.terms.get(ALONE)
     count = 0 if loss is None else _bad(loss)
     return NotFinite(ALONE, "value", "", count) if count else None
+
+
+def _stored(regularized: Regularized) -> dict[str, Tensor]:
+    """The parameters of the model, by name."""
+    if regularized.model is None:
+        return {}
+    return {uncompiled(name): x for name, x in inner_model(regularized.model).named_parameters()}
+
+
+def _first_bad(penalty: str, candidates: Iterable[tuple[str, str, Tensor]]) -> NotFinite | None:
+    with errors_of(f"penalty {penalty!r}"):
+        for what, where, tensor in candidates:
+            if count := _bad(tensor):
+                return NotFinite(penalty, what, where, count)
+    return None
 
 
 def _bad(tensor: Tensor) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 from slayerloss import ArgumentError, block
 from slayerloss.functional import lp_norm, operator_norm
 from slayerloss.regularizer import (
+    L1,
     L2,
     BaseRegularization,
     LayerActivity,
@@ -129,14 +130,39 @@ def test_the_layer_of_a_bad_activity_is_named(model: torch.nn.Module) -> None:
 
 
 def test_bad_spikes_are_named() -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(12, 12), torch.nn.Linear(12, 12))
+    class Root(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x - 0.5).sqrt()
+
+    model = torch.nn.Sequential(Root(), torch.nn.Linear(12, 12))
     regularized = Regularized(torch.nn.MSELoss(), {"rates": Penalty(rates, layers="0")}, model)
-    poison(model[0].bias)
     regularized(model(EVENTS), EVENTS)
     found = locate_not_finite(regularized)
     assert found is not None
     assert (found.penalty, found.what, found.where) == ("rates", "spikes", "0")
     assert str(found) == "the spikes of layer '0', which penalty 'rates' is on, are not finite"
+
+
+def test_a_bad_parameter_that_no_penalty_is_on_is_named_also_where_the_model_refuses_it(model: torch.nn.Module) -> None:
+    regularized = Regularized(squared, {"rates": rates}, model)
+    poison(model.first.synapse.weight)
+    with pytest.raises(ArgumentError, match="weight"):
+        model(EVENTS)
+    found = locate_not_finite(regularized)
+    assert found is not None
+    assert (found.penalty, found.what, found.count) == ("loss", "parameter", 2)
+    assert str(found) == "the parameter 'first.synapse.weight' is not finite"
+
+
+def test_names_are_those_of_a_model_that_is_not_compiled() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.compile(torch.nn.Linear(2, 2), backend="eager"))
+    poison(model[1].bias)
+    for compiled in (model, torch.compile(model, backend="eager")):
+        penalty = L1(compiled, names="1.*")
+        assert penalty.parameter_names() == ["1.weight", "1.bias"]
+        found = locate_not_finite(Regularized(torch.nn.MSELoss(), {"size": penalty}, compiled))
+        assert found is not None
+        assert (found.penalty, found.where) == ("size", "1.bias")
 
 
 def test_a_bad_loss_with_good_penalties_is_the_loss(model: torch.nn.Module) -> None:

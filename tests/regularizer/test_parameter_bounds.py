@@ -54,14 +54,19 @@ def test_the_last_pattern_that_names_a_parameter_counts_and_others_are_free() ->
 
 
 def test_nothing_bounded_is_zero_and_supports_backward() -> None:
-    for penalty in (Bounds(model()), Bounds([])):
+    for penalty in (Bounds(model(), upper={"*": None}), Bounds([], 0.0)):
         loss = penalty()
         loss.backward()
         assert (loss.item(), loss.ndim) == (0.0, 0)
-        assert "nothing" in repr(penalty)
     frozen = Bounds(torch.ones(2), upper=0.5)()
     frozen.backward()
     assert frozen.item() == 0.5
+
+
+@pytest.mark.parametrize("none", [{}, {"upper": {}}, {"lower": None, "upper": None}])
+def test_bounds_that_are_none_are_refused(none: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match="there is no bound; expected lower, upper or both"):
+        Bounds(model(), **none)
 
 
 def test_bounds_are_tensors_that_move_and_are_not_saved() -> None:

@@ -116,3 +116,12 @@ def test_wrong_arguments_are_refused():
         Squares(["weight"])
     with pytest.raises(TypeError, match="abstract"):
         BaseRegularization(linear())
+
+
+def test_parameters_that_are_gone_are_missed() -> None:
+    model = torch.nn.Linear(2, 2)
+    parameters = model.parameters()
+    assert L1(parameters)() > 0
+    for none in (parameters, torch.nn.ReLU()):
+        with pytest.raises(ArgumentError, match=r"there are no parameters.*may have given them before"):
+            L1(none)
