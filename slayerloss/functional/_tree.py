@@ -289,9 +289,8 @@ def chosen(function: str, names: Sequence[str], patterns: Patterns | None, what:
         if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
             near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.3)
             way_out = f"Did you mean {near[0]!r}?" if near else ""
-            raise ArgumentError(
-                message(function, f"{pattern!r} names no {what}", ", ".join(names) or "names", "none", way_out)
-            )
+            rule = f"a name or pattern of {', '.join(names) or 'names'}"
+            raise ArgumentError(message(function, f"{pattern!r} names no {what}", rule, repr(pattern), way_out))
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
