@@ -89,9 +89,12 @@ class _Look:
         self.asked = _Asked(x.shape, {}, None)
         self.last = last if last is not None and last.fits(x) else self.asked
         self.known: dict[Any, Tensor] = {}
+        self.references: list[Tensor | None] = []
+        """All that were given: as long as they are here, no other has the id of one."""
 
     def values(self, reference: Tensor | None, terms: Sequence[Term]) -> Tensor:
         """(len(terms),) float64."""
+        self.references.append(reference)
         self.asked.terms.update(dict.fromkeys(terms))
         self.asked = self.asked._replace(reference=self.asked.reference if reference is None else reference)
         if not all(_key(term, reference) in self.known for term in terms):
@@ -142,7 +145,7 @@ def shared_passes(owner: Any) -> Iterator[None]:
     Apart, each call has a gradient of its own, and autograd adds these up, which takes longer than to compute them.
     From the owner's second time on they also share a pass for their values, as far as they ask what they asked before.
     """
-    if _open.shared is not None:
+    if _open.shared is not None or torch.compiler.is_compiling():
         yield
         return
     shared = _open.shared = _Shared(_asked.get(owner, ()))

@@ -193,6 +193,13 @@ def test_calls_that_share_their_gradients():
     assert_near(torch.autograd.grad(many, x), torch.autograd.grad(5 * sums(x, EVERY_TERM, r).sum(), x))
 
 
+def test_references_that_are_made_anew_are_not_taken_for_others():
+    x, signs = torch.ones(4), [1.0, -1.0, 0.0, -1.0, 0.0, 1.0, 0.0, 1.0, -1.0]
+    with shared_passes(torch.nn.Identity()):
+        found = [float(sums(x, [Term("agreement")], torch.tensor([sign] * 4))) for sign in signs]
+    assert found == [4 * sign for sign in signs]
+
+
 def test_a_reference_gets_no_gradient():
     x, reference = numbers(0, 5).requires_grad_(), numbers(1, 5).requires_grad_()
     sums(x, [Term("agreement")], reference).sum().backward()
