@@ -28,8 +28,9 @@ class _RowsOfSteps(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         samples, channels, steps = ctx.shape
-        if torch.is_grad_enabled() or not grad.is_contiguous():
-            return grad.unflatten(0, (steps, samples)).movedim(0, -1)
+        in_memory = torch._C._has_storage(grad) and grad.is_contiguous()  # one of many at once, by vmap, is not
+        if torch.is_grad_enabled() or not in_memory:
+            return grad.reshape(steps, samples, channels).movedim(0, -1)
         # The same memory, and no view of it: autograd adds other gradients of x to it in place.
         own = torch.empty(0, dtype=grad.dtype).set_(grad)  # type: ignore[call-overload]
         return own.as_strided_(ctx.shape, (channels, 1, samples * channels))

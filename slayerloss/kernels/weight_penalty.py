@@ -87,7 +87,7 @@ class _Look:
     def __init__(self, x: Tensor, last: _Asked | None) -> None:
         self.x, self.version = x, x._version
         self.asked = _Asked(x.shape, {}, None)
-        self.last = last if last is not None and last.fits(x) else self.asked
+        self.last = last if last is not None and last.fits(x) else _Asked(x.shape, {}, None)
         self.known: dict[Any, Tensor] = {}
         self.references: list[Tensor | None] = []
         """All that were given: as long as they are here, no other has the id of one."""
@@ -97,16 +97,25 @@ class _Look:
         self.references.append(reference)
         self.asked.terms.update(dict.fromkeys(terms))
         self.asked = self.asked._replace(reference=self.asked.reference if reference is None else reference)
-        if not all(_key(term, reference) in self.known for term in terms):
-            signs = self.last.reference if reference is None else reference
-            together = list(dict.fromkeys([*terms, *self.last.terms]))
-            found = _forward(self.x.detach(), signs, *_packed(together))
-            self.known.update(zip((_key(term, signs) for term in together), found, strict=True))
+        unknown = [term for term in terms if _key(term, reference) not in self.known]
+        if unknown:
+            self._find(unknown, reference)
         return torch.stack([self.known[_key(term, reference)] for term in terms])
 
+    def _find(self, terms: Sequence[Term], reference: Tensor | None) -> None:
+        signs = self.last.reference if reference is None else reference
+        others = [term for term in self.last.terms if term.kind not in COMPARED or signs is self.last.reference]
+        keys = [_key(term, signs) for term in dict.fromkeys([*terms, *others])]
+        keys = [key for key in keys if key not in self.known]
+        found = _forward(self.x.detach(), signs, *_packed([term for term, *_ in keys]))
+        self.known.update(zip(keys, found, strict=True))
 
-def _key(term: Term, reference: Tensor | None) -> tuple[Term, int]:
-    return term, id(reference) if term.kind in COMPARED else 0
+
+def _key(term: Term, reference: Tensor | None) -> tuple[Term, int, int]:
+    """What a value depends on, beside the tensor."""
+    if reference is None or term.kind not in COMPARED:
+        return term, 0, 0
+    return term, id(reference), 0 if reference.is_inference() else reference._version
 
 
 class _Shared:

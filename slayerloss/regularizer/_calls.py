@@ -40,26 +40,37 @@ class Record:
         """Inputs and lengths of the call of the whole model."""
         self.num_wholes = 0
         """How often the model was called in this pass."""
+        self.complete = False
+        """Whether the last call of the model has come to its end."""
         self.with_gradients = True
         """Whether the pass is one with gradients."""
         self.over = True
-        """Whether the next call of the model belongs to another pass."""
+        """Whether the next call belongs to another pass."""
 
     def begin(self, inputs: Any, lengths: Tensor | None) -> None:
         """The model is called: that is another step of the pass, or a new pass begins."""
         if self.over or not self._may_go_on():
             self.clear()
         self.over, self.with_gradients, self.whole = False, torch.is_grad_enabled(), (inputs, lengths)
-        self.num_wholes += 1
+        self.num_wholes, self.complete = self.num_wholes + 1, False
 
     def _may_go_on(self) -> bool:
         """Whether this was a pass with gradients in which each call of the model called each layer for one step."""
-        if not (self.with_gradients and torch.is_grad_enabled()):
+        if not (self.complete and self.with_gradients and torch.is_grad_enabled()):
             return False
-        return all(len(calls) == self.num_wholes and self.is_step(calls[-1]) for calls in self.calls.values())
+        return all(len(calls) == self.num_wholes and self._is_step(calls[-1]) for calls in self.calls.values())
 
-    def is_step(self, call: Call) -> bool:
-        """Whether a call of a layer is one step."""
+    def add(self, name: str, call: Call) -> None:
+        """A layer has sent spikes; also one that is called without the model, where a pass is over."""
+        if self.over:
+            self.clear()
+            self.over = False
+        self.calls.setdefault(name, []).append(call)
+
+    def _is_step(self, call: Call) -> bool:
+        return self._is_without_time(call) or call.spikes.shape[-1] == 1
+
+    def _is_without_time(self, call: Call) -> bool:
         return self.stepwise or call.spikes.ndim == 2
 
     def activity(self) -> dict[str, LayerActivity]:
@@ -69,7 +80,7 @@ class Record:
 
     def _joined(self, name: str, calls: list[Call]) -> LayerActivity:
         """The calls of a layer, one after the other in time."""
-        each = [_with_time(call) if self.is_step(call) else call for call in calls]
+        each = [_with_time(call) if self._is_without_time(call) else call for call in calls]
         first = each[0]
         activity = LayerActivity(name, *(first if len(each) == 1 else _in_a_row(name, each)))
         inputs, lengths = self.whole
@@ -81,7 +92,8 @@ class Record:
     def clear(self) -> None:
         self.calls.clear()
         self.voltages.clear()
-        self.whole, self.num_wholes, self.over = (None, None), 0, True
+        self.whole, self.num_wholes = (None, None), 0
+        self.with_gradients = self.over = True
 
 
 class Silent:
@@ -123,7 +135,15 @@ class Begins(CallHook):
     """Before the model is called."""
 
     def __call__(self, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
-        self.record.begin(_first(args, kwargs), self.lengths(args, kwargs))
+        if not _in_backward():
+            self.record.begin(_first(args, kwargs), self.lengths(args, kwargs))
+
+
+class Ends(Hook):
+    """After the model was called."""
+
+    def __call__(self, module: torch.nn.Module, args: Any, output: Any) -> None:
+        self.record.complete = True
 
 
 class Opens(Hook):
@@ -159,7 +179,13 @@ class Sends(CallHook):
         shown = self.record.voltages.pop(self.key, None)
         voltage = _voltage_of(output) if shown is None else torch.cat(shown, -1) if shown else None
         call = Call(module, _first(args, kwargs), spikes, voltage, self.lengths(args, kwargs))
-        self.record.calls.setdefault(self.name, []).append(call)
+        if not _in_backward():
+            self.record.add(self.name, call)
+
+
+def _in_backward() -> bool:
+    """Whether gradients are on their way: what is called then repeats a call that there was, as checkpoints do."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 def _first(args: Any, kwargs: Any) -> Any:

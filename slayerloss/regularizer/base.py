@@ -57,7 +57,8 @@ class BaseRegularization(torch.nn.Module, abc.ABC):
             given = _tree.leaves(name, params)
             self._tensors = {key: given[key] for key in _tree.chosen(name, list(given), names)}
         if not self.parameter_names() and isinstance(params, (torch.nn.Module, Iterator)):
-            way_out = "What gives its items once, such as model.parameters(), may have given them before"
+            once = "What gives its items once, such as model.parameters(), may have given them before"
+            way_out = once if isinstance(params, Iterator) else ""
             raise ArgumentError(message(name, "there are no parameters", "at least one", "none", way_out))
         self._num_references = 0
 

@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from slayerloss._check import check_flag, check_type
 from slayerloss.block import SpikingBlock
 from slayerloss.functional._tree import Patterns, chosen, uncompiled
-from slayerloss.regularizer._calls import Begins, Hook, Opens, Record, Sends, Shows
+from slayerloss.regularizer._calls import Begins, Ends, Hook, Opens, Record, Sends, Shows
 from slayerloss.regularizer.activity import LayerActivity
 
 
@@ -51,9 +51,11 @@ class ActivityCollector:
         A module that is called several times in a pass, with chunks of time or in several places, counts as one layer
         whose calls follow each other in time; each sample's padding comes after all of them.
 
-        A pass begins where the model itself is called; where only parts of it are, `clear` begins one. If each call is
-        one step in which each layer is called once, a pass with gradients goes on until its activity is looked at, or
-        cleared. What goes past a module's call, such as ``block.run``, is not seen.
+        A pass begins where the model is called, or a part of it alone, after the activity was looked at or cleared. It
+        is one call of the model; or, with gradients, all of a loop in which each call is one step, (N, C) or T = 1, and
+        calls each layer once. Of a loop over longer chunks it is the last. What goes past a module's call, such as
+        ``block.run``, is not seen, nor what a checkpoint calls again in the backward pass. torch.compile makes a graph
+        for each step of a loop around the model, and one where the loop is inside.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ActivityCollector:
         self._finalizer = weakref.finalize(self, _end, self._hooks, self._record)
         self._finalizer.atexit = False
         self._put(model.register_forward_pre_hook, Begins(self._record, model), with_kwargs=True)
+        self._put(model.register_forward_hook, Ends(self._record))
         neurons = {place: _neuron_of(module) if voltage else None for place, module in taken.items()}
         for neuron in {id(neuron): neuron for neuron in neurons.values() if neuron is not None}.values():
             self._put(neuron.register_voltage_hook, Shows(self._record, neuron))

@@ -198,7 +198,7 @@ class Regularized(torch.nn.Module):
             way_out = "Call the loss first, or .pause() before that call"
             raise ArgumentError(message("Regularized", problem, "the pass of these spikes", "a later one", way_out))
         for name, layer in activity.items():
-            if len(layer.spikes) != len(answer):
+            if answer.ndim and len(layer.spikes) not in answer.shape:
                 problem = f"layer {name!r} has sent other samples than the loss got"
                 rule = f"({len(answer)}, C, ..., T)"
                 raise ShapeError(message("Regularized", problem, rule, tuple(layer.spikes.shape)))

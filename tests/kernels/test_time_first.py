@@ -35,6 +35,12 @@ def test_memory_in_this_order_is_not_copied():
     assert rows_of_steps(x).data_ptr() == x.data_ptr()
 
 
+def test_many_gradients_at_once():
+    x = torch.randn(2, 3, 4)
+    found = torch.autograd.functional.jacobian(rows_of_steps, x, vectorize=True)
+    assert torch.equal(found, torch.autograd.functional.jacobian(rows_of_steps, x))
+
+
 def test_derivatives():
     x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(rows_of_steps, x)
@@ -45,9 +51,10 @@ def test_derivatives():
 def test_autograd_adds_to_the_gradient_in_place(order):
     x = torch.ones(4, 3, 5).permute(order).contiguous().permute(*map(order.index, range(3))).requires_grad_()
     events = x * 1
-    penalty = magnitude_sum(events).sum()
+    product = (rows_of_steps(events) @ torch.ones(3, 2)).sum()
+    penalty = magnitude_sum(events).sum()  # whose gradient would come first, in the order of autograd
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
-        ((rows_of_steps(events) @ torch.ones(3, 2)).sum() + penalty).backward()
+        (product + penalty).backward()
     ways = [event.name for event in profile.events() if event.input_shapes[:2] == [[4, 3, 5]] * 2]
     assert [way for way in ways if way.startswith("aten::add")] == ["aten::add_"]
     assert torch.equal(x.grad, torch.full_like(x, 3))

@@ -193,6 +193,22 @@ def test_calls_that_share_their_gradients():
     assert_near(torch.autograd.grad(many, x), torch.autograd.grad(5 * sums(x, EVERY_TERM, r).sum(), x))
 
 
+def test_values_follow_the_references():
+    x, references = numbers(0, 50), [numbers(seed, 50) for seed in (1, 2)]
+    terms = [Term("magnitude"), Term("conflict")]
+    expected = [sums(x, terms, reference) for reference in [*references, -references[0]]]
+    owner = torch.nn.Identity()
+    for _ in range(3):
+        r, other = references[0].clone(), references[1].clone()
+        with shared_passes(owner):
+            found = [sums(x, terms, r), sums(x, terms, other), sums(x, terms, r.neg_())]
+        assert_near(found, expected)
+    with shared_passes(owner):  # what was asked the last time is about tensors of another shape
+        y, reference = numbers(3, 20), numbers(4, 20)
+        found = [sums(y, [Term("square")]), sums(y, terms, reference)]
+    assert_near(found, [sums(y, [Term("square")]), sums(y, terms, reference)])
+
+
 def test_references_that_are_made_anew_are_not_taken_for_others():
     x, signs = torch.ones(4), [float(sign) for sign in torch.randint(-1, 2, (500,))]
     with shared_passes(torch.nn.Identity()):

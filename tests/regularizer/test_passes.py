@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from slayerloss import ArgumentError, DtypeError, ShapeError, block
 from slayerloss.regularizer import ActivityCollector, LayerActivity, Penalty, Regularized
@@ -95,6 +96,74 @@ def test_a_loss_without_penalties_on_activity_now_ends_the_pass() -> None:
     y = over_time(model)
     loss.train()(y, None)
     torch.testing.assert_close(loss.terms["events"], y.sum().detach())
+
+
+def test_blocks_that_are_called_for_single_steps() -> None:
+    neuron = {"threshold": 0.3, "current_decay": 0.5, "voltage_decay": 0.1, "persistent_state": True}
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(*(block.cuba.Dense(neuron, *size, weight_scale=4) for size in ((6, 5), (5, 3))))
+    loss = Regularized(mean, {"events": total}, model)
+    for layer in model:
+        layer.persistent_state = True
+    y = torch.cat([model(EVENTS[..., i : i + 1]) for i in range(12)], -1)
+    loss(y, None)
+    first = loss.terms["events"]
+    with ActivityCollector(model) as collector:
+        torch.cat([model(EVENTS[..., i : i + 1]) for i in range(12)], -1)
+        assert collector.activity["0"].spikes.shape == (3, 5, 12)
+    assert first > 0
+
+
+@pytest.mark.parametrize("layers", ["rates", ["inside", "rates"]])
+def test_a_checkpoint_repeats_calls_that_there_were(layers: Any) -> None:
+    model = Rectifier(loop=False)
+    loss = Regularized(mean, {"events": Penalty(total, layers=layers)}, model)
+    values = []
+    for _ in range(3):
+        steps = [checkpoint(model, step, use_reentrant=False) for step in EVENTS.unbind(-1)]
+        loss(torch.stack(steps, -1), None).backward()
+        values.append(loss.terms["events"])
+    loss(over_time(model), None)
+    torch.testing.assert_close(values, [loss.terms["events"]] * 3)
+
+
+@pytest.mark.parametrize("steps", [0, 5])
+def test_a_step_that_fails_ends_the_pass(steps: int) -> None:
+    class Fails(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.isnan().any():
+                raise ValueError("on purpose")
+            return x
+
+    model = torch.nn.Sequential(Rectifier(loop=False), Fails(), torch.nn.ReLU())
+    with ActivityCollector(model, ["0", "2"]) as collector:
+        over_time(model, EVENTS[..., :steps]) if steps else None
+        with pytest.raises(ValueError, match="on purpose"):
+            model(EVENTS[..., 0] * torch.nan)
+        y = over_time(model)
+        assert torch.equal(collector.activity["0"].spikes, y)
+        assert torch.equal(collector.activity["2"].spikes, y)
+
+
+def test_parts_that_are_called_alone_begin_a_pass() -> None:
+    model = Rectifier(loop=False)
+    loss = Regularized(mean, {"events": Penalty(total, layers="rates")}, model)
+    with torch.no_grad():
+        model(EVENTS[..., 0])
+    loss.clear()
+    for _ in range(2):
+        y = model.rates(model.inside(EVENTS[..., 0]))
+        loss(y, None).backward()
+        torch.testing.assert_close(loss.terms["events"], y.sum().detach())
+
+
+def test_any_answer_may_be_given_to_the_loss() -> None:
+    model = Rectifier(loop=False)
+    loss = Regularized(mean, {"events": Penalty(total, layers="rates")}, model)
+    for answer in (lambda y: y.movedim(-1, 0), lambda y: y.sum()):
+        y = over_time(model)
+        loss(answer(y), None)
+        torch.testing.assert_close(loss.terms["events"], y.sum().detach())
 
 
 def make() -> tuple[torch.nn.Module, Regularized]:
