@@ -153,7 +153,8 @@ def test_dtypes_and_memory(name: str, dtype: torch.dtype) -> None:
     loss = PENALTIES[name](x)
     assert loss.ndim == 0
     assert loss.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    torch.testing.assert_close(loss.float(), PENALTIES[name](spikes()), rtol=1e-6, atol=1e-7)
+    one = 1e-6 if "hoyer" in name else 1e-7  # which is the difference of numbers of that size
+    torch.testing.assert_close(loss.float(), PENALTIES[name](spikes()), rtol=1e-6, atol=one)
     time_first = x.movedim(-1, 0).contiguous().movedim(0, -1)
     torch.testing.assert_close(PENALTIES[name](time_first), loss)
     torch.testing.assert_close(
