@@ -46,7 +46,7 @@ def _fan_out(module: Any, shape: tuple[int, ...]) -> Tensor:
     if isinstance(module, (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)) and module.padding_mode == "zeros":
         return _of_convolution(module, shape)
     rule, got = "a block, torch.nn.Linear or Conv, or any module with a method fan_out(shape)", type(module).__name__
-    problem, way_out = f"nothing is known of the synapses of {got}", "Give fan_out"
+    problem, way_out = f"nothing is known of the synapses of {got}", "Give SynapticOperations its fan_out"
     raise ArgumentError(message("SynapticOperations", problem, rule, got, way_out))
 
 

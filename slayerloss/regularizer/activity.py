@@ -202,7 +202,7 @@ class MembraneExcursion(ActivityPenalty):
     def penalty(self, activity: LayerActivity) -> Tensor:
         if activity.voltage is None:
             problem, rule = f"{activity.name} has no voltage", "what a neuron compares with its threshold"
-            way_out = "Use ActivityCollector(model, voltage=True)"
+            way_out = "Collect with voltage=True, of a layer that has neurons or returns (spikes, ..., voltage)"
             raise ArgumentError(message("MembraneExcursion", problem, rule, None, way_out))
         return membrane_excursion(activity.voltage, self.lower, self.upper, lengths=activity.lengths)
 

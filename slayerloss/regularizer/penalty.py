@@ -15,6 +15,7 @@ from slayerloss._check import (
     check_integer,
     check_range,
     check_sequence,
+    check_tensor,
     check_type,
     errors_of,
     message,
@@ -33,7 +34,7 @@ class Penalty(torch.nn.Module):
     Args:
         term: on parameters, a function or module without arguments, such as `L1(model)`; or on activity, of a
             `LayerActivity`, such as `RateBand()`. Its value is 0-d.
-        weight: factor of the term, finite.
+        weight: factor of the term, finite; a negative one rewards what the term punishes.
         schedule: fraction of the training that is done, in [0, 1] -> factor, such as a `WeightSchedule`; None for 1.
         layers: of a term on activity: over which layers it is summed. None: all spiking blocks of this library but the
             last, whose spikes are the answer; of a term with `counts_arrivals`, such as `SynapticOperations`, but the
@@ -88,29 +89,28 @@ class Penalty(torch.nn.Module):
             raise ArgumentError(message("Regularized", problem, "a number in [0, 1]", None, way_out))
         return self.weight * self.schedule(progress)
 
-    def chosen(self, modules: Mapping[str, torch.nn.Module]) -> list[str]:
+    def chosen(self, modules: Mapping[str, torch.nn.Module], what: str = "layer") -> list[str]:
         """The names of the layers that the term is summed over.
 
         Args:
             modules: those that there are, by name.
+            what: they are, for errors.
 
         Raises:
             ArgumentError: there is no such layer; the nearest is named.
         """
         blocks = [name for name, module in modules.items() if isinstance(module, SpikingBlock)]
         if self.layers is None:
-            if len(blocks) < 2:
-                problem = "there is no hidden spiking block of this library"
-                way_out = f"Name the layers of the penalty, out of {', '.join(modules)}"
-                got = ", ".join(blocks) or "none"
-                raise ArgumentError(message("Regularized", problem, "at least two blocks", got, way_out))
+            _check_blocks(blocks, 2, modules)
             return blocks[1:] if getattr(self.term, "counts_arrivals", False) else blocks[:-1]
+        if self.positions:
+            _check_blocks(blocks, 1, modules)
         last = len(blocks) - 1
         taken = {blocks[check_integer("Regularized", "layers", at, -last - 1, last)] for at in self.positions}
         for pattern in self.patterns:
             having = [names for names in (blocks, [*modules]) if any(fnmatch.fnmatchcase(n, pattern) for n in names)]
             names = having[0] if having else blocks or [*modules]
-            taken.update(_tree.chosen("Regularized", names, pattern, "layer"))
+            taken.update(_tree.chosen("Regularized", names, pattern, what))
         return [name for name in modules if name in taken]
 
     def forward(self, activity: Mapping[str, LayerActivity]) -> Tensor:
@@ -119,14 +119,24 @@ class Penalty(torch.nn.Module):
             value: Tensor = self.term()
             return value
         terms = []
-        for name in self.chosen({name: layer.module for name, layer in activity.items()}):
+        called = {name: layer.module for name, layer in activity.items()}
+        for name in self.chosen(called, "layer that was called"):
             with errors_of(f"layer {name!r}"):
                 terms.append(self.term(activity[name]))
+                check_tensor("Regularized", "the value of the term", terms[-1])
         return _tree.total(terms)
 
     def extra_repr(self) -> str:
         options = {"weight": f"{self.weight:g}", "schedule": self.schedule, "layers": self.layers}
         return ", ".join(f"{name}={value}" for name, value in options.items() if value is not None)
+
+
+def _check_blocks(blocks: Sequence[str], least: int, modules: Mapping[str, torch.nn.Module]) -> None:
+    if len(blocks) < least:
+        problem = f"there is no {'hidden ' * (least > 1)}spiking block of this library"
+        rule, got = f"at least {least} in the model", ", ".join(map(repr, blocks)) or "none"
+        way_out = f"Name the layers of the penalty, out of {', '.join(modules)}"
+        raise ArgumentError(message("Regularized", problem, rule, got, way_out))
 
 
 def _needs_an_argument(term: Callable[..., Tensor]) -> bool:

@@ -183,7 +183,10 @@ class Regularized(torch.nn.Module):
         activity = dict(self._collector.activity)
         if not activity:
             problem = "the model has sent nothing"
-            way_out = "Call the model that was given before the loss, and give it before it is compiled and called"
+            way_out = (
+                "Call the model that was given, with the layers of the penalties, before the loss, and resume() "
+                "first if it was paused; give it before it is compiled and called"
+            )
             raise ArgumentError(message("Regularized", problem, "activity of its spiking layers", "none", way_out))
         if isinstance(like, Tensor):
             self._check_that_it_is_the_pass_of(like, activity)
@@ -224,6 +227,7 @@ class Regularized(torch.nn.Module):
         """The loss, in training mode with the penalties; the arguments are those of the loss."""
         given = options if lengths is None else {"lengths": lengths, **options}
         total: Tensor = self.loss(spikes, target, **given)
+        check_tensor("Regularized", "the loss", total)
         self.terms = {ALONE: total.detach()}
         active = self.active() if self.training else {}
         looked_at = any(penalty.on_activity for penalty, _ in active.values())

@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from slayerloss import classifier, data, loss
 from slayerloss._check import ArgumentError, check_choice, message
 from slayerloss.regularizer import Regularized
-from slayerloss.train.create import by_name, create
+from slayerloss.train.create import by_name, check_kind, create
 from slayerloss.train.data import EventData, Samples
 from slayerloss.train.learner import Learner
 from slayerloss.train.network import Network, build_network, output_size
@@ -212,7 +212,7 @@ def build(recipe: Recipe) -> Network:
 def _optimizer(options: Mapping[str, Any], parameters: Iterable[Any]) -> torch.optim.Optimizer:
     unfit = ("Optimizer", "SparseAdam")  # the base class; one that takes no dense gradients
     known = sorted(name for name, value in vars(torch.optim).items() if isinstance(value, type) and name not in unfit)
-    check_choice("recipe", "optimizer.type", options.get("type"), known)
+    check_kind("optimizer", known, options)
     arguments = {name: value for name, value in options.items() if name != "type"}
     optimizer: torch.optim.Optimizer = create("optimizer", getattr(torch.optim, options["type"]), arguments, parameters)
     return optimizer

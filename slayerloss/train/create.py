@@ -41,9 +41,27 @@ def by_name(place: str, module: Any, known: Sequence[str], options: Mapping[str,
         >>> by_name("loss", loss, ["SpikeTime"], {"type": "SpikeTime", "time_constant": 2.0})
         SpikeTime()
     """
-    check_choice("recipe", f"{place}.type", options.get("type"), known)
+    check_kind(place, known, options)
     arguments = {name: value for name, value in options.items() if name != "type"}
     return create(f"{place} ({options['type']})", getattr(module, options["type"]), arguments)
+
+
+def check_kind(place: str, known: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse options without a type, or with one that is not known.
+
+    Example:
+        >>> check_kind("loss", ["SpikeMax"], {"window": 20})
+        Traceback (most recent call last):
+        ...
+        slayerloss._check.ArgumentError: recipe: loss has no type; expected one of 'SpikeMax', got only 'window'.
+    """
+    if "type" not in options:
+        rule, got = (
+            "one of " + ", ".join(map(repr, known)),
+            "only " + ", ".join(map(repr, options)) if options else "none",
+        )
+        raise ArgumentError(message("recipe", f"{place} has no type", rule, got))
+    check_choice("recipe", f"{place}.type", options["type"], known)
 
 
 def create(place: str, function: Callable[..., Any], options: Mapping[str, Any], *given: Any) -> Any:

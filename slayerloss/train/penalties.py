@@ -17,7 +17,7 @@ from slayerloss._check import ArgumentError, DtypeError, check_choice, message
 from slayerloss.loss import SparsityEnforcer
 from slayerloss.regularizer import BaseRegularization, LayerActivity, Penalty, Regularized, WeightSchedule
 from slayerloss.regularizer.collector import modules_by_name
-from slayerloss.train.create import create
+from slayerloss.train.create import check_kind, create
 
 ON_PARAMETERS = (
     "Bounds",
@@ -147,7 +147,7 @@ def build_penalties(options: Mapping[str, Any], network: torch.nn.Module, seed: 
 def _build(place: str, options: Any, network: torch.nn.Module, seed: int) -> Penalty:
     if not isinstance(options, Mapping):
         raise DtypeError(message("recipe", f"{place} is no table", "{type: NAME, ...}", repr(options)))
-    check_choice("recipe", f"{place}.type", options.get("type"), sorted(ON_PARAMETERS + ON_ACTIVITY))
+    check_kind(place, sorted(ON_PARAMETERS + ON_ACTIVITY), options)
     kind = getattr(regularizer, options["type"])
     given = (network,) if issubclass(kind, BaseRegularization) else ()
     known = dict(list(inspect.signature(kind).parameters.items())[len(given) :])

@@ -191,6 +191,16 @@ def test_other_modules_are_layers_if_they_are_named() -> None:
         Regularized(torch.nn.MSELoss(), {"rates": Penalty(events)}, model)
 
 
+def test_a_layer_that_was_not_called_is_named() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(12, 12), torch.nn.ReLU())
+    penalties = {f"of_{name}": Penalty(events, layers=name) for name in ("0", "1")}
+    regularized = Regularized(torch.nn.MSELoss(), penalties, model)
+    with pytest.raises(
+        ArgumentError, match=r"penalty 'of_1', .*'1' names no layer that was called; .*pattern of 0, got"
+    ):
+        regularized(model[0](EVENTS), EVENTS)
+
+
 def test_cells_that_are_called_step_by_step_need_a_word_where_there_is_space() -> None:
     model, images = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)), torch.rand(2, 1, 5, 5, 4)
     seen = []
@@ -351,6 +361,21 @@ def test_a_compiled_model() -> None:
         (lambda m: Regularized(events, {"a": events}, 3), DtypeError, "Regularized: model is of the wrong type"),
         (lambda m: make(m, layers="frist"), ArgumentError, "'frist' names no layer.*Did you mean 'first'"),
         (lambda m: make(m, layers=3)(m(EVENTS), LABELS), ArgumentError, "layers is out of range"),
+        (
+            lambda m: Regularized(events, {"a": Penalty(events, layers=0)}, torch.nn.ReLU()),
+            ArgumentError,
+            "there is no spiking block of this library; expected at least 1 in the model, got none. Name the layers",
+        ),
+        (
+            lambda m: Regularized(lambda *_: 0.5, {"a": lambda: torch.ones(())})(EVENTS, EVENTS),
+            DtypeError,
+            "Regularized: the loss is not a tensor; .* got float",
+        ),
+        (
+            lambda m: Regularized(loss.SpikeRate(0.6, 0.1), {"a": lambda activity: 0.5}, m)(m(EVENTS), LABELS),
+            DtypeError,
+            "penalty 'a', layer 'first', Regularized: the value of the term is not a tensor; .* got float",
+        ),
         (lambda m: make(m, schedule=WeightSchedule())(m(EVENTS), LABELS), ArgumentError, "progress is not known"),
         (lambda m: setattr(make(m), "progress", 1.5), ArgumentError, r"progress is out of range; .* \[0, 1\], got 1.5"),
         (
@@ -372,7 +397,7 @@ def test_what_does_not_fit_is_refused(make_it: Any, error: type[Exception], said
 
 def test_one_layer_has_no_hidden_one() -> None:
     model = block.cuba.Dense(NEURON, 6, 3)
-    with pytest.raises(ArgumentError, match=r"no hidden spiking block.*got dense\. Name the layers.*dense"):
+    with pytest.raises(ArgumentError, match=r"no hidden spiking block.*got 'dense'\. Name the layers.*dense"):
         Regularized(loss.SpikeRate(0.6, 0.1), {"rates": events}, model)
     regularized = Regularized(loss.SpikeRate(0.6, 0.1), {"rates": Penalty(events, layers="*")}, model)
     assert regularized(model(EVENTS), LABELS) > 0

@@ -161,7 +161,7 @@ def test_a_run_from_before_penalties_goes_on(recordings: Path, tmp_path: Path) -
     [
         ("L1", r"regularizers\.mine is no table; expected {type: NAME, \.\.\.}, got 'L1'"),
         ({"type": "Bound"}, r"regularizers\.mine\.type is unknown; expected one of .*'L1'.*Did you mean 'Bounds'"),
-        ({"weight": 1.0}, r"regularizers\.mine\.type is unknown; .* got None"),
+        ({"weight": 1.0}, r"regularizers\.mine has no type; expected one of .*'L1'.*got only 'weight'"),
         ({"type": "L1", "wieght": 1.0}, r"regularizers\.mine: 'wieght' is unknown; .*Did you mean 'weight'"),
         ({"type": "L1", "name": "*"}, r"regularizers\.mine: 'name' is unknown; .*Did you mean 'names'"),
         ({"type": "L1", "weight": "much"}, r"regularizers\.mine: weight has the wrong type; expected float"),
