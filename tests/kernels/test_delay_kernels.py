@@ -167,6 +167,7 @@ def test_a_block_with_delays_compiles_into_one_graph(delay_shift):
     neuron = {"threshold": 0.5, "current_decay": 0.3, "voltage_decay": 0.1}
     block = cuba.Dense(neuron, 6, 5, weight_scale=3, delay=True, delay_shift=delay_shift)
     block.delay.delay.data.mul_(9)
+    block.synapse.weight.data.abs_()
     x = torch.rand(2, 6, 30).gt(0.5).float()
     runs = []
     for run in (torch.compile(block, backend="aot_eager", fullgraph=True), block):
