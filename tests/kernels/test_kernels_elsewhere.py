@@ -160,11 +160,11 @@ def python_with(kernels: Path, isa: str, *arguments: str, **environment: str) ->
 
 
 def check_kernels(kernels: Path, isa: str, **environment: str) -> None:
-    """Run all scenarios, and the test modules beside this one but for those that compile."""
+    """Run all scenarios, and the tests beside this module but for those that compile, in C++ or by torch."""
     own = {"test_build_kernels.py", Path(__file__).name}
     tests = [str(path) for path in sorted(HERE.glob("test_*.py")) if path.name not in own]
     every = f"import sys; sys.path.insert(0, {str(HERE)!r}); from kernel_scenarios import run_all; print(*run_all())"
-    for arguments in (["-c", every], ["-m", "pytest", "-q", "-m", "not slow", *tests]):
+    for arguments in (["-c", every], ["-m", "pytest", "-q", "-m", "not slow", "-k", "not compile", *tests]):
         done = python_with(kernels, isa, *arguments, **environment)
         if done.returncode or "no C++ kernels" in done.stdout:
             pytest.fail(done.stdout[-4000:] + done.stderr[-4000:])
