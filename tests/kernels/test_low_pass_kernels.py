@@ -8,14 +8,15 @@ import pytest
 import torch
 from filter_cases import (
     DTYPES,
-    OPERATOR_TESTS,
     ORDERS,
     SHAPES,
     assert_near,
     both,
+    check_operator,
     events,
     in_order,
     needs_kernels,
+    needs_operators,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,7 +132,7 @@ def test_compiles():
     assert_near(*gradients, times=5)
 
 
-@pytest.mark.skipif(not hasattr(torch.library, "register_fake"), reason="torch 2.3 has the kernels unregistered")
+@needs_operators
 @pytest.mark.parametrize("order", ["time last", "time first", "sliced"])
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_operators_are_what_torch_expects_of_operators(order, backend):
@@ -142,7 +143,7 @@ def test_operators_are_what_torch_expects_of_operators(order, backend):
             (kernel._backward, (x, taus, state, None)),
             (kernel._backward, (x, taus, state, x)),
         ):
-            torch.library.opcheck(operator.default, given, test_utils=OPERATOR_TESTS)
+            check_operator(operator.default, given)
 
 
 @settings(max_examples=40, deadline=None)

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from filter_cases import OPERATOR_TESTS, ORDERS, SHAPES, assert_near, both, in_order, needs_kernels
+from filter_cases import ORDERS, SHAPES, assert_near, both, check_operator, in_order, needs_kernels, needs_operators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -123,7 +123,7 @@ def test_compiles(threshold):
     assert_near(*(torch.autograd.grad(y.square().sum(), leaves) for y in (found, expected)), times=5)
 
 
-@pytest.mark.skipif(not hasattr(torch.library, "register_fake"), reason="torch 2.3 has the kernels unregistered")
+@needs_operators
 @pytest.mark.parametrize("order", ["time last", "time first", "sliced"])
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 @pytest.mark.parametrize("channels", [1, 3])
@@ -139,10 +139,10 @@ def test_operators_are_what_torch_expects_of_operators(order, backend, channels)
             (kernel._gradients, (*x, *turn, *x, *states, 1.25, 1.0)),
             (kernel._gradients, (*x, *turn, *x, None, None, math.inf, math.inf)),
         ):
-            torch.library.opcheck(operator.default, given, test_utils=OPERATOR_TESTS)
+            check_operator(operator.default, given)
         spikes = (*x, states[0], 1.0, False), (*x, None, 1.0, True)
         for operator, given in (
             *((phases._forward, given) for given in spikes),
             (phases._gradients, (*x, x[0], 1.0, 0.5, 2.0, True)),
         ):
-            torch.library.opcheck(operator.default, given, test_utils=OPERATOR_TESTS)
+            check_operator(operator.default, given)
